@@ -1,0 +1,96 @@
+"""What an engine is: a frozen description, a loader, and one method that makes a stage's outputs.
+
+Engines know no store, no ledger and no command line: they read files by role and write files into a
+folder. So the same engine runs in process, in a worker process, or on another machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from avatarctl.stages.params import Params
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSpec:
+    """A frozen description: who performs which stage, what it needs and what it can do.
+
+    Importing a module that holds specs must stay cheap: the heavy code is named by `factory`.
+    """
+
+    stage: str
+    name: str
+    summary: str
+    cache_version: int
+    """Raise it when the same inputs would give other bytes: it is part of every key."""
+    factory: str
+    """`"package.module:Class"`; called without arguments on first use."""
+    params: type[Params] = Params
+    reads: tuple[str, ...] = ()
+    """Optional input roles of the stage that this engine reads; others are not handed over, nor keyed."""
+    models: tuple[str, ...] = ()
+    """Names in the models' catalog; their digests are part of every key."""
+    languages: tuple[str, ...] | None = None
+    clones_voice: bool = False
+    gives_timings: bool = False
+    deterministic: bool = True
+    uses_seed: bool = False
+    streams: bool = False
+    """Emits text while it runs (language models)."""
+    lane: str = "cpu"
+    """The scarce resource it occupies: `cpu`, `gpu`, `server` or `light` (milliseconds, never queued)."""
+    gpu_memory_mb: int = 0
+    extra: str = ""
+    """The optional dependency set that it needs (`pip install 'avatarctl[extra]'`)."""
+
+
+def _no_progress(done: float, total: float, unit: str) -> None: ...
+def _no_emit(text: str) -> None: ...
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One step's work order, as an engine sees it."""
+
+    inputs: Mapping[str, Path]
+    """Existing read-only files by role. Their names have no meaning and no suffix."""
+    out: Path
+    """An empty folder on the store's file system; write `out / (role + suffix)`, nothing else counts."""
+    params: Any
+    """An instance of the spec's `params`, validated."""
+    key: str = ""
+    seed: int = 0
+    threads: int = 2
+    """Upper bound on busy threads; never part of a key, so it must not change the result."""
+    progress: Callable[[float, float, str], None] = _no_progress
+    """`progress(done, total, unit)`, at least every few seconds."""
+    emit: Callable[[str], None] = _no_emit
+    """For engines that stream: the next piece of text."""
+    cancelled: Callable[[], bool] = _never
+    """Ask it at least every half second; when true, clean up children and raise `Cancelled`."""
+    scratch: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Cancelled(Exception):
+    """Raised by an engine that was asked to stop. The runner turns it into the run's own ending."""
+
+
+class Engine(Protocol):
+    """Light or heavy, in process or in a worker: the same three methods.
+
+    `run` may be called from several threads, one at a time per instance.
+    """
+
+    def load(self, models: Mapping[str, Path]) -> None:
+        """Import what is heavy and read weights. `models`: a path for each name in the spec's `models`."""
+
+    def run(self, job: Job) -> None:
+        """Write every output of the stage into `job.out`. Raises `AvatarctlError` with a cause a user can act on."""
+
+    def close(self) -> None:
+        """Give back memory and processes."""

@@ -1,0 +1,195 @@
+"""All stages, by name. The flow of a film: transcribe -> answer -> speak -> animate -> upscale -> finish.
+
+Beside them stand the stages that prepare what a film needs once per person or per set of documents:
+portrait, voiceprint, rig, index. `align` finds the timings of speech that came without them.
+"""
+
+from __future__ import annotations
+
+from avatarctl.stages import validators
+from avatarctl.stages.contract import Input, Output, Stage
+from avatarctl.stages.params import Params, nearest, param
+from avatarctl.errors import BadConfig
+from dataclasses import dataclass
+
+JSON = "application/json"
+PNG = "image/png"
+WAV = "audio/wav"
+MP4 = "video/mp4"
+TEXT = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PortraitParams(Params):
+    """Enrolment of a photo."""
+
+    face: int = param(0, "which face to take, from the left, starting at 1; 0: the only or largest one", ge=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RigParams(Params):
+    """What every animator has to know when it prepares a photo."""
+
+    size: int = param(512, "height and width of the film's picture, pixels", ge=128, le=2048)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeakParams(Params):
+    """Every voice can do this much."""
+
+    language: str = param("auto", "language of the text (ru, en, ...); auto: found from the text")
+    rate: float = param(1.0, "speed of speech; 1 is the voice's own", ge=0.5, le=2.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnimateParams(Params):
+    """Every animator can do this much."""
+
+    size: int = param(512, "height and width of the film's picture, pixels", ge=128, le=2048)
+    fps: int = param(25, "frames a second", choices=(25, 30, 50))
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpscaleParams(Params):
+    """Every upscaler can do this much."""
+
+    scale: int = param(1, "how many times larger; 1 leaves the picture as it is", choices=(1, 2, 4))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishParams(Params):
+    """The finished film."""
+
+    fps: int = param(25, "frames a second of every clip", choices=(25, 30, 50))
+    title: str = param("", "the film's title, in its metadata")
+    language: str = param("", "language of the speech, in its metadata (ru, en, ...)")
+    subtitles: bool = param(False, "embed subtitles, and make an .srt")
+
+
+STAGES: dict[str, Stage] = {
+    s.name: s
+    for s in (
+        Stage(
+            name="portrait",
+            version=1,
+            summary="find and judge the face in a photo",
+            params=PortraitParams,
+            inputs=(Input("photo"),),
+            outputs=(
+                Output("portrait", PNG, ".png"),
+                Output("report", JSON, ".json"),
+                Output("preview", PNG, ".png"),
+            ),
+            validate=validators.portrait,
+        ),
+        Stage(
+            name="voiceprint",
+            version=1,
+            summary="clean and judge a voice sample",
+            inputs=(Input("sample"),),
+            outputs=(Output("voice", WAV, ".wav"), Output("report", JSON, ".json")),
+            validate=validators.voiceprint,
+        ),
+        Stage(
+            name="rig",
+            version=1,
+            summary="what an animator computes once per photo",
+            params=RigParams,
+            inputs=(Input("portrait"),),
+            outputs=(Output("rig", "application/octet-stream", ".rig"),),
+            validate=validators.nonempty,
+        ),
+        Stage(
+            name="index",
+            version=1,
+            summary="passages of documents, ready to be searched",
+            inputs=(Input("document", many=True),),
+            outputs=(Output("index", "application/vnd.sqlite3", ".sqlite"),),
+            validate=validators.nonempty,
+        ),
+        Stage(
+            name="transcribe",
+            version=1,
+            summary="speech to text",
+            inputs=(Input("audio"),),
+            outputs=(Output("text", TEXT, ".txt"), Output("words", JSON, ".json")),
+            validate=validators.text,
+        ),
+        Stage(
+            name="answer",
+            version=1,
+            summary="a question to its answer",
+            inputs=(Input("question"), Input("index", optional=True), Input("persona", optional=True)),
+            outputs=(Output("answer", TEXT, ".txt"), Output("sources", JSON, ".json")),
+            validate=validators.answer,
+        ),
+        Stage(
+            name="speak",
+            version=1,
+            summary="a sentence to speech",
+            params=SpeakParams,
+            inputs=(
+                Input("text"),
+                Input("voice", optional=True),
+                Input("voice_report", optional=True),
+            ),
+            outputs=(Output("speech", WAV, ".wav"), Output("timings", JSON, ".json", optional=True)),
+            validate=validators.speech,
+        ),
+        Stage(
+            name="align",
+            version=1,
+            summary="when each sound of a recording is heard",
+            inputs=(Input("audio"), Input("text", optional=True)),
+            outputs=(Output("speech", WAV, ".wav"), Output("timings", JSON, ".json")),
+            validate=validators.speech,
+        ),
+        Stage(
+            name="animate",
+            version=1,
+            summary="a face and speech to a silent clip",
+            params=AnimateParams,
+            inputs=(
+                Input("speech"),
+                Input("timings", optional=True),
+                Input("rig", optional=True),
+                Input("portrait", optional=True),
+            ),
+            outputs=(
+                Output("clip", MP4, ".mp4"),
+                Output("curves", "application/octet-stream", ".npz", optional=True),
+            ),
+            validate=validators.clip,
+        ),
+        Stage(
+            name="upscale",
+            version=1,
+            summary="a larger picture or film",
+            params=UpscaleParams,
+            inputs=(Input("media"),),
+            outputs=(Output("video", MP4, ".mp4", optional=True), Output("image", PNG, ".png", optional=True)),
+            validate=validators.upscaled,
+        ),
+        Stage(
+            name="finish",
+            version=1,
+            summary="clips and speech to a film",
+            params=FinishParams,
+            inputs=(
+                Input("clip", many=True),
+                Input("speech", many=True),
+                Input("timings", many=True, optional=True),
+            ),
+            outputs=(Output("film", MP4, ".mp4"), Output("subtitles", "application/x-subrip", ".srt", optional=True)),
+            validate=validators.film,
+        ),
+    )
+}
+
+
+def stage(name: str) -> Stage:
+    """Raises `BadConfig` when there is none of that name, with the nearest one."""
+    try:
+        return STAGES[name]
+    except KeyError:
+        raise BadConfig(f"there is no stage {name!r}", hint=nearest(name, STAGES)) from None

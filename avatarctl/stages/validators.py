@@ -1,0 +1,165 @@
+"""What every output has to be before it is published, whoever made it.
+
+A validator opens what was made, measures it, and returns the figures as facts. Heavy imports stay inside,
+since a cached step needs no validator.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from avatarctl.errors import StepFailed
+from avatarctl.stages.contract import Facts
+
+Files = Mapping[str, Path]
+
+
+def _report(path: Path, what: str) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StepFailed(f"the {what} is not JSON", why=str(error)) from error
+    if not isinstance(document, dict):
+        raise StepFailed(f"the {what} is not a JSON object")
+    return document
+
+
+def nonempty(outputs: Files, inputs: Files, params: Any) -> Facts:
+    """Every output has bytes in it."""
+    sizes = {role: path.stat().st_size for role, path in outputs.items()}
+    for role, size in sizes.items():
+        if size == 0:
+            raise StepFailed(f"the {role} is empty")
+    return {}
+
+
+def text(outputs: Files, inputs: Files, params: Any) -> Facts:
+    """UTF-8 text with something in it."""
+    return {"characters": len(_text(outputs["text"]))}
+
+
+def answer(outputs: Files, inputs: Files, params: Any) -> Facts:
+    """UTF-8 text with something in it, and a JSON object that says whether an answer was found."""
+    sources = _report(outputs["sources"], "list of sources")
+    return {"characters": len(_text(outputs["answer"])), "found": bool(sources.get("found"))}
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise StepFailed("the text is not UTF-8", why=str(error)) from error
+    if not content.strip():
+        raise StepFailed("the text is empty")
+    return content
+
+
+def portrait(outputs: Files, inputs: Files, params: Any) -> Facts:
+    """A PNG of sensible size, a report with the face's box, and a preview."""
+    from avatarctl.media import image
+
+    report = _report(outputs["report"], "report on the photo")
+    width, height = image.png_size(outputs["portrait"])
+    image.png_size(outputs["preview"])
+    return {"width": width, "height": height, "warnings": report.get("warnings", [])}
+
+
+def voiceprint(outputs: Files, inputs: Files, params: Any) -> Facts:
+    """A readable WAV and a report with its duration."""
+    from avatarctl.media import audio
+
+    info = audio.wav_info(outputs["voice"])
+    report = _report(outputs["report"], "report on the voice")
+    return {"duration": info.duration, "f0": report.get("f0"), "warnings": report.get("warnings", [])}
+
+
+def speech(outputs: Files, inputs: Files, params: Any) -> Facts:
+    """A WAV that holds sound; timings, where given, that lie within it, in order."""
+    from avatarctl.media import audio
+    from avatarctl.text.timings import Timings
+
+    info = audio.wav_info(outputs["speech"])
+    if info.frames == 0:
+        raise StepFailed("the speech is empty")
+    if "timings" in outputs:
+        try:
+            timings = Timings.read(outputs["timings"])
+        except ValueError as error:
+            raise StepFailed("the timings cannot be read", why=str(error)) from error
+        if abs(timings.duration - info.duration) > 0.02:
+            raise StepFailed(
+                "the timings do not fit the speech", why=f"{timings.duration:.3f} s against {info.duration:.3f} s"
+            )
+        last = 0.0
+        for phoneme in timings.phonemes:
+            if phoneme.start < last - 1e-3 or phoneme.end < phoneme.start or phoneme.end > info.duration + 0.02:
+                raise StepFailed("the timings are out of order", why=f"{phoneme.ipa!r} at {phoneme.start:.3f} s")
+            last = phoneme.end
+    return {"duration": round(info.duration, 4), "sample_rate": info.sample_rate}
+
+
+def clip(outputs: Files, inputs: Files, params: Any) -> Facts:
+    """A video that decodes fully, of the wanted size and rate, as long as the speech (rounded up to a frame)."""
+    import math
+
+    from avatarctl.media import audio, probe
+
+    video = probe.decode_all(outputs["clip"]).video
+    if video is None:
+        raise StepFailed("the clip has no picture")
+    wanted = math.ceil(audio.wav_info(inputs["speech"]).duration * params.fps - 1e-6)
+    if video.frames != wanted:
+        raise StepFailed("the clip has the wrong length", why=f"{video.frames} frames, not {wanted}")
+    if not video.constant_step or video.fps != params.fps:
+        raise StepFailed("the clip's frames are not evenly spaced", why=f"{video.fps:.3f} frames a second")
+    return {"frames": video.frames, "width": video.width, "height": video.height, "fps": video.fps}
+
+
+def upscaled(outputs: Files, inputs: Files, params: Any) -> Facts:
+    """One picture or one film; a film has as many frames as before."""
+    from avatarctl.media import image, probe
+
+    if ("video" in outputs) == ("image" in outputs):
+        raise StepFailed("an upscaler has to make one picture or one film")
+    if "image" in outputs:
+        width, height = image.png_size(outputs["image"])
+        return {"width": width, "height": height}
+    made = probe.decode_all(outputs["video"])
+    given = probe.decode_all(inputs["media"])
+    if made.video is None or given.video is None or made.video.frames != given.video.frames:
+        raise StepFailed("upscaling changed the number of frames")
+    if (made.audio is None) != (given.audio is None):
+        raise StepFailed("upscaling lost the sound")
+    return {"frames": made.video.frames, "width": made.video.width, "height": made.video.height}
+
+
+def film(outputs: Files, inputs: Files, params: Any) -> Facts:
+    """Decodes fully; frames = round(duration x fps); sound and picture end within one frame of each other;
+    the sound is neither silent nor clipped."""
+    from avatarctl.media import probe
+
+    made = probe.decode_all(outputs["film"], levels=True)
+    video, audio = made.video, made.audio
+    if video is None or audio is None:
+        raise StepFailed("the film lacks " + ("sound" if video else "a picture"))
+    if video.frames != round(video.duration * video.fps) or not video.constant_step:
+        raise StepFailed("the film's frames are not evenly spaced", why=f"{video.frames} in {video.duration:.3f} s")
+    if abs(video.duration - audio.duration) > 1.0 / video.fps + 1e-6:
+        raise StepFailed(
+            "sound and picture differ in length", why=f"{audio.duration:.3f} s against {video.duration:.3f} s"
+        )
+    if audio.peak is None or audio.peak < 1e-3:
+        raise StepFailed("the film is silent")
+    if audio.clipped and audio.clipped > 0.001:
+        raise StepFailed("the film's sound is clipped", why=f"{audio.clipped:.1%} of its samples")
+    return {
+        "duration": round(video.duration, 4),
+        "frames": video.frames,
+        "width": video.width,
+        "height": video.height,
+        "fps": video.fps,
+        "peak": round(audio.peak, 4),
+    }

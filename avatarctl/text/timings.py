@@ -1,0 +1,91 @@
+"""When each phoneme, word and sentence of a recording is heard; the link between voice and mouth."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+SCHEMA = "timings/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Phoneme:
+    """`ipa` holds one segment with its modifiers (`tʲ`, `aː`) and no stress mark.
+
+    Times are seconds from the start of the recording. `stress`: 0 none, 1 secondary, 2 primary.
+    Silence is not a phoneme: it is the gap between two.
+    """
+
+    start: float
+    end: float
+    ipa: str
+    stress: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A word or a sentence as written, in seconds from the start of the recording."""
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """All that is known of when things are said. `source`: `engine` (exact), `aligned` or `sound` (a guess
+    from loudness and spectrum alone; then `ipa` holds only vowels, `s` and `m` by their look)."""
+
+    language: str
+    duration: float
+    source: str
+    phonemes: tuple[Phoneme, ...] = ()
+    words: tuple[Span, ...] = ()
+    sentences: tuple[Span, ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Compact JSON with a schema tag; times rounded to 0.1 ms so that equal timings are equal bytes."""
+
+        def seq(items: tuple[Any, ...]) -> list[dict[str, Any]]:
+            return [
+                {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(i).items()} for i in items
+            ]
+
+        document = {
+            "schema": SCHEMA,
+            "language": self.language,
+            "duration": round(self.duration, 6),
+            "source": self.source,
+            "phonemes": seq(self.phonemes),
+            "words": seq(self.words),
+            "sentences": seq(self.sentences),
+            "extra": self.extra,
+        }
+        return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Timings:
+        """Raises `ValueError` on another schema or missing fields."""
+        document = json.loads(text)
+        if document.get("schema") != SCHEMA:
+            raise ValueError(f"not {SCHEMA}: {document.get('schema')!r}")
+        try:
+            return cls(
+                language=document["language"],
+                duration=float(document["duration"]),
+                source=document["source"],
+                phonemes=tuple(Phoneme(**p) for p in document["phonemes"]),
+                words=tuple(Span(**w) for w in document["words"]),
+                sentences=tuple(Span(**s) for s in document["sentences"]),
+                extra=document.get("extra", {}),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"broken timings: {error}") from error
+
+    @classmethod
+    def read(cls, path: Path) -> Timings:
+        """From a file that `to_json` made."""
+        return cls.from_json(path.read_text(encoding="utf-8"))
