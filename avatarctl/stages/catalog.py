@@ -6,11 +6,12 @@ portrait, voiceprint, rig, index. `align` finds the timings of speech that came 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from avatarctl.errors import BadConfig
 from avatarctl.stages import validators
 from avatarctl.stages.contract import Input, Output, Stage
 from avatarctl.stages.params import Params, nearest, param
-from avatarctl.errors import BadConfig
-from dataclasses import dataclass
 
 JSON = "application/json"
 PNG = "image/png"

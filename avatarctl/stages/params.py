@@ -60,9 +60,7 @@ class Params:
 
     def keyed(self) -> dict[str, Any]:
         """The fields that change the result, defaults filled in, for the step's key."""
-        return {
-            f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("keyed", True)
-        }
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("keyed", True)}
 
     def as_dict(self) -> dict[str, Any]:
         """All fields by name."""
@@ -78,9 +76,7 @@ def _coerce(value: object, hint: Any, meta: Mapping[str, Any], where: str) -> An
     result = _convert(value, hint, where)
     choices = meta.get("choices")
     if choices and result not in choices:
-        raise BadConfig(
-            f"{where} = {value!r} is not possible", hint="one of: " + ", ".join(str(c) for c in choices)
-        )
+        raise BadConfig(f"{where} = {value!r} is not possible", hint="one of: " + ", ".join(str(c) for c in choices))
     ge, le = meta.get("ge"), meta.get("le")
     if (ge is not None and result < ge) or (le is not None and result > le):
         raise BadConfig(f"{where} = {value!r} is out of bounds", hint=f"it goes from {ge} to {le}")

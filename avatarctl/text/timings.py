@@ -50,9 +50,7 @@ class Timings:
         """Compact JSON with a schema tag; times rounded to 0.1 ms so that equal timings are equal bytes."""
 
         def seq(items: tuple[Any, ...]) -> list[dict[str, Any]]:
-            return [
-                {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(i).items()} for i in items
-            ]
+            return [{k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(i).items()} for i in items]
 
         document = {
             "schema": SCHEMA,

@@ -1,0 +1,45 @@
+"""Every test gets a home of its own; models and portraits are shared, read-only, and verified once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TEST_MODELS = Path(os.environ.get("AVATARCTL_TEST_MODELS", ROOT / ".venv" / "test-models"))
+
+
+def _one(name: str) -> Path:
+    files = [p for p in (TEST_MODELS / name).glob("*") if p.suffix != ".json"]
+    assert len(files) == 1, f"{name} is missing below {TEST_MODELS}: run `make test`, which fetches it"
+    return files[0]
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home, a working folder and an environment that no other test and no user's setting can reach."""
+    for name in list(os.environ):
+        if name.startswith("AVATARCTL_"):
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    monkeypatch.setenv("AVATARCTL_HOME", str(home))
+    monkeypatch.setenv("AVATARCTL_OFFLINE", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return home
+
+
+@pytest.fixture(scope="session")
+def face_models() -> dict[str, Path]:
+    """The catalog's face models by name."""
+    return {name: _one(name) for name in ("face-detector", "face-mesh")}
+
+
+@pytest.fixture(scope="session")
+def portraits() -> dict[str, Path]:
+    """The two demo portraits."""
+    return {name: _one(f"portrait-{name}") for name in ("astronaut", "hopper")}
