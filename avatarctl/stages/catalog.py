@@ -40,6 +40,7 @@ class SpeakParams(Params):
 
     language: str = param("auto", "language of the text (ru, en, ...); auto: found from the text")
     rate: float = param(1.0, "speed of speech; 1 is the voice's own", ge=0.5, le=2.0)
+    pause: float = param(-1.0, "seconds of silence after the sentence; -1: by its punctuation", ge=-1, le=10)
 
 
 @dataclass(frozen=True, kw_only=True)

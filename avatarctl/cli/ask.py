@@ -1,0 +1,106 @@
+"""`avatarctl ask`: a question becomes an answer, in text or on film."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from avatarctl.cli import common
+from avatarctl.cli.options import print_json, print_result, say, state
+from avatarctl.errors import BadInput
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def ask(
+    question: Annotated[str | None, typer.Argument(help="The question, or - for standard input.")] = None,
+    audio: Annotated[Path | None, typer.Option("--audio", help="The question as a recording.")] = None,
+    render: Annotated[bool, typer.Option("--render", "-r", help="Make a film of the answer.")] = False,
+    avatar: common.AvatarOption = None,
+    preset: common.PresetOption = None,
+    set_: common.SetOption = None,
+    out: common.OutOption = None,
+    subtitles: common.SubtitlesOption = False,
+    dry_run: common.DryRunOption = False,
+    refresh: common.RefreshOption = False,
+    take: common.TakeOption = 0,
+    seed: common.SeedOption = None,
+    json: common.JsonOption = False,
+) -> None:
+    """Answer a question, in text or on film.
+
+    The text goes to stdout; with --render the film's path does, and the text is shown on stderr at once.
+    """
+    from avatarctl.recipes import answers, documents
+    from avatarctl.runtime import session
+    from avatarctl.text.sentences import clean
+
+    if (question is None) == (audio is None):
+        raise BadInput("give one question", hint='avatarctl ask "вопрос", or - for standard input, or --audio FILE')
+    settings = common.resolve(preset, set_, avatar)
+    seed = common.seed_or_default(seed)
+    options: dict[str, Any] = {"seed": seed, "take": take, "refresh_from": "" if refresh else None}
+    if audio is not None:
+        settings.choice("transcribe")
+    asked = clean(common.read_text(question)) if question is not None else ""
+    with session.open_store(readonly=dry_run) as store:
+        who = common.find_avatar(store, avatar, settings) if render else None
+        if dry_run:
+            plan = session.planning(store, settings, **options)
+            answers.ask(plan, asked, avatar=who, subtitles=subtitles or None)
+            common.print_plan(plan)
+            return
+        name = common.slug(asked or "answer")
+        if render:
+            common.destination(out, settings, name, ".mp4")
+        request = answers.request_of(
+            question=asked,
+            avatar=who.id if who else None,
+            documents=documents.known(store),
+            subtitles=subtitles,
+        )
+        shown: list[str] = []
+
+        def show(text: str) -> None:
+            shown.append(text)
+            if not state.json:
+                say(text.strip())
+
+        with common.performing(store, "ask", request, settings, on_text=show, **options) as run:
+            heard = answers.load_recording(run, audio) if audio is not None else asked
+            given = answers.ask(run, heard, avatar=who, subtitles=subtitles or None)
+            manifest = run.wait(given.text)
+            text = run.read_text(given.text, "answer")
+            sources = run.read_text(given.text, "sources")
+            files = common.deliver_film(run, given.film, out, settings, name) if given.film else {}
+        if not manifest.facts.get("found", True):
+            say(
+                "No answer was found: add documents (avatarctl knowledge add FILE), or use a language model "
+                "(--set answer.engine=ollama)."
+            )
+        _print(run.id, asked, text, sources, manifest.facts, files)
+
+
+def _print(run_id: str, asked: str, text: str, sources: str, facts: Any, files: dict[str, Path]) -> None:
+    import json
+
+    if state.json:
+        document = {
+            "run": run_id,
+            "question": asked,
+            "answer": text,
+            "found": facts.get("found"),
+            "sources": json.loads(sources).get("sources", []),
+            "outputs": {role: str(path) for role, path in files.items()},
+        }
+        print_json(document)
+    elif files:
+        print_result(str(files["film"]))
+    else:
+        print_result(text)
+        names = [s.get("document", "") for s in json.loads(sources).get("sources", [])]
+        if names:
+            say("source: " + ", ".join(dict.fromkeys(names)))

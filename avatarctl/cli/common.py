@@ -1,0 +1,169 @@
+"""What the commands that perform recipes have in common: options, the store, the avatar, where results go."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from avatarctl import presets
+from avatarctl.cli.options import print_json, print_result, state
+from avatarctl.errors import BadInput
+from avatarctl.presets import Settings
+from avatarctl.runtime import session
+from avatarctl.runtime.dryrun import DryRun
+from avatarctl.runtime.events import Event, Text
+from avatarctl.runtime.handles import Handle
+from avatarctl.runtime.runner import Run
+from avatarctl.store.model import AvatarRecord
+from avatarctl.store.store import Store
+
+AvatarOption = Annotated[str | None, typer.Option("--avatar", "-a", help="Who answers; the newest one if not given.")]
+PresetOption = Annotated[str | None, typer.Option("--preset", "-p", help="Choice of engines (avatarctl presets list).")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="stage.key=value; may be given many times.")]
+OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Where to put the result; a file or a folder.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
+RefreshOption = Annotated[bool, typer.Option("--refresh", help="Make every step again, even those in the cache.")]
+TakeOption = Annotated[int, typer.Option("--take", min=0, help="Another take of what is left to chance.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Start of all chance; 0 if not given.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+SubtitlesOption = Annotated[bool, typer.Option("--subtitles", help="Embed subtitles, and write an .srt beside.")]
+
+MAX_INPUT_BYTES = 4 * 2**20
+
+
+def seed_or_default(seed: int | None) -> int:
+    """The flag, `AVATARCTL_SEED`, or 0."""
+    import os
+
+    if seed is not None:
+        return seed
+    text = os.environ.get("AVATARCTL_SEED", "0")
+    if not text.isdecimal():
+        raise BadInput(f"AVATARCTL_SEED={text!r} is not a number")
+    return int(text)
+
+
+def read_text(argument: str | None, file: Path | None = None) -> str:
+    """The text that was meant: the argument, stdin for `-`, or a file."""
+    if (argument is None) == (file is None):
+        raise BadInput("give the text once", hint='as an argument, as - for standard input, or with --file')
+    if file is not None:
+        try:
+            if file.stat().st_size > MAX_INPUT_BYTES:
+                raise BadInput(f"{file} is too large for a text", hint="at most 4 MB")
+            data = file.read_bytes()
+        except OSError as error:
+            raise BadInput(f"{file} cannot be read", why=error.strerror or str(error)) from error
+    elif argument == "-":
+        data = sys.stdin.buffer.read(MAX_INPUT_BYTES + 1)
+        if len(data) > MAX_INPUT_BYTES:
+            raise BadInput("the text is too large", hint="at most 4 MB")
+    else:
+        return str(argument)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput("the text is not UTF-8", why=str(error), hint="save it as UTF-8") from error
+
+
+def find_avatar(store: Store, name: str | None, settings: Settings) -> AvatarRecord:
+    """The avatar of that name (or name@version, or id), or the newest one."""
+    wanted = name or settings.avatar
+    if wanted:
+        return store.ledger.avatar(wanted)
+    avatars = store.ledger.avatars()
+    if not avatars:
+        raise BadInput("nobody is enrolled yet", hint="avatarctl enroll photo.jpg voice.wav")
+    return max(avatars, key=lambda a: (a.created, a.id))
+
+
+def destination(out: Path | None, settings: Settings, name: str, suffix: str) -> Path:
+    """Where a result goes: `--out` as a file or a folder, else the outputs folder. Checked to be writable."""
+    if out is not None and not out.is_dir() and not str(out).endswith("/"):
+        target = out if out.suffix else out.with_name(out.name + suffix)
+    else:
+        target = (out or Path(settings.outputs)) / (name + suffix)
+    session.check_writable(target)
+    return target
+
+
+def slug(text: str, length: int = 48) -> str:
+    """A file name out of a text: its letters and digits in any script, words joined by dashes."""
+    folded = unicodedata.normalize("NFC", text).lower()
+    words = "".join(c if c.isalnum() else " " for c in folded).split()
+    name = ""
+    for word in words:
+        if len(name) + len(word) + 1 > length:
+            break
+        name = f"{name}-{word}" if name else word
+    return name or (words[0][:length] if words else "film")
+
+
+@contextmanager
+def performing(store: Store, recipe: str, request: dict[str, Any], settings: Settings, **options: Any) -> Iterator[Run]:
+    """A run with the display that fits the terminal."""
+    from avatarctl.cli.progress import display
+
+    def expected(stage: str, engine: str) -> float | None:
+        history = sorted(run_ms for run_ms, _ in store.ledger.history(stage, engine))
+        return history[len(history) // 2] if history else None
+
+    shown = display(expected)
+    on_text = options.pop("on_text", None)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Text) and on_text is not None:
+            on_text(event.text)
+        shown(event)
+
+    try:
+        with session.performing(store, recipe, request, settings, listener=listen, **options) as run:
+            yield run
+    finally:
+        shown.close()
+
+
+def print_plan(run: DryRun) -> None:
+    """A dry run on stdout: a table, or JSON."""
+    if state.json:
+        steps = [
+            {
+                "stage": s.stage,
+                "engine": s.engine,
+                "label": s.label,
+                "verdict": s.verdict,
+                "reason": s.reason,
+                "key": s.key,
+                "params": dict(s.params),
+            }
+            for s in run.planned
+        ]
+        print_json({"dry_run": True, "steps": steps})
+        return
+    for step in run.planned:
+        print_result(f"{step.verdict:<8} {step.stage + '/' + step.engine:<20} {step.label:<34} {step.reason}")
+        if state.verbose:
+            params = " ".join(f"{k}={v}" for k, v in step.params.items())
+            print_result(f"{'':8} {step.key or '(no key yet)'} {params}")
+
+
+def resolve(preset: str | None, assignments: list[str] | None, avatar: str | None = None) -> Settings:
+    """Settings from every layer."""
+    return presets.resolve(preset, assignments or (), avatar=avatar)
+
+
+def deliver_film(run: Run, film: Handle, out: Path | None, settings: Settings, name: str) -> dict[str, Path]:
+    """Wait for a film and copy it, with its subtitles, to where the user wants it: paths by role."""
+    manifest = run.wait(film)
+    target = destination(out, settings, f"{name}-{manifest.key[3:9]}", ".mp4")
+    files = {"film": session.deliver(run, manifest.outputs["film"], target, "film")}
+    if "subtitles" in manifest.outputs:
+        beside = target.with_suffix(".srt")
+        files["subtitles"] = session.deliver(run, manifest.outputs["subtitles"], beside, "subtitles")
+    return files

@@ -1,0 +1,73 @@
+"""`avatarctl render`: a text or a recording becomes a film; no language model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from avatarctl.cli import common
+from avatarctl.cli.options import print_json, print_result, state
+from avatarctl.errors import BadInput
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def render(
+    text: Annotated[str | None, typer.Argument(help="The text, or - for standard input.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="A text file.")] = None,
+    audio: Annotated[Path | None, typer.Option("--audio", help="A recording to speak along with.")] = None,
+    avatar: common.AvatarOption = None,
+    preset: common.PresetOption = None,
+    set_: common.SetOption = None,
+    out: common.OutOption = None,
+    subtitles: common.SubtitlesOption = False,
+    dry_run: common.DryRunOption = False,
+    refresh: common.RefreshOption = False,
+    take: common.TakeOption = 0,
+    seed: common.SeedOption = None,
+    json: common.JsonOption = False,
+) -> None:
+    """Turn a text or a recording into a film. The film's path goes to stdout."""
+    from avatarctl.recipes import answers
+    from avatarctl.recipes.enroll import MAX_SAMPLE_BYTES, readable_file
+    from avatarctl.runtime import session
+
+    if sum(given is not None for given in (text, file, audio)) != 1:
+        raise BadInput("give one thing to say", hint="a text, - for standard input, --file F or --audio F")
+    settings = common.resolve(preset, set_, avatar)
+    options: dict[str, Any] = {
+        "seed": common.seed_or_default(seed),
+        "take": take,
+        "refresh_from": "" if refresh else None,
+    }
+    said = common.read_text(text, file) if audio is None else ""
+    if audio is not None:
+        readable_file(audio, MAX_SAMPLE_BYTES * 4, "recording")
+        if dry_run:
+            raise BadInput("a recording cannot be planned without reading it", hint="leave out --dry-run")
+    name = common.slug(audio.stem if audio is not None else said)
+    with session.open_store(readonly=dry_run) as store:
+        who = common.find_avatar(store, avatar, settings)
+        if dry_run:
+            plan = session.planning(store, settings, **options)
+            answers.render_text(plan, said, who, subtitles=subtitles or None)
+            common.print_plan(plan)
+            return
+        common.destination(out, settings, name, ".mp4")
+        request = answers.request_of(text=said, avatar=who.id, subtitles=subtitles)
+        with common.performing(store, "render", request, settings, **options) as run:
+            if audio is not None:
+                recording = answers.load_recording(run, audio)
+                request.update(recording=recording.digest, title=audio.stem)
+                store.ledger.update_request(run.id, request)
+                made = answers.render_recording(run, recording, who, audio.stem, subtitles=subtitles or None)
+            else:
+                made = answers.render_text(run, said, who, subtitles=subtitles or None)
+            files = common.deliver_film(run, made, out, settings, name)
+        if state.json:
+            print_json({"run": run.id, "outputs": {role: str(path) for role, path in files.items()}})
+        else:
+            print_result(str(files["film"]))

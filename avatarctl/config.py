@@ -1,0 +1,136 @@
+"""Where things live, and which setting wins: flag > AVATARCTL_* > ./avatarctl.toml > user config > preset."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avatarctl.errors import BadConfig
+
+PROJECT_FILE = "avatarctl.toml"
+TOP_LEVEL = ("preset", "avatar", "outputs")
+"""Settings that belong to no stage."""
+
+# Variables that are not settings of a stage, so that a typing error in the others can be reported.
+_OTHER_VARIABLES = {"HOME", "OFFLINE", "FFMPEG", "LOCK_TIMEOUT", "THREADS", "TEST_MODELS", "SEED"}
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The folders of one installation. `AVATARCTL_HOME` moves them all."""
+
+    data: Path
+    """Ledger and artefacts: what must not be lost."""
+    models: Path
+    """Weights, which can be fetched again."""
+    config: Path
+    """The user's own `avatarctl.toml` and presets."""
+
+    @property
+    def user_file(self) -> Path:
+        """Settings of this user."""
+        return self.config / PROJECT_FILE
+
+    @property
+    def user_presets(self) -> Path:
+        """Presets of this user."""
+        return self.config / "presets"
+
+
+def paths(environment: Mapping[str, str] = os.environ) -> Paths:
+    """The folders; none is made here."""
+    home = environment.get("AVATARCTL_HOME")
+    if home:
+        root = Path(home).expanduser().absolute()
+        return Paths(data=root, models=root / "models", config=root / "config")
+    from platformdirs import user_cache_path, user_config_path, user_data_path
+
+    return Paths(
+        data=user_data_path("avatarctl"),
+        models=user_cache_path("avatarctl") / "models",
+        config=user_config_path("avatarctl"),
+    )
+
+
+def offline(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether `AVATARCTL_OFFLINE` forbids every connection."""
+    return environment.get("AVATARCTL_OFFLINE", "").lower() not in ("", "0", "false", "no")
+
+
+def threads(environment: Mapping[str, str] = os.environ) -> int:
+    """Upper bound on busy threads: `AVATARCTL_THREADS`, or the cores this process may use (at most 8)."""
+    value = _number(environment, "AVATARCTL_THREADS")
+    return int(value) if value else min(len(os.sched_getaffinity(0)), 8)
+
+
+def lock_timeout(environment: Mapping[str, str] = os.environ) -> float:
+    """Seconds to wait for another process before giving up with exit code 75; `AVATARCTL_LOCK_TIMEOUT`."""
+    value = _number(environment, "AVATARCTL_LOCK_TIMEOUT")
+    return 600.0 if value is None else value
+
+
+def _number(environment: Mapping[str, str], name: str) -> float | None:
+    text = environment.get(name, "")
+    if not text:
+        return None
+    try:
+        number = float(text)
+        if not 0 <= number < 1e6:
+            raise ValueError
+        return number
+    except ValueError:
+        raise BadConfig(f"{name}={text!r} is not a sensible number") from None
+
+
+Layer = dict[str, Any]
+"""One source of settings: top-level values and a table for each stage."""
+
+
+def layers(
+    stages: Mapping[str, object],
+    environment: Mapping[str, str] = os.environ,
+    folder: Path | None = None,
+    where: Paths | None = None,
+) -> list[Layer]:
+    """Settings outside presets and flags, weakest first: user config, project file, environment."""
+    where = where or paths(environment)
+    found = [read_toml(where.user_file), read_toml((folder or Path.cwd()) / PROJECT_FILE)]
+    found.append(_from_environment(stages, environment))
+    return [layer for layer in found if layer]
+
+
+def read_toml(path: Path) -> Layer:
+    """A TOML file as a layer; empty when there is no such file.
+
+    Raises:
+        BadConfig: it cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(f"{path} cannot be read", why=str(error)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise BadConfig(f"{path} is not valid TOML", why=str(error)) from error
+
+
+def _from_environment(stages: Mapping[str, object], environment: Mapping[str, str]) -> Layer:
+    layer: Layer = {}
+    for variable, value in environment.items():
+        if not variable.startswith("AVATARCTL_"):
+            continue
+        name = variable.removeprefix("AVATARCTL_")
+        if name in _OTHER_VARIABLES:
+            continue
+        lower = name.lower()
+        stage, _, key = lower.partition("_")
+        if lower in TOP_LEVEL:
+            layer[lower] = value
+        elif stage in stages and key:
+            layer.setdefault(stage, {})[key] = value
+    return layer

@@ -1,0 +1,1 @@
+"""Answers taken word for word from the user's documents."""

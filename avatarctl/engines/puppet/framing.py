@@ -1,0 +1,104 @@
+"""From a photo to the film's square canvas, and to the double-size texture that the renderer samples.
+
+Sampling a picture 1:1 bilinearly makes its sharpness breathe with every sub-pixel motion; sampling one of
+twice the size does not. So the texture has two pixels per pixel of the canvas, made such that averaging
+2 x 2 of them gives the canvas back (iterative back-projection, Irani and Peleg 1991).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from avatarctl.engines.puppet import anatomy
+from avatarctl.engines.puppet.smooth import Array, smoothstep
+
+TEXTURE_SCALE = 2
+"""Texture pixels per canvas pixel."""
+LARGEST_FACE = 0.62
+"""Of the canvas's height: how close the frame may come in order to stay inside the photo."""
+EYE_LEVEL = 0.44
+"""Height of the eyes in the frame, 0 top .. 1 bottom."""
+BACK_PROJECTIONS = 2
+
+
+@dataclass(frozen=True)
+class Framed:
+    """A framed photo. `canvas`: RGB uint8 (size, size, 3). `texture`: RGB uint8 (2 size, 2 size, 3).
+    `landmarks`: float32 (478, 3), canvas pixels."""
+
+    canvas: NDArray[np.uint8]
+    texture: NDArray[np.uint8]
+    landmarks: Array
+
+
+def frame(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fraction: float) -> Framed:
+    """Cut a square with the face in it and scale it to `size`.
+
+    The square stays inside the photo when it can, coming closer to the face if that is enough. What lies
+    beyond the photo's border is continued by blurred colours: mirroring would show a second face.
+
+    Args:
+        photo: RGB uint8 (height, width, 3).
+        landmarks: float32 (478, 3), photo pixels.
+        size: side of the canvas, pixels.
+        face_fraction: height of the face in heights of the canvas.
+    """
+    left, top, side = _square(photo.shape[0], photo.shape[1], landmarks, face_fraction)
+    square = _cut(photo, left, top, side)
+    canvas = _resize(square, size)
+    texture = _consistent_texture(square, canvas, size * TEXTURE_SCALE)
+    scale = size / side
+    points = landmarks.astype(np.float32) * np.float32(scale)
+    points[:, :2] = (landmarks[:, :2] - (left - 0.5, top - 0.5)) * scale - 0.5
+    return Framed(canvas, texture, points)
+
+
+def _square(height: int, width: int, landmarks: Array, face_fraction: float) -> tuple[int, int, int]:
+    face = float(np.linalg.norm(landmarks[anatomy.FOREHEAD_TOP, :2] - landmarks[anatomy.CHIN, :2]))
+    side = face / face_fraction
+    room = min(height, width)
+    if side > room:
+        side = max(room, face / LARGEST_FACE)
+    side_px = max(16, round(side))
+    centre = float(landmarks[list(anatomy.OVAL), 0].mean())
+    eyes = float(landmarks[[i for eye in anatomy.EYES for i in eye.corners], 1].mean())
+    left, top = round(centre - side_px / 2), round(eyes - EYE_LEVEL * side_px)
+    if side_px <= width:
+        left = min(max(left, 0), width - side_px)
+    if side_px <= height:
+        top = min(max(top, 0), height - side_px)
+    return left, top, side_px
+
+
+def _cut(photo: NDArray[np.uint8], left: int, top: int, side: int) -> NDArray[np.uint8]:
+    height, width = photo.shape[:2]
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
+    inside = np.ascontiguousarray(photo[y0:y1, x0:x1])
+    margins = (y0 - top, top + side - y1, x0 - left, left + side - x1)
+    if not any(margins):
+        return inside
+    extended = cv2.copyMakeBorder(inside, *margins, cv2.BORDER_REPLICATE)
+    blurred = cv2.GaussianBlur(extended, (0, 0), 0.04 * side, borderType=cv2.BORDER_REPLICATE)
+    outside = np.ones((side, side), np.uint8)
+    outside[margins[0] : side - margins[1], margins[2] : side - margins[3]] = 0
+    distance = cv2.distanceTransform(outside, cv2.DIST_L2, 3)
+    weight = smoothstep(0, 0.04 * side, distance)[..., None]
+    return np.clip(extended * (1 - weight) + blurred * weight + 0.5, 0, 255).astype(np.uint8)
+
+
+def _resize(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    method = cv2.INTER_AREA if size < picture.shape[0] else cv2.INTER_LANCZOS4
+    return np.asarray(cv2.resize(picture, (size, size), interpolation=method), np.uint8)
+
+
+def _consistent_texture(square: NDArray[np.uint8], canvas: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    texture = _resize(square, size).astype(np.float32)
+    target = canvas.astype(np.float32)
+    for _ in range(BACK_PROJECTIONS):
+        error = target - cv2.resize(texture, target.shape[1::-1], interpolation=cv2.INTER_AREA)
+        texture += cv2.resize(error, (size, size), interpolation=cv2.INTER_LANCZOS4)
+    return np.clip(texture + 0.5, 0, 255).astype(np.uint8)

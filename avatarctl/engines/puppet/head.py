@@ -1,0 +1,138 @@
+"""The head as a thing in space: its depth, what moves with it, and its rotation.
+
+Depth comes from the face mesh, continued around the head by a thin-plate spline. z grows away from the
+camera and is in pixels of the canvas, like x and y.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatarctl.engines.puppet import anatomy
+from avatarctl.engines.puppet.smooth import Array, smoothstep
+
+RINGS = ((1.25, 0.45), (1.6, 0.8), (2.2, 1.0), (3.2, 1.0))
+"""Copies of the face's oval that continue its depth: their size in ovals, and how far behind it, in u."""
+SPLINE_STIFFNESS = 2e-3
+
+
+@dataclass(frozen=True)
+class FaceAxes:
+    """The face in the canvas. `unit` (u): distance of the eye centres, pixels. `right`, `down`: unit vectors
+    of the image, float32 (2,), along the eyes and from forehead to chin. `centre`, `top`, `chin`: float32
+    (2,). `half_width`, `half_height`: of the face's oval, pixels."""
+
+    unit: float
+    right: Array
+    down: Array
+    centre: Array
+    top: Array
+    chin: Array
+    half_width: float
+    half_height: float
+
+
+def face_axes(landmarks: Array) -> FaceAxes:
+    """Measure the face. `landmarks`: float32 (478, 3), canvas pixels."""
+    left, right = (landmarks[list(eye.corners), :2].mean(0) for eye in anatomy.EYES)
+    unit = float(np.linalg.norm(right - left))
+    across = ((right - left) / unit).astype(np.float32)
+    top, chin = landmarks[anatomy.FOREHEAD_TOP, :2], landmarks[anatomy.CHIN, :2]
+    temples = landmarks[list(anatomy.TEMPLES), :2]
+    return FaceAxes(
+        unit=unit,
+        right=across,
+        down=np.array([-across[1], across[0]], np.float32),
+        centre=temples.mean(0).astype(np.float32),
+        top=top.astype(np.float32),
+        chin=chin.astype(np.float32),
+        half_width=float(np.linalg.norm(temples[1] - temples[0]) / 2),
+        half_height=float(np.linalg.norm(top - chin) / 2),
+    )
+
+
+class Depth:
+    """Depth of the face and its surroundings: a thin-plate spline (Duchon 1977) through the mesh."""
+
+    def __init__(self, landmarks: Array, unit: float) -> None:
+        oval = landmarks[list(anatomy.OVAL)].astype(np.float64)
+        centre, rim = oval[:, :2].mean(0), float(oval[:, 2].mean())
+        mesh = landmarks[: anatomy.MESH_POINTS].astype(np.float64)
+        places, depths = [mesh[:, :2]], [mesh[:, 2]]
+        for size, behind in RINGS:
+            places.append(centre + (oval[:, :2] - centre) * size)
+            depths.append(np.full(len(oval), rim + behind * unit))
+        self._unit = unit
+        self._centres = np.concatenate(places) / unit
+        z = np.concatenate(depths) / unit
+        n = len(z)
+        system = np.zeros((n + 3, n + 3))
+        system[:n, :n] = self._kernel(self._centres) + SPLINE_STIFFNESS * np.eye(n)
+        system[:n, n:] = np.c_[np.ones(n), self._centres]
+        system[n:, :n] = system[:n, n:].T
+        self._weights = np.linalg.solve(system, np.r_[z, 0, 0, 0])
+        self._range = (float(z.min()), rim / unit + 1)
+
+    def _kernel(self, points: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> np.ndarray:  # type: ignore[type-arg]
+        squares = (points**2).sum(1)[:, None] + (self._centres**2).sum(1) - 2 * points @ self._centres.T
+        squares = np.maximum(squares, 0)
+        return 0.5 * squares * np.log(squares + 1e-9)
+
+    def at(self, points: Array) -> Array:
+        """Depth in pixels at canvas points; float32 (rows, columns, 2) -> (rows, columns)."""
+        n = len(self._centres)
+        scaled = points.reshape(-1, 2).astype(np.float64) / self._unit
+        depth = np.empty(len(scaled))
+        for start in range(0, len(scaled), 2048):
+            part = scaled[start : start + 2048]
+            spline = self._kernel(part) @ self._weights[:n]
+            depth[start : start + 2048] = spline + self._weights[n] + part @ self._weights[n + 1 :]
+        return (np.clip(depth, *self._range) * self._unit).astype(np.float32).reshape(points.shape[:-1])
+
+
+def head_weight(axes: FaceAxes, points: Array) -> Array:
+    """How much of the head's motion a point follows: 1 on the head, 0 on shoulders and far background."""
+    unit, chin = axes.unit, float(axes.chin @ axes.down)
+    middle = (float(axes.top @ axes.down) + chin) / 2 - 0.15 * unit
+    across = points @ axes.right - float(axes.centre @ axes.right)
+    down = points @ axes.down
+    radius = np.hypot(across / (1.3 * axes.half_width), (down - middle) / (1.3 * axes.half_height))
+    around = 1 - smoothstep(1.05, 2.05, radius)
+    neck = 1 - smoothstep(chin - 0.05 * unit, chin + 0.95 * unit, down)
+    return (around * neck).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Rotation about the neck, then a shift in the image plane. `rotation`: float32 (3, 3); `shift`:
+    float32 (2,), pixels; `pivot`: float32 (3,), pixels."""
+
+    rotation: Array
+    shift: Array
+    pivot: Array
+
+    def apply(self, points: Array, depth: Array) -> Array:
+        """Where points of the head come to lie; float32 (..., 2) and (...) -> (..., 2). Orthographic."""
+        turn = self.rotation
+        behind = (depth - self.pivot[2])[..., None] * turn[:2, 2]
+        moved: Array = (points - self.pivot[:2]) @ turn[:2, :2].T + behind + (self.pivot[:2] + self.shift)
+        return moved
+
+
+def neck_pivot(axes: FaceAxes, landmarks: Array) -> Array:
+    """The joint that the head turns about: below the chin, at the depth of the ears; float32 (3,)."""
+    along = float((axes.chin - axes.centre) @ axes.down) + 0.55 * axes.unit
+    place = axes.centre + axes.down * np.float32(along)
+    return np.array([place[0], place[1], landmarks[list(anatomy.TEMPLES), 2].mean()], np.float32)
+
+
+def pose(pivot: Array, yaw: float, pitch: float, roll: float, shift: tuple[float, float]) -> Pose:
+    """Angles in degrees (`yaw` to image right, `pitch` down, `roll` clockwise), `shift` in pixels."""
+    y, p, r = np.deg2rad([yaw, pitch, roll])
+    cy, sy, cp, sp, cr, sr = np.cos(y), np.sin(y), np.cos(p), np.sin(p), np.cos(r), np.sin(r)
+    about_y = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
+    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return Pose((about_z @ about_x @ about_y).astype(np.float32), np.array(shift, np.float32), pivot)

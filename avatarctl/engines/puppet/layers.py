@@ -1,0 +1,122 @@
+"""The two lip layers: what each looks like, and where it covers what lies behind it.
+
+Both are cut from the same photo. The upper layer ends at the inner edge of the upper lip, the lower layer
+begins at that of the lower lip; past the corners both show the same skin, so no seam is to be seen there.
+A mouth that is open in the photo is cleaned first: each lip's colour is continued over teeth and gaps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from avatarctl.engines.puppet.framing import TEXTURE_SCALE
+from avatarctl.engines.puppet.lattice import Box
+from avatarctl.engines.puppet.lips import MouthFrame, PhotoLips
+from avatarctl.engines.puppet.mouthfield import at_columns, curve_columns
+from avatarctl.engines.puppet.smooth import Array, sigmoid, smoothstep
+
+
+@dataclass(frozen=True)
+class LipLayers:
+    """RGBA textures, uint8 (height, width, 4), straight alpha, `TEXTURE_SCALE` pixels per canvas pixel.
+    `left`, `top`: canvas pixel at their origin. `window`: float32 (box height, box width), 1 inside the
+    mouth's box and 0 at its border, where the layers give way to the whole picture."""
+
+    upper: NDArray[np.uint8]
+    lower: NDArray[np.uint8]
+    left: int
+    top: int
+    window: Array
+
+
+def mouth_box(frame: MouthFrame, lips: PhotoLips, size: int) -> Box:
+    """The part of the canvas that the layers may cover."""
+    unit, (x, y) = frame.unit, frame.origin
+    left, right = int(max(0, x - 1.15 * unit)), int(min(size, x + 1.15 * unit))
+    top, bottom = int(max(0, y - 0.62 * unit)), int(min(size, y + lips.chin + 0.95 * unit))
+    return left, top, right - left, bottom - top
+
+
+def lip_layers(texture: NDArray[np.uint8], box: Box, frame: MouthFrame, lips: PhotoLips) -> LipLayers:
+    """Cut the layers from the double-size `texture`, RGB uint8 (2 size, 2 size, 3)."""
+    unit, size = frame.unit, texture.shape[0] // TEXTURE_SCALE
+    margin = int(0.35 * unit)
+    left, top = max(0, box[0] - margin), max(0, box[1] - margin)
+    right, bottom = min(size, box[0] + box[2] + margin), min(size, box[1] + box[3] + margin)
+    across = _centres(left, right)
+    down = _centres(top, bottom)
+    x, y = frame.local(np.stack(np.meshgrid(across, down), -1))
+    column = curve_columns(x)
+    upper_outer, upper_inner, lower_inner, lower_outer = at_columns(
+        np.stack([lips.upper_outer, lips.upper_inner, lips.lower_inner, lips.lower_outer]), column
+    )
+    aside = np.abs(x)
+    soft = 0.5 * max(0.5, 0.0065 * unit) * (1 + 7 * smoothstep(0.94, 1.12, aside))
+    # Closed lips overlap a little, so that nothing shows between them; cleaned ones keep apart.
+    overlap = (0.002 if lips.is_open else 0.004) * unit
+    upper_alpha = sigmoid((upper_inner + overlap - y) / soft)
+    lower_alpha = sigmoid((y - lower_inner + overlap) / soft)
+    upper_alpha = np.maximum(upper_alpha, smoothstep(0.93, 1.02, aside))
+
+    scale = TEXTURE_SCALE
+    upper = lower = np.ascontiguousarray(texture[top * scale : bottom * scale, left * scale : right * scale])
+    if lips.is_open:
+        cleaner = _Cleaner(texture, frame, x, y, aside)
+        upper = cleaner.continued(upper, upper_inner, upper_inner - upper_outer, downwards=True)
+        lower = cleaner.continued(lower, lower_inner, lower_outer - lower_inner, downwards=False)
+    return LipLayers(_rgba(upper, upper_alpha), _rgba(lower, lower_alpha), left, top, _window(box, 0.06 * unit))
+
+
+def _centres(start: int, end: int) -> Array:
+    count = (end - start) * TEXTURE_SCALE
+    return ((np.arange(count, dtype=np.float32) + 0.5) / TEXTURE_SCALE - 0.5 + start).astype(np.float32)
+
+
+def _rgba(colour: NDArray[np.uint8], alpha: Array) -> NDArray[np.uint8]:
+    return np.dstack([colour, (np.clip(alpha, 0, 1) * 255 + 0.5).astype(np.uint8)])
+
+
+def _window(box: Box, border: float) -> Array:
+    def ramp(length: int) -> Array:
+        place = np.arange(length, dtype=np.float32)
+        return np.clip(np.minimum(place, place[::-1]) / border, 0, 1).astype(np.float32)
+
+    return ramp(box[3])[:, None] * ramp(box[2])[None]
+
+
+class _Cleaner:
+    """Continues a lip's colour past its inner edge, column by column (inpainting would leave lines)."""
+
+    def __init__(self, texture: NDArray[np.uint8], frame: MouthFrame, x: Array, y: Array, aside: Array) -> None:
+        self._texture, self._frame, self._x, self._y = texture, frame, x, y
+        self._near = (1 - smoothstep(1.06, 1.30, aside)).astype(np.float32)
+        self._corner = smoothstep(0.70, 0.98, aside) * self._near
+        self._aside = aside
+
+    def continued(self, picture: NDArray[np.uint8], edge: Array, thickness: Array, *, downwards: bool) -> NDArray[np.uint8]:
+        """`picture` with everything past `edge` replaced by the colour just inside the lip."""
+        unit = self._frame.unit
+        deep = np.minimum(0.021 * unit, 0.4 * np.maximum(thickness, 0)) * self._near + 0.038 * unit * self._corner
+        if downwards:
+            limit = edge - deep
+            rows, past = np.minimum(self._y, limit), self._y > limit
+        else:
+            limit = edge + deep
+            rows, past = np.maximum(self._y, limit), self._y < limit
+        places = (self._frame.canvas(self._x, rows) + np.float32(0.5)) * TEXTURE_SCALE - np.float32(0.5)
+        clean = cv2.remap(self._texture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        clean = np.where((self._near > 0)[..., None], clean, picture)
+        blurred = cv2.GaussianBlur(
+            clean, (0, 0), sigmaX=0.025 * unit * TEXTURE_SCALE, sigmaY=0.008 * unit * TEXTURE_SCALE
+        )
+        only = (past & (np.abs(self._y) < 0.5 * unit)).astype(np.float32) * self._near
+        weight = cv2.GaussianBlur(only, (0, 0), 0.008 * unit * TEXTURE_SCALE)[..., None]
+        # Where lips touch they are in each other's shadow; it also draws the line of the closed mouth.
+        depth = (self._y - limit) if downwards else (limit - self._y)
+        shade = smoothstep(-0.01 * unit, 0.035 * unit, depth) * (1 - smoothstep(0.72, 1.0, self._aside))
+        mixed = (clean * (1 - weight) + blurred * weight) * (1 - 0.30 * shade)[..., None]
+        return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)

@@ -1,0 +1,240 @@
+"""The lips as four curves: where they lie in the photo, and where a frame's controls put them.
+
+The mouth has coordinates of its own: X along the line between the corners, in half mouth widths (-1 and 1
+are the corners), Y across it in pixels, downwards. A curve is Y sampled at `SAMPLES` places of X.
+Because the edges of the opening are curves, the gap between them is never negative and closes exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from avatarctl.engines.puppet import anatomy
+from avatarctl.engines.puppet.smooth import Array, gaussian_smooth, monotone_cubic, smoothstep
+
+SAMPLES = 161
+REACH = 2.6
+"""Curves are given for X in [-REACH, REACH]."""
+OPEN_GAP = 0.045
+"""A gap between the lips above this, in u, means that the photo shows an open mouth (teeth)."""
+NEUTRAL_WIDTH = 0.80
+"""Width of a relaxed mouth, u; a smile is wider."""
+MEETING = 0.45
+"""Where the lips of an open mouth meet when they close, from the upper lip (0) to the lower (1)."""
+
+
+def positions() -> Array:
+    """X of the curves' samples; float32 (SAMPLES,)."""
+    return np.linspace(-REACH, REACH, SAMPLES, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class MouthFrame:
+    """The mouth's own coordinates in the canvas. `origin`: float32 (2,), middle of the corners; `across`,
+    `down`: unit vectors, float32 (2,); `half_width`: pixels; `unit`: u in pixels."""
+
+    origin: Array
+    across: Array
+    down: Array
+    half_width: float
+    unit: float
+
+    def local(self, points: Array) -> tuple[Array, Array]:
+        """X and Y of canvas points (..., 2)."""
+        offset = points - self.origin
+        return (offset @ self.across) / np.float32(self.half_width), offset @ self.down
+
+    def canvas(self, x: Array, y: Array) -> Array:
+        """Canvas points (..., 2) of X and Y."""
+        along = (np.asarray(x) * self.half_width)[..., None] * self.across
+        return np.asarray(self.origin + along + np.asarray(y)[..., None] * self.down, np.float32)
+
+
+@dataclass(frozen=True)
+class PhotoLips:
+    """The lips in the photo: float32 (SAMPLES,) curves in pixels, from the outer edge of the upper lip to
+    that of the lower. `meeting`: where they meet when closed. `is_open`: the photo shows teeth.
+    `smile_drop`, `smile_inset`: how far the corners of a smiler come down and in at rest, u. `chin`,
+    `nose`: Y of the chin and of the nose's base, pixels."""
+
+    upper_outer: Array
+    upper_inner: Array
+    lower_inner: Array
+    lower_outer: Array
+    meeting: Array
+    is_open: bool
+    smile_drop: float
+    smile_inset: float
+    smile_arc: float
+    chin: float
+    nose: float
+
+
+def mouth_frame(landmarks: Array, unit: float) -> MouthFrame:
+    """From the corners of the mouth; `landmarks`: float32 (478, 3)."""
+    left, right = landmarks[anatomy.MOUTH_CORNERS[0], :2], landmarks[anatomy.MOUTH_CORNERS[1], :2]
+    half = float(np.linalg.norm(right - left) / 2)
+    across = ((right - left) / (2 * half)).astype(np.float32)
+    down = np.array([-across[1], across[0]], np.float32)
+    return MouthFrame(((left + right) / 2).astype(np.float32), across, down, half, unit)
+
+
+def photo_lips(landmarks: Array, frame: MouthFrame, canvas: NDArray[np.uint8]) -> PhotoLips:
+    """Measure the lips in the photo. A closed mouth's line is snapped to the darkest path near it."""
+    upper_outer, upper_inner, lower_inner, lower_outer = (
+        _curve(landmarks, frame, points)
+        for points in (
+            anatomy.UPPER_LIP_OUTER,
+            anatomy.UPPER_LIP_INNER,
+            anatomy.LOWER_LIP_INNER,
+            anatomy.LOWER_LIP_OUTER,
+        )
+    )
+    unit, x = frame.unit, np.abs(positions())
+    if float((lower_inner - upper_inner)[x < 0.8].mean()) <= OPEN_GAP * unit:
+        upper_inner = _dark_seam(frame, canvas, (upper_inner + lower_inner) / 2)
+        lower_inner = upper_inner.copy()
+    upper_inner = np.maximum(upper_inner, upper_outer + np.float32(0.3))
+    lower_inner = np.minimum(np.maximum(lower_inner, upper_inner), np.maximum(lower_outer - 0.3, upper_inner))
+    gap = np.where(x < 1, lower_inner - upper_inner, 0).astype(np.float32)
+    is_open = float(gap.max()) > OPEN_GAP * unit
+    meeting = upper_inner + np.float32(MEETING) * gap
+    arc = max(0.0, float(meeting[SAMPLES // 2]) / unit) if is_open else 0.0
+    excess = max(0.0, 2 * frame.half_width / unit - NEUTRAL_WIDTH) if is_open else 0.0
+    nose = frame.local(landmarks[[anatomy.NOSE_BASE], :2])[1]
+    chin = frame.local(landmarks[[anatomy.CHIN], :2])[1]
+    return PhotoLips(
+        upper_outer=upper_outer,
+        upper_inner=upper_inner,
+        lower_inner=lower_inner,
+        lower_outer=np.maximum(lower_outer, lower_inner),
+        meeting=meeting,
+        is_open=is_open,
+        smile_drop=0.4 * arc,
+        smile_inset=0.35 * excess,
+        smile_arc=arc,
+        chin=float(chin[0]),
+        nose=float(nose[0]),
+    )
+
+
+def _curve(landmarks: Array, frame: MouthFrame, points: tuple[int, ...]) -> Array:
+    x, y = frame.local(landmarks[list(points), :2])
+    order = np.argsort(x)
+    x, y = x[order], y[order]
+    keep = np.r_[True, np.diff(x) > 1e-3]
+    x, y = x[keep], y[keep]
+    inner = (x > -0.999) & (x < 0.999)
+    return monotone_cubic(np.r_[-1, x[inner], 1], np.r_[0, y[inner], 0], positions())
+
+
+def _dark_seam(frame: MouthFrame, canvas: NDArray[np.uint8], guess: Array) -> Array:
+    """The line between closed lips: the darkest smooth path near `guess`, by dynamic programming."""
+    columns, rows, reach, furthest_step = 121, 41, 0.075 * frame.unit, 2
+    x = np.linspace(-0.96, 0.96, columns, dtype=np.float32)
+    middle = np.interp(x, positions(), guess).astype(np.float32)
+    offsets = np.linspace(-reach, reach, rows, dtype=np.float32)
+    places = frame.canvas(np.broadcast_to(x, (rows, columns)), middle + offsets[:, None])
+    grey = cv2.GaussianBlur(cv2.cvtColor(canvas, cv2.COLOR_RGB2GRAY), (0, 0), max(0.3, 0.008 * frame.unit))
+    light = cv2.remap(grey.astype(np.float32), places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    light = (light - light.mean(0)) / (light.std() + 1e-3)
+    cost = light + 0.6 * (offsets[:, None] / reach) ** 2
+    came_from = np.zeros((rows, columns), np.int64)
+    here = np.arange(rows)
+    steps = np.arange(-furthest_step, furthest_step + 1)
+    before = here[:, None] + steps
+    allowed = (before >= 0) & (before < rows)
+    for column in range(1, columns):
+        previous = cost[np.clip(before, 0, rows - 1), column - 1] + 0.06 * np.abs(steps)
+        previous = np.where(allowed, previous, np.inf)
+        best = previous.argmin(1)
+        came_from[:, column] = before[here, best]
+        cost[:, column] += previous[here, best]
+    path = np.empty(columns, np.int64)
+    path[-1] = int(cost[:, -1].argmin())
+    for column in range(columns - 1, 0, -1):
+        path[column - 1] = came_from[path[column], column]
+    line = gaussian_smooth(middle + offsets[path], 2.0)
+    curve = np.interp(positions(), x, line).astype(np.float32)
+    between_corners = 1 - smoothstep(0.9, 1.0, np.abs(positions()))
+    ends = np.interp(positions(), [-1, 1], [line[0], line[-1]])
+    return np.asarray(curve * between_corners + ends * (1 - between_corners), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class MouthShape:
+    """A frame's controls of the mouth; see `controls.CONTROLS` for their units."""
+
+    open: float = 0.0
+    jaw: float = 0.0
+    up: float = 0.0
+    round: float = 0.0
+    press: float = 0.0
+    tuck: float = 0.0
+    wide: float = 0.0
+    tongue: float = 0.0
+    smile: float = 0.0
+
+
+@dataclass(frozen=True)
+class LipMotion:
+    """What the controls do to the lips, in pixels. `curves`: float32 (4, SAMPLES), displacement along Y of
+    the outer and inner upper, inner and outer lower edge. `corner`: shift of each corner outwards. `jaw`:
+    its drop. `upper_edge`, `lower_edge`: the opening's edges, Y. `narrow`: half width of the opening, X."""
+
+    curves: Array
+    corner: float
+    jaw: float
+    upper_edge: Array
+    lower_edge: Array
+    narrow: float
+
+
+def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
+    """The lip curves of one frame. Rest (all zero) closes the lips, also when the photo shows teeth."""
+    x = np.minimum(np.abs(positions()), 1)
+    within = np.abs(positions()) < 1
+    opening = max(shape.open, 0.0)
+    # A smile's upturned corners would make a laughing crescent of every vowel: they let go with the opening.
+    release = float(smoothstep(0.0, 0.22, opening)) * (1 - 0.7 * shape.round)
+    narrow = 0.985 - 0.28 * shape.round - (0.02 * release if lips.is_open else 0.0)
+    fullness = (0.74 if lips.is_open else 0.66) - 0.16 * shape.round
+    profile = np.clip(1 - (x / narrow) ** (2.3 - 0.3 * shape.round), 0, 1) ** fullness
+    gap = opening * unit * gaussian_smooth(profile, 1.2) * within
+    raised = np.clip(1 - (x / (1 - 0.2 * shape.round)) ** 2.2, 0, 1)
+    drop = 0.22 * shape.jaw + lips.smile_drop - 0.10 * shape.smile
+    drop += release * max(0.0, 0.95 * lips.smile_arc - lips.smile_drop - 0.22 * shape.jaw)
+    corners = drop * unit * x**1.7
+    upper_edge = lips.meeting - shape.up * unit * raised
+    lower_edge = upper_edge + gap
+    stretch = 2.4 * lips.smile_inset / NEUTRAL_WIDTH
+    thin = 0.4 * max(0.0, opening - 0.1)
+    upper = (lips.upper_inner - lips.upper_outer) * (1 + stretch + 0.30 * shape.round - 0.38 * shape.press - thin)
+    lower = (lips.lower_outer - lips.lower_inner) * (
+        1 + stretch + 0.22 * shape.round - 0.38 * shape.press - 0.55 * shape.tuck - thin
+    )
+    bulge = 1 - x**2
+    upper_outer = upper_edge - upper + 0.012 * shape.press * unit * bulge
+    lower_outer = lower_edge + lower - 0.02 * shape.tuck * unit * bulge
+    curves = np.stack(
+        [
+            upper_outer + corners - lips.upper_outer,
+            upper_edge + corners - lips.upper_inner,
+            lower_edge + corners - lips.lower_inner,
+            lower_outer + corners - lips.lower_outer,
+        ]
+    ).astype(np.float32)
+    inset = lips.smile_inset * (1 + 0.6 * release)
+    corner = shape.wide - inset + 0.055 * shape.smile - 0.13 * shape.round - 0.14 * max(0.0, shape.jaw - 0.05)
+    return LipMotion(
+        curves=curves,
+        corner=corner * unit,
+        jaw=shape.jaw * unit,
+        upper_edge=(upper_edge + corners).astype(np.float32),
+        lower_edge=(lower_edge + corners).astype(np.float32),
+        narrow=narrow,
+    )

@@ -1,0 +1,129 @@
+"""How far each place of the face follows the lips, the jaw and the corners of the mouth.
+
+Every influence is smooth and reaches past the lip line, so each layer has a field of its own that is
+defined wherever the layer may be read. Beyond the corners the layers' fields merge into one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatarctl.engines.puppet.lips import REACH, SAMPLES, LipMotion, MouthFrame, PhotoLips
+from avatarctl.engines.puppet.smooth import Array, smoothstep
+
+
+@dataclass(frozen=True)
+class LayerField:
+    """Influences on one layer at n nodes. `curves`: float32 (4, n), of the four lip curves in the order of
+    `LipMotion.curves`; `jaw`: float32 (n,)."""
+
+    curves: Array
+    jaw: Array
+
+
+@dataclass(frozen=True)
+class MouthField:
+    """Influences at the nodes of a lattice. `column`: float32 (n,), position in the curves' samples;
+    `corner`: float32 (n,), signed: the corners' shift outwards. `layers`: upper lip, lower lip."""
+
+    column: Array
+    corner: Array
+    layers: tuple[LayerField, ...]
+
+
+def curve_columns(x: Array) -> Array:
+    """Fractional index into the curves' samples for X; float32."""
+    return np.clip((x + REACH) * ((SAMPLES - 1) / (2 * REACH)), 0, SAMPLES - 1.001).astype(np.float32)
+
+
+def at_columns(curves: Array, columns: Array) -> Array:
+    """Curves (..., SAMPLES) read at fractional indices, linearly; float32 (..., *columns.shape)."""
+    left = columns.astype(np.int32)
+    fraction = columns - left
+    low: Array = curves[..., left]
+    return low + (curves[..., left + 1] - low) * fraction
+
+
+def mouth_field(frame: MouthFrame, lips: PhotoLips, points: Array, *, layered: bool) -> MouthField:
+    """Influences at `points` (rows, columns, 2).
+
+    Args:
+        layered: two layers, each defined on both sides of the lip line; otherwise one, which is the upper
+            layer above the line and the lower one below it.
+    """
+    unit = np.float32(frame.unit)
+    x, y = frame.local(points.reshape(-1, 2))
+    column = curve_columns(x)
+    upper_outer, upper_inner, lower_inner, lower_outer = at_columns(
+        np.stack([lips.upper_outer, lips.upper_inner, lips.lower_inner, lips.lower_outer]), column
+    )
+    aside = np.abs(x)
+    cheek = (1 - smoothstep(1.0, 1.75, aside)) * np.exp(-((y / (0.41 * unit)) ** 2))
+    sideways = np.where(aside > 1, cheek, 1)
+
+    above = np.maximum(upper_outer - 0.92 * lips.nose, 0.12 * unit)
+    to_nose = _fall(np.clip((upper_outer - y) / above, 0, 1))
+    into_upper = np.clip((y - upper_outer) / np.maximum(upper_inner - upper_outer, 0.5), 0, 1)
+    outside = y < upper_outer
+    follow_upper_outer = np.where(outside, to_nose, 1 - into_upper) * sideways
+    follow_upper_inner = np.where(outside, 0, into_upper) * sideways
+
+    below = np.maximum((lips.chin - lower_outer) * 0.62, 0.2 * unit)
+    to_chin = _fall(np.clip((y - lower_outer) / below, 0, 1))
+    into_lower = np.clip((lower_outer - y) / np.maximum(lower_outer - lower_inner, 0.5), 0, 1)
+    outside = y > lower_outer
+    follow_lower_outer = np.where(outside, to_chin, 1 - into_lower) * sideways
+    follow_lower_inner = np.where(outside, 0, into_lower) * sideways
+
+    across_jaw = 1 - smoothstep(0.75, 2.15, aside)
+    jaw_line = lips.chin + 0.02 * unit
+    neck = 1 - smoothstep(jaw_line, jaw_line + 0.75 * unit, y)
+    under_lip = (1 - to_chin) * (y > lower_outer) * across_jaw * neck
+    beside = across_jaw * smoothstep(-0.05 * unit, lips.chin * 0.75, y) * neck
+    past_corner = smoothstep(0.85, 1.15, aside)
+    jaw_lower = np.where(y > 0, under_lip * (1 - past_corner) + beside * past_corner, beside * past_corner)
+    lower_side = (y > (upper_inner + lower_inner) / 2).astype(np.float32)
+    jaw_upper = jaw_lower * (1 - lower_side)
+
+    none = np.zeros_like(y)
+    upper = np.stack([follow_upper_outer, follow_upper_inner, none, none])
+    lower = np.stack([none, none, follow_lower_inner, follow_lower_outer])
+    # Between the corners a layer has its own field on both sides of the line; past them all are one.
+    apart = 1 - smoothstep(0.93, 1.06, aside) if layered else none
+    upper_share, lower_share = (1 - lower_side) + lower_side * apart, lower_side * (1 - apart)
+    layers = [_layer(upper * upper_share + lower * lower_share, jaw_lower * (1 - apart) + jaw_upper * apart)]
+    if layered:
+        lower_share, upper_share = lower_side + (1 - lower_side) * apart, (1 - lower_side) * (1 - apart)
+        layers.append(_layer(lower * lower_share + upper * upper_share, jaw_lower))
+
+    band = np.maximum(np.maximum(upper_outer - y, y - lower_outer), 0)
+    reach = np.where(
+        aside <= 1, 0.8 * aside + 0.2 * np.sin(np.minimum(aside, 1) * np.pi / 2), 1 - smoothstep(0.98, 1.95, aside)
+    )
+    corner = (np.sign(x) * reach * np.exp(-((band / (0.33 * unit)) ** 2))).astype(np.float32)
+    return MouthField(column, corner, tuple(layers))
+
+
+def _fall(t: Array) -> Array:
+    """1 at 0 with slope 0, down to 0 at 1 with slope 0."""
+    return np.asarray((1 - t) ** 2 * (1 + 2 * t), np.float32)
+
+
+def _layer(curves: Array, jaw: Array) -> LayerField:
+    return LayerField(np.ascontiguousarray(curves, np.float32), np.ascontiguousarray(jaw, np.float32))
+
+
+def displacements(field: MouthField, frame: MouthFrame, motion: LipMotion, shape: tuple[int, int]) -> list[Array]:
+    """One forward displacement field a layer, float32 (rows, columns, 2), canvas pixels."""
+    curves = at_columns(motion.curves, field.column)
+    along = field.corner * np.float32(motion.corner)
+    fields = []
+    for layer in field.layers:
+        down = np.einsum("cn,cn->n", layer.curves, curves) + layer.jaw * np.float32(motion.jaw)
+        moved = np.empty((*shape, 2), np.float32)
+        for axis in (0, 1):
+            moved[..., axis] = (along * frame.across[axis] + down * frame.down[axis]).reshape(shape)
+        fields.append(moved)
+    return fields

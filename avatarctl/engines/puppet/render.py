@@ -1,0 +1,123 @@
+"""One row of controls to one picture. The same rig and row give the same pixels, whatever came before."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from avatarctl.engines.puppet.controls import INDEX
+from avatarctl.engines.puppet.expression import displacement
+from avatarctl.engines.puppet.eyes import lid
+from avatarctl.engines.puppet.framing import TEXTURE_SCALE
+from avatarctl.engines.puppet.head import Pose, pose
+from avatarctl.engines.puppet.interior import EYE_DISTANCE, ORIGIN_X, ORIGIN_Y, Mouth
+from avatarctl.engines.puppet.lips import SAMPLES, LipMotion, MouthShape, move
+from avatarctl.engines.puppet.mouthfield import displacements
+from avatarctl.engines.puppet.rig import Patch, Rig
+from avatarctl.engines.puppet.smooth import Array
+
+HEAD_ITERATIONS = 5
+MOUTH_ITERATIONS = 7
+"""Of the fields' inversion; the mouth's are steeper."""
+BEHIND_LIPS = 0.10
+"""How far the teeth stand behind the lips, u."""
+SHAPE_CONTROLS = ("open", "jaw", "up", "round", "press", "tuck", "wide", "tongue", "smile")
+
+
+class Renderer:
+    """Draws frames from a rig. Not to be used by two threads at once."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self._head, self._mouth = rig.head.lattice(), rig.mouth.lattice()
+        self._interior = Mouth(rig.interior, rig.frame, rig.lips)
+
+    def render(self, row: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """The picture for one row of controls.
+
+        Args:
+            row: float32 (len(CONTROLS),), in the order and units of `controls.CONTROLS`.
+
+        Returns:
+            RGB uint8 (size, size, 3), a new array.
+        """
+        rig = self.rig
+        value = {name: float(row[column]) for name, column in INDEX.items()}
+        shape = MouthShape(**{name: value[name] for name in SHAPE_CONTROLS})
+        unit = rig.frame.unit
+        motion = move(rig.lips, unit, shape)
+        turn = pose(
+            rig.pivot, value["yaw"], value["pitch"], value["roll"], (value["tx"] * unit, value["ty"] * unit)
+        )
+        blink = min(max(value["blink"], 0.0), 1.0)
+        expression = {
+            "brow": value["brow"],
+            "furrow": value["furrow"],
+            "cheek": value["cheek"] + 0.045 * shape.smile,
+            "squint": value["squint"] + 0.012 * shape.smile + 0.012 * blink,
+        }
+        (skin,) = displacements(rig.head.mouth, rig.frame, motion, rig.head.depth.shape)
+        forward = self._forward(rig.head, self._head.points, skin, displacement(rig.head.expression, expression), turn)
+        source = self._head.source_map(self._head.invert(forward, HEAD_ITERATIONS), TEXTURE_SCALE, (0, 0))
+        picture = cv2.remap(rig.texture, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        self._draw_mouth(picture, motion, shape, turn, displacement(rig.mouth.expression, expression))
+        if blink > 0:
+            self._draw_lids(picture, source, blink)
+        cv2.copyTo(rig.canvas, rig.background, picture)
+        return np.asarray(picture, np.uint8)
+
+    def _forward(self, patch: Patch, points: Array, local: Array, expression: Array | None, turn: Pose) -> Array:
+        if expression is not None:
+            local = local + expression
+        placed = points + local
+        return np.asarray(local + (turn.apply(placed, patch.depth) - placed) * patch.weight[..., None], np.float32)
+
+    def _draw_mouth(
+        self, picture: NDArray[np.uint8], motion: LipMotion, shape: MouthShape, turn: Pose, expression: Array | None
+    ) -> None:
+        rig, patch, layers = self.rig, self.rig.mouth, self.rig.layers
+        drawn = []
+        fields = displacements(patch.mouth, rig.frame, motion, patch.depth.shape)
+        for texture, field in zip((layers.upper, layers.lower), fields, strict=True):
+            forward = self._forward(patch, self._mouth.points, field, expression, turn)
+            backward = self._mouth.invert(forward, MOUTH_ITERATIONS)
+            source = self._mouth.source_map(backward, TEXTURE_SCALE, (layers.left, layers.top))
+            drawn.append(cv2.remap(texture, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101))
+        mouth = self._place_interior(self._interior.compose(motion, shape), turn)
+        for layer in drawn:
+            alpha = cv2.extractChannel(layer, 3).astype(np.float32)
+            alpha *= np.float32(1 / 255)
+            mouth = cv2.blendLinear(cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), mouth, alpha, 1 - alpha)
+        left, top, width, height = patch.box
+        region = picture[top : top + height, left : left + width]
+        region[:] = cv2.blendLinear(mouth, np.ascontiguousarray(region), layers.window, 1 - layers.window)
+
+    def _place_interior(self, picture: NDArray[np.uint8], turn: Pose) -> NDArray[np.uint8]:
+        """Warp the interior into the mouth's box: an affine map, since it is flat and far from the eye."""
+        rig, frame = self.rig, self.rig.frame
+        left, top, width, height = rig.mouth.box
+        rows, columns = picture.shape[:2]
+        corners = np.array([(0, 0), (columns, 0), (0, rows)], np.float32)
+        millimetres = (corners + 0.5) / rig.interior.scale - (ORIGIN_X, ORIGIN_Y)
+        pixels = millimetres * (frame.unit / EYE_DISTANCE)
+        flat = frame.canvas(pixels[:, 0] / frame.half_width, pixels[:, 1] + rig.lips.meeting[SAMPLES // 2])
+        depth = np.full(3, rig.lip_depth + BEHIND_LIPS * frame.unit, np.float32)
+        placed = (turn.apply(flat, depth) - (left, top)).astype(np.float32)
+        place = cv2.getAffineTransform(corners, placed)
+        return np.asarray(
+            cv2.warpAffine(picture, place, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+            np.uint8,
+        )
+
+    def _draw_lids(self, picture: NDArray[np.uint8], source: Array, blink: float) -> None:
+        size, margin = self.rig.size, int(0.16 * self.rig.frame.unit)
+        for eye in self.rig.eyes:
+            rows, columns = eye.x.shape
+            left, top = max(0, eye.left - margin), max(0, eye.top - margin)
+            right, bottom = min(size, eye.left + columns + margin), min(size, eye.top + rows + margin)
+            place = (source[top:bottom, left:right] + np.float32(0.5)) * np.float32(1 / TEXTURE_SCALE)
+            place -= np.array([eye.left + 0.5, eye.top + 0.5], np.float32)
+            layer = cv2.remap(lid(eye, blink), place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+            region = picture[top:bottom, left:right]
+            region[:] = (region * (1 - layer[..., 3:]) + layer[..., :3] + np.float32(0.5)).astype(np.uint8)

@@ -1,0 +1,65 @@
+"""Small smooth functions of one variable that the other modules share."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float32]
+
+
+def smoothstep(start: ArrayLike, end: ArrayLike, x: ArrayLike) -> Array:
+    """0 up to `start`, 1 from `end` on, and a cubic between them (3t^2 - 2t^3); float32, shape of `x`."""
+    low, high = np.asarray(start, np.float32), np.asarray(end, np.float32)
+    t = np.clip((np.asarray(x, np.float32) - low) / (high - low), 0, 1)
+    return (t * t * (3 - 2 * t)).astype(np.float32)
+
+
+def sigmoid(x: ArrayLike) -> Array:
+    """The logistic function; float32."""
+    return (1 / (1 + np.exp(-np.clip(np.asarray(x, np.float32), -40, 40)))).astype(np.float32)
+
+
+def gaussian_smooth(values: NDArray[np.floating], sigma: float) -> Array:
+    """Gaussian filter of a curve, `sigma` in samples; the ends are held. float32 (n,)."""
+    radius = int(3 * sigma + 1)
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    return np.convolve(np.pad(values, radius, "edge"), kernel / kernel.sum(), "valid").astype(np.float32)
+
+
+def monotone_cubic(x: ArrayLike, y: ArrayLike, at: ArrayLike) -> Array:
+    """Interpolate points by a cubic that never overshoots them; held beyond the first and the last point.
+
+    Fritsch and Carlson, "Monotone Piecewise Cubic Interpolation", SIAM J. Numer. Anal. 17 (1980), with
+    the weighted harmonic mean of Fritsch and Butland (1984) for the slopes.
+
+    Args:
+        x: (n,) increasing, n >= 2.
+        y: (n,) values.
+        at: where to evaluate, any shape.
+    """
+    knots, values = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    where = np.clip(np.asarray(at, np.float64), knots[0], knots[-1])
+    step = np.diff(knots)
+    if np.any(step <= 0):
+        raise ValueError("the knots do not increase")
+    secant = np.diff(values) / step
+    slope = np.zeros_like(values)
+    left, right = secant[:-1], secant[1:]
+    same_way = left * right > 0
+    weight_left = 2 * step[1:] + step[:-1]
+    weight_right = step[1:] + 2 * step[:-1]
+    safe_left, safe_right = np.where(same_way, left, 1.0), np.where(same_way, right, 1.0)
+    mean = (weight_left + weight_right) / (weight_left / safe_left + weight_right / safe_right)
+    slope[1:-1] = np.where(same_way, mean, 0.0)
+    slope[0], slope[-1] = secant[0], secant[-1]
+    index = np.clip(np.searchsorted(knots, where, "right") - 1, 0, len(step) - 1)
+    width = step[index]
+    t = (where - knots[index]) / width
+    result = (
+        values[index] * (1 + 2 * t) * (1 - t) ** 2
+        + slope[index] * width * t * (1 - t) ** 2
+        + values[index + 1] * t * t * (3 - 2 * t)
+        + slope[index + 1] * width * t * t * (t - 1)
+    )
+    return np.asarray(result, np.float32)

@@ -1,0 +1,51 @@
+"""The photo puppet's two engines: what it prepares once per photo, and how it animates a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from avatarctl.engines.contract import EngineSpec
+from avatarctl.stages.catalog import AnimateParams, RigParams
+from avatarctl.stages.params import param
+
+
+@dataclass(frozen=True, kw_only=True)
+class PuppetRigParams(RigParams):
+    """How the photo is framed."""
+
+    face_fraction: float = param(0.42, "height of the face (hairline to chin) in heights of the film", ge=0.2, le=0.6)
+    face: str = param("", 'which face: "x,y,width" in pixels of the portrait; empty: the largest one')
+
+
+@dataclass(frozen=True, kw_only=True)
+class PuppetAnimateParams(AnimateParams):
+    """How the puppet moves, and how its clip is encoded."""
+
+    mode: str = param("talk", "talk: the head moves with the speech; still: it does not", choices=("talk", "still"))
+    motion: float = param(1.0, "strength of head and brow motion", ge=0, le=2)
+    mouth: float = param(1.0, "strength of mouth opening", ge=0.3, le=1.5)
+    blinks: float = param(1.0, "how often the eyes blink; 0: never", ge=0, le=3)
+    crf: int = param(20, "x264 quality of the clip; lower is better and larger", ge=10, le=35)
+
+
+SPECS = (
+    EngineSpec(
+        stage="rig",
+        name="puppet",
+        summary="lips, teeth, lids and depth of the face in a photo, ready to be moved",
+        cache_version=1,
+        factory="avatarctl.engines.puppet.engine:RigEngine",
+        params=PuppetRigParams,
+        models=("face-detector", "face-mesh"),
+    ),
+    EngineSpec(
+        stage="animate",
+        name="puppet",
+        summary="one photo moved by warping; real time on a CPU",
+        cache_version=1,
+        factory="avatarctl.engines.puppet.engine:AnimateEngine",
+        params=PuppetAnimateParams,
+        reads=("timings", "rig"),
+        uses_seed=True,
+    ),
+)

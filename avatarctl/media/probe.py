@@ -1,0 +1,255 @@
+"""What is really in a sound or film: every frame decoded and counted, nothing believed from headers.
+
+`header` alone reads only the beginning, for a quick answer before any work is done.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from avatarctl.errors import AvatarctlError, StepFailed
+from avatarctl.media import ffmpeg
+
+FULL_SCALE = 0.999
+"""A sample at or above this share of full scale counts as clipped."""
+
+_EVEN = Fraction(11, 10_000)
+"""How far from its place a frame may be, seconds: containers with millisecond clocks round by up to this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of itself. `duration`: seconds, None if it does not say; `estimated`: ffmpeg guessed it
+    from the bit rate. `sample_rate`: of the first sound track, hertz; None without one."""
+
+    duration: float | None
+    estimated: bool
+    sample_rate: int | None
+    has_video: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """Decoded picture. `duration`: seconds, from the first frame's start to the last one's end; `start`: of the
+    first frame; `constant_step`: every frame is in its place at `fps` frames a second."""
+
+    frames: int
+    width: int
+    height: int
+    fps: float
+    duration: float
+    start: float
+    constant_step: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFacts:
+    """Decoded sound, after the container's edit list has cut the encoder's priming. `duration` and `start`:
+    seconds; `peak` and `rms`: full scale is 1; `clipped`: share of samples at full scale, 0..1. The last three
+    are None unless levels were asked for."""
+
+    duration: float
+    start: float
+    sample_rate: int
+    channels: int
+    peak: float | None = None
+    clipped: float | None = None
+    rms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The first picture track and the first sound track, None where there is none."""
+
+    video: VideoFacts | None
+    audio: AudioFacts | None
+
+
+def header(
+    path: Path, formats: str = ffmpeg.SOUND_FORMATS, *, what: str, blame: type[AvatarctlError] = StepFailed
+) -> Header:
+    """The beginning of a file, opened only as one of `formats`.
+
+    Raises:
+        AvatarctlError: of the class `blame`, with the message `what`, when it cannot be opened.
+    """
+    peek = ffmpeg.to_pipe(
+        ffmpeg.source(path, formats), format="null", c="copy", t=0, map=["0:a:0?", "0:V:0?"], sn=None, dn=None
+    )
+    _, log = ffmpeg.run(peek, what=what, blame=blame, level="info")
+    duration: float | None = None
+    sample_rate: int | None = None
+    has_video = False
+    for line in log:
+        if line.startswith(("[info] Stream mapping", "[info] Output")):
+            break
+        # Anchored at the column where ffmpeg prints its own fields, because tags may hold any text.
+        if found := re.match(r"\[info\]   Duration: (\d+):(\d+):(\d+\.\d+)", line):
+            duration = int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])
+        elif found := re.match(r"\[info\]   Stream #0:\d+\S*: Audio: .*?(\d+) Hz", line):
+            sample_rate = sample_rate or int(found[1])
+        elif re.match(r"\[info\]   Stream #0:\d+\S*: Video: ", line) and "(attached pic)" not in line:
+            has_video = True
+    estimated = any("Estimating duration from bitrate" in line for line in log)
+    return Header(duration, estimated, sample_rate, has_video)
+
+
+def decode_all(
+    path: Path,
+    levels: bool = False,
+    *,
+    strict: bool = True,
+    blame: type[AvatarctlError] = StepFailed,
+    check: Callable[[], None] | None = None,
+) -> Probe:
+    """Decode every frame and measure. With `levels` the sound's loudness too.
+
+    Args:
+        strict: a single complaint of a decoder is a failure; else only what stops ffmpeg is.
+
+    Raises:
+        StepFailed: (or the class `blame`) it does not decode, or holds neither picture nor sound.
+    """
+    what = "the film does not decode"
+    formats = f"{ffmpeg.FILM_FORMATS},{ffmpeg.SOUND_FORMATS}"
+    listing = ffmpeg.to_pipe(
+        ffmpeg.source(path, formats),
+        format="framecrc",
+        map=["0:V:0?", "0:a:0?"],
+        fps_mode="passthrough",
+        enc_time_base=-1,
+    )
+    output, log = ffmpeg.run(listing, what=what, blame=blame, check=check)
+    complaints = ffmpeg.complaints(log)
+    if strict and complaints:
+        raise blame(what, why=complaints[0])
+    video, audio = _facts(output.decode("ascii", "replace"))
+    if video is None and audio is None:
+        raise blame(what, why="it holds neither a picture nor sound")
+    if audio is not None and levels:
+        audio = _with_levels(path, audio, formats, what, blame, check)
+    return Probe(video, audio)
+
+
+@dataclass(slots=True)
+class _Track:
+    """Columns of a framecrc listing, in ticks of `time_base` seconds and bytes."""
+
+    time_base: Fraction
+    properties: dict[str, str]
+    times: list[int]
+    durations: list[int]
+    sizes: list[int]
+
+
+def _facts(listing: str) -> tuple[VideoFacts | None, AudioFacts | None]:
+    tracks: dict[str, _Track] = {}
+    for line in listing.splitlines():
+        if line.startswith("#"):
+            name, _, rest = line[1:].partition(" ")
+            index, _, value = rest.partition(": ")
+            if name == "tb":
+                tracks[index] = _Track(Fraction(value), {}, [], [], [])
+            elif index in tracks:
+                tracks[index].properties[name] = value
+        elif line:
+            columns = [column.strip() for column in line.split(",")]
+            track = tracks[columns[0]]
+            track.times.append(int(columns[2]))
+            track.durations.append(int(columns[3]))
+            track.sizes.append(int(columns[4]))
+    video = next((t for t in tracks.values() if t.properties.get("media_type") == "video" and t.times), None)
+    audio = next((t for t in tracks.values() if t.properties.get("media_type") == "audio" and t.times), None)
+    return video and _video_facts(video), audio and _audio_facts(audio)
+
+
+def _video_facts(track: _Track) -> VideoFacts:
+    width, height = (int(side) for side in track.properties["dimensions"].split("x"))
+    frames = len(track.times)
+    times = [ticks * track.time_base for ticks in (track.times[0], track.times[-1])]
+    last = track.durations[-1] * track.time_base
+    step = (times[1] - times[0]) / (frames - 1) if frames > 1 else last
+    ticks = step / track.time_base
+    tolerance = _EVEN / track.time_base if track.time_base >= Fraction(1, 1000) else Fraction(0)
+    even = step > 0 and all(
+        abs(time - (track.times[0] + index * ticks)) <= min(tolerance, ticks / 4)
+        for index, time in enumerate(track.times)
+    )
+    return VideoFacts(
+        frames=frames,
+        width=width,
+        height=height,
+        fps=float(1 / step) if step > 0 else 0.0,
+        duration=float(times[1] - times[0] + (step if even else last)),
+        start=float(times[0]),
+        constant_step=even,
+    )
+
+
+def _audio_facts(track: _Track) -> AudioFacts:
+    rate = int(track.properties["sample_rate"])
+    samples = sum(track.durations) * track.time_base * rate
+    return AudioFacts(
+        duration=float(samples / rate),
+        start=float(track.times[0] * track.time_base),
+        sample_rate=rate,
+        channels=round(sum(track.sizes) / 2 / float(samples)) if samples else 0,
+    )
+
+
+def _with_levels(
+    path: Path,
+    facts: AudioFacts,
+    formats: str,
+    what: str,
+    blame: type[AvatarctlError],
+    check: Callable[[], None] | None,
+) -> AudioFacts:
+    samples = ffmpeg.to_pipe(ffmpeg.source(path, formats)["a:0"], format="f32le")
+    count, clipped, energy, peak, rest = 0, 0, 0.0, 0.0, b""
+    with ffmpeg.Child(samples, what=what, blame=blame, check=check) as child:
+        for data in child.chunks():
+            data = rest + data
+            whole = len(data) - len(data) % 4
+            rest = data[whole:]
+            block = np.abs(np.frombuffer(data[:whole], dtype="<f4"))
+            if block.size:
+                count += block.size
+                peak = max(peak, float(block.max()))
+                clipped += int(np.count_nonzero(block >= FULL_SCALE))
+                energy += float(np.dot(block.astype(np.float64), block))
+        child.finish()
+    if count == 0:
+        return facts
+    return AudioFacts(
+        facts.duration,
+        facts.start,
+        facts.sample_rate,
+        facts.channels,
+        peak=peak,
+        clipped=clipped / count,
+        rms=(energy / count) ** 0.5,
+    )
+
+
+def tags(path: Path) -> dict[str, str]:
+    """Metadata of a film: `title`, `comment` and the like, lower case; `language` from the first track that has it.
+
+    Raises:
+        StepFailed: it cannot be opened.
+    """
+    formats = f"{ffmpeg.FILM_FORMATS},{ffmpeg.SOUND_FORMATS}"
+    dump = ffmpeg.to_pipe(ffmpeg.source(path, formats), format="ffmetadata", map=0, c="copy")
+    output, _ = ffmpeg.run(dump, what="the film cannot be opened")
+    found: dict[str, str] = {}
+    for entry in re.split(r"(?<!\\)\n", output.decode("utf-8", "replace")):
+        name, separator, value = entry.partition("=")
+        if separator and not entry.startswith(";"):
+            found.setdefault(name.lower(), re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL))
+    return found

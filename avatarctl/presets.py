@@ -1,0 +1,215 @@
+"""Presets: named choices of engines and params, and how they are laid under the user's own settings."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from avatarctl import config
+from avatarctl.engines import registry
+from avatarctl.engines.contract import EngineSpec
+from avatarctl.errors import BadConfig, NotHereYet
+from avatarctl.stages.catalog import STAGES
+from avatarctl.stages.params import Params, nearest
+
+DEFAULT = "lite"
+
+# Stages that prepare something; a preset need not name their engines.
+_PREPARING = {
+    "portrait": "facemesh",
+    "voiceprint": "voiceprint",
+    "index": "fts5",
+    "align": "sound",
+    "transcribe": "faster-whisper",
+    "finish": "film",
+}
+_META = {"description", "extends"}
+
+
+def _shipped() -> Path:
+    inside = Path(__file__).parent / "_data" / "presets"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "presets"
+
+
+def available(where: config.Paths | None = None) -> dict[str, Path]:
+    """Every preset by name; the user's own hide the shipped ones of the same name."""
+    folders = [_shipped(), (where or config.paths()).user_presets]
+    return {p.stem: p for folder in folders if folder.is_dir() for p in sorted(folder.glob("*.toml"))}
+
+
+def read(name: str, where: config.Paths | None = None) -> config.Layer:
+    """A preset with everything that it extends, as one layer.
+
+    Raises:
+        BadConfig: unknown preset, stage, or a circle of `extends`.
+    """
+    known = available(where)
+    chain: list[config.Layer] = []
+    seen: list[str] = []
+    while True:
+        if name not in known:
+            raise BadConfig(f"there is no preset {name!r}", hint=nearest(name, known))
+        if name in seen:
+            raise BadConfig(f"the preset {name!r} extends itself", why=" -> ".join([*seen, name]))
+        seen.append(name)
+        layer = config.read_toml(known[name])
+        _check_tables(layer, f"preset {name}")
+        chain.append(layer)
+        if "extends" not in layer:
+            break
+        name = str(layer["extends"])
+    merged: config.Layer = {"description": chain[0].get("description", "")}
+    for layer in reversed(chain):
+        _lay(merged, layer)
+    return merged
+
+
+def _check_tables(layer: Mapping[str, Any], where: str) -> None:
+    for name, value in layer.items():
+        if name in STAGES:
+            if not isinstance(value, dict):
+                raise BadConfig(f"{where}: {name} has to be a table", hint=f"write [{name}]")
+        elif name not in _META and name not in config.TOP_LEVEL:
+            raise BadConfig(
+                f"{where}: unknown key {name!r}", hint=nearest(name, [*STAGES, *config.TOP_LEVEL, *_META])
+            )
+
+
+def _lay(under: config.Layer, over: Mapping[str, Any]) -> None:
+    """Put `over` on top. A layer that changes a stage's engine leaves the other engine's params behind."""
+    for name, value in over.items():
+        if name not in STAGES:
+            if name not in _META:
+                under[name] = value
+            continue
+        table = dict(under.get(name, {}))
+        if "engine" in value and value["engine"] != table.get("engine"):
+            spec = registry.find(name, str(value["engine"]))
+            fields = set(spec.params.__dataclass_fields__) if spec else set()
+            table = {k: v for k, v in table.items() if k in fields}
+        under[name] = {**table, **value}
+
+
+def parse_assignments(assignments: Iterable[str]) -> config.Layer:
+    """`--set stage.key=value` pairs as a layer.
+
+    Raises:
+        BadConfig: not of that form, or no such stage.
+    """
+    layer: config.Layer = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        stage, dot, key = name.strip().partition(".")
+        if not equals or not dot or not key:
+            raise BadConfig(f"--set {assignment} is not understood", hint="write --set stage.key=value")
+        if stage not in STAGES:
+            raise BadConfig(f"--set {assignment}: there is no stage {stage!r}", hint=nearest(stage, STAGES))
+        layer.setdefault(stage, {})[key] = value.strip()
+    return layer
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine with its validated params."""
+
+    spec: EngineSpec
+    params: Params
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that was decided before a run starts. Engines are looked up when a stage is used."""
+
+    preset: str
+    tables: Mapping[str, Mapping[str, Any]]
+    avatar: str = ""
+    outputs: str = "outputs"
+    _choices: dict[str, Choice] = field(default_factory=dict, repr=False, compare=False)
+
+    def engine_name(self, stage: str) -> str:
+        """The engine's name, from the preset or the stage's own default; a rig is built by the animator."""
+        table = self.tables.get(stage, {})
+        if "engine" in table:
+            return str(table["engine"])
+        if stage == "rig":
+            return self.engine_name("animate")
+        if stage in _PREPARING:
+            return _PREPARING[stage]
+        raise BadConfig(f"the preset {self.preset} names no engine for {stage}", hint=f"--set {stage}.engine=...")
+
+    def choice(self, stage: str, **changes: Any) -> Choice:
+        """The engine and its params for a stage; `changes` are params that the recipe decides."""
+        if stage not in self._choices:
+            spec = registry.get(stage, self.engine_name(stage))
+            raw = {k: v for k, v in self.tables.get(stage, {}).items() if k != "engine"}
+            self._choices[stage] = Choice(spec, spec.params.parse(raw, stage))
+        chosen = self._choices[stage]
+        if not changes:
+            return chosen
+        raw = {**chosen.params.as_dict(), **changes}
+        return Choice(chosen.spec, chosen.spec.params.parse(raw, stage))
+
+    def check(self) -> None:
+        """Look at every stage that is set, so that a typing error is found before any work is done."""
+        for stage in self.tables:
+            try:
+                self.choice(stage)
+            except NotHereYet:
+                continue
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the ledger: enough to make the same settings again."""
+        return {
+            "preset": self.preset,
+            "avatar": self.avatar,
+            "tables": {stage: dict(table) for stage, table in self.tables.items()},
+        }
+
+
+def resolve(
+    preset: str | None = None,
+    assignments: Sequence[str] = (),
+    *,
+    avatar: str | None = None,
+    where: config.Paths | None = None,
+) -> Settings:
+    """All layers, laid in order, checked.
+
+    Raises:
+        BadConfig: any unknown preset, stage, engine or param, with the nearest name.
+    """
+    outer = config.layers(STAGES, where=where)
+    for layer in outer:
+        _check_tables(layer, "avatarctl.toml or AVATARCTL_*")
+    merged: config.Layer = functools.reduce(lambda found, layer: layer.get("preset", found), outer, DEFAULT)
+    name = preset or str(merged)
+    base = read(name, where)
+    for layer in (*outer, parse_assignments(assignments)):
+        _lay(base, layer)
+    settings = Settings(
+        preset=name,
+        tables={stage: base[stage] for stage in STAGES if stage in base},
+        avatar=avatar or str(base.get("avatar", "")),
+        outputs=str(base.get("outputs", "outputs")),
+    )
+    settings.check()
+    return settings
+
+
+def change(recorded: Mapping[str, Any], preset: str | None, assignments: Sequence[str]) -> Settings:
+    """Settings of an earlier run (`Settings.as_dict`) with another preset or some params changed."""
+    base: config.Layer = {k: dict(v) for k, v in recorded["tables"].items()}
+    name = str(recorded["preset"])
+    if preset:
+        name, base = preset, read(preset)
+    _lay(base, parse_assignments(assignments))
+    settings = Settings(
+        preset=name,
+        tables={stage: base[stage] for stage in STAGES if stage in base},
+        avatar=str(recorded.get("avatar", "")),
+    )
+    settings.check()
+    return settings

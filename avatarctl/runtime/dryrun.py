@@ -1,0 +1,80 @@
+"""The same recipe, walked without doing anything: what would be a hit, what would run, what cannot be known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from avatarctl.presets import Settings
+from avatarctl.runtime.handles import Handle, Ref, Unknown
+from avatarctl.runtime.plan import StepOrder
+from avatarctl.runtime.runner import Run
+from avatarctl.store.keys import digest_bytes
+from avatarctl.store.model import Artefact, Manifest
+from avatarctl.store.store import Store
+from avatarctl.text.sentences import Sentence, split
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """One line of a dry run. `verdict`: hit, run or unknown; `reason` says why; `key` where it is known."""
+
+    stage: str
+    engine: str
+    label: str
+    verdict: str
+    reason: str
+    key: str
+    params: Mapping[str, Any]
+
+
+class DryRun(Run):
+    """Performs nothing and writes nothing; collects `planned`."""
+
+    dry = True
+
+    def __init__(self, store: Store, settings: Settings, **options: Any) -> None:
+        super().__init__(store, settings, run_id="dry", **options)
+        self.planned: list[PlannedStep] = []
+
+    def text(self, content: str) -> Ref:
+        data = content.encode("utf-8")
+        return Artefact(digest_bytes(data), len(data), "text/plain; charset=utf-8")
+
+    def _when_ready(self, handle: Handle, order: StepOrder, waiting: list[Handle]) -> None:
+        waits_for = order.waits_for()
+        if waits_for:
+            self._plan(handle, order, "unknown", f"waits for {waits_for}", "")
+            return
+        order = order.resolved()
+        key = order.key()
+        if self._must_refresh(handle.stage, key):
+            self._plan(handle, order, "run", "a refresh was asked for", key)
+            return
+        manifest = self.store.lookup(key)
+        if manifest is None:
+            self._plan(handle, order, "run", "not made yet with these inputs and params", key)
+        else:
+            self._plan(handle, order, "hit", f"made {manifest.created}", key)
+            handle.finish(manifest)
+
+    def _plan(self, handle: Handle, order: StepOrder, verdict: str, reason: str, key: str) -> None:
+        self.planned.append(
+            PlannedStep(handle.stage, order.spec.name, handle.label, verdict, reason, key, order.params.as_dict())
+        )
+
+    def sentences(self, handle: Handle, role: str = "answer") -> Iterator[tuple[Sentence, Ref]]:
+        manifest = handle.known()
+        if manifest is None:
+            yield Sentence("...", 0.0), Unknown(f"{handle.stage} {handle.label}".strip())
+            return
+        for sentence in split(self.read_text(handle, role)):
+            yield sentence, self.text(sentence.text)
+
+    def wait(self, handle: Handle) -> Manifest:
+        """Nothing is waited for; an unknown step has an empty manifest."""
+        return handle.known() or Manifest("", {}, {}, "", 0.0, "")
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        return

@@ -1,0 +1,100 @@
+"""From a recipe's request to a step's identity: engine, params, inputs, and the key that names it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from avatarctl import models
+from avatarctl.engines.contract import EngineSpec
+from avatarctl.errors import StepFailed
+from avatarctl.presets import Settings
+from avatarctl.runtime.handles import OutputOf, Ref, Unknown
+from avatarctl.stages.contract import Stage
+from avatarctl.stages.params import Params
+from avatarctl.store.keys import step_key
+from avatarctl.store.model import Artefact
+
+
+@dataclasses.dataclass(frozen=True)
+class StepOrder:
+    """A step that was asked for. `inputs` may still wait for other steps."""
+
+    stage: Stage
+    spec: EngineSpec
+    params: Params
+    inputs: Mapping[str, Ref]
+    label: str
+    seed: int
+    take: int
+
+    def resolved(self) -> StepOrder:
+        """The same with every input known. Raises `StepFailed` when an earlier step did not make it."""
+        known: dict[str, Ref] = {}
+        for role, ref in self.inputs.items():
+            if isinstance(ref, OutputOf):
+                artefact = ref.artefact()
+                if artefact is None:
+                    if self._optional(role):
+                        continue
+                    raise StepFailed(f"{self.stage.name} needs {role}, which {ref.handle.stage} did not make")
+                known[role] = artefact
+            else:
+                known[role] = ref
+        return dataclasses.replace(self, inputs=known)
+
+    def _optional(self, role: str) -> bool:
+        base = role.partition(".")[0]
+        return any(i.role == base and i.optional for i in self.stage.inputs)
+
+    def artefacts(self) -> dict[str, Artefact]:
+        """The inputs of a resolved order."""
+        return {role: ref for role, ref in self.inputs.items() if isinstance(ref, Artefact)}
+
+    def waits_for(self) -> str:
+        """In a dry run: which step keeps this one from being named, or nothing."""
+        for ref in self.inputs.values():
+            if isinstance(ref, Unknown):
+                return ref.waits_for
+            if isinstance(ref, OutputOf) and ref.handle.known() is None:
+                return f"{ref.handle.stage} {ref.handle.label}".strip()
+        return ""
+
+    def identity(self) -> dict[str, Any]:
+        """Everything that the result depends on, and nothing else: no path, host, thread count or time."""
+        identity: dict[str, Any] = {
+            "stage": self.stage.name,
+            "stage_version": self.stage.version,
+            "engine": self.spec.name,
+            "cache_version": self.spec.cache_version,
+            "models": models.digests(self.spec.models) if self.spec.models else {},
+            "params": self.params.keyed(),
+            "inputs": {role: artefact.digest for role, artefact in self.artefacts().items()},
+        }
+        if self.spec.uses_seed:
+            identity["seed"] = self.seed
+        if self.take and not self.spec.deterministic:
+            identity["take"] = self.take
+        return identity
+
+    def key(self) -> str:
+        """`s1:` and the SHA-256 of the identity."""
+        return step_key(self.identity())
+
+
+class Plan:
+    """Turns requests into orders with a run's settings."""
+
+    def __init__(self, settings: Settings, *, seed: int, take: int) -> None:
+        self._settings = settings
+        # Another take of an engine that follows its seed is another seed; others get the take in their key.
+        self._seed = seed + 1_000_003 * take
+        self._take = take
+
+    def order(self, stage: Stage, inputs: Mapping[str, Ref], label: str, changes: Mapping[str, Any]) -> StepOrder:
+        """Keep the inputs that the engine reads; validate the params."""
+        choice = self._settings.choice(stage.name, **changes)
+        wanted = {i.role for i in stage.inputs if not i.optional} | set(choice.spec.reads)
+        kept = {role: ref for role, ref in inputs.items() if role.partition(".")[0] in wanted}
+        return StepOrder(stage, choice.spec, choice.params, kept, label, self._seed, self._take)

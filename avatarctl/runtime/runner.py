@@ -1,0 +1,371 @@
+"""Performs a recipe's steps: looks each up by its key, makes what is missing, publishes it, tells listeners.
+
+A call of `Run.step` returns at once with a handle. A step starts when its inputs are known; it runs on the
+lane of its engine (one worker for each scarce resource), so sentence 2 is spoken while sentence 1 is drawn.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from avatarctl import config
+from avatarctl.engines.contract import Cancelled, Job
+from avatarctl.errors import AvatarctlError, StepFailed, Stopped
+from avatarctl.presets import Settings
+from avatarctl.runtime import events
+from avatarctl.runtime.engines import EnginePool
+from avatarctl.runtime.handles import Handle, OutputOf, Ref
+from avatarctl.runtime.plan import Plan, StepOrder
+from avatarctl.runtime.resources import peak_memory_mb
+from avatarctl.stages.catalog import STAGES, stage
+from avatarctl.store.locks import key_lock
+from avatarctl.store.model import Artefact, Manifest, StepRecord
+from avatarctl.store.store import Store
+from avatarctl.text.sentences import Sentence, SentenceStream, split
+
+# How many steps of one lane run at a time. `light` steps take milliseconds.
+LANES = {"light": 2, "cpu": 1, "gpu": 1, "server": 1}
+
+
+class Run:
+    """One recipe at work. Use it as a context manager: leaving it waits for, or cancels, what is under way."""
+
+    dry = False
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        *,
+        run_id: str,
+        listener: events.Listener = events.silent,
+        seed: int = 0,
+        take: int = 0,
+        refresh_from: str | None = None,
+        models_folder: Any = None,
+    ) -> None:
+        """`refresh_from`: this stage and all after it are made again ("" for every stage)."""
+        self.store = store
+        self.settings = settings
+        self.id = run_id
+        self.listener = listener
+        self.plan = Plan(settings, seed=seed, take=take)
+        self._refresh = _stages_from(refresh_from)
+        self._refreshed: set[str] = set()
+        self._engines = EnginePool(models_folder or config.paths().models)
+        self._lanes: dict[str, ThreadPoolExecutor] = {}
+        self._cancel = threading.Event()
+        self._error: BaseException | None = None
+        self._guard = threading.Lock()
+        self._open = 0
+        self._idle = threading.Condition(self._guard)
+        self._threads = config.threads()
+        self.handles: list[Handle] = []
+        self.delivered: list[dict[str, str]] = []
+        """What was copied out of the store: path, digest, role."""
+
+    # -- what recipes call
+
+    def text(self, content: str) -> Ref:
+        """Text as an artefact that steps can read."""
+        return self.store.add_bytes(content.encode("utf-8"), "text/plain; charset=utf-8")
+
+    def step(
+        self,
+        stage_name: str,
+        inputs: Mapping[str, Ref],
+        *,
+        label: str = "",
+        **changes: Any,
+    ) -> Handle:
+        """Ask for a step. `inputs` by role; roles that the engine does not read are left out.
+
+        Raises:
+            BadConfig, NotHereYet: no such engine, or wrong params. Everything else comes from the handle.
+        """
+        order = self.plan.order(stage(stage_name), inputs, label, changes)
+        handle = Handle(len(self.handles), stage_name, label)
+        self.handles.append(handle)
+        self.listener(events.Planned(handle.index, stage_name, order.spec.name, label))
+        with self._guard:
+            self._open += 1
+        handle.future.add_done_callback(self._closed)
+        waiting = [r.handle for r in order.inputs.values() if isinstance(r, OutputOf) and r.handle.known() is None]
+        self._when_ready(handle, order, waiting)
+        return handle
+
+    def sentences(self, handle: Handle, role: str = "answer") -> Iterator[tuple[Sentence, Ref]]:
+        """The sentences of a step's text, each as soon as it is complete, with its artefact."""
+        streamed = False
+        stream = SentenceStream()
+        for piece in handle.chunks():
+            streamed = True
+            self.listener(events.Text(piece))
+            for sentence in stream.feed(piece):
+                yield sentence, self.text(sentence.text)
+        if streamed:
+            handle.result()
+            rest = stream.close()
+        else:
+            content = self.read_text(handle, role)
+            self.listener(events.Text(content))
+            rest = split(content)
+        for sentence in rest:
+            yield sentence, self.text(sentence.text)
+
+    def read_text(self, handle: Handle, role: str) -> str:
+        """The text that a step made; waits for it."""
+        return self.store.cas.path(handle.result().outputs[role].digest).read_text(encoding="utf-8")
+
+    def note(self, message: str) -> None:
+        """A line for the user."""
+        self.listener(events.Note(message))
+
+    # -- from request to work
+
+    def _when_ready(self, handle: Handle, order: StepOrder, waiting: list[Handle]) -> None:
+        if not waiting:
+            self._resolve(handle, order)
+            return
+        left = len(waiting)
+        guard = threading.Lock()
+
+        def one_done(future: Future[Manifest]) -> None:
+            nonlocal left
+            if future.exception() is not None:
+                handle.fail(future.exception() or StepFailed("a step before it failed"))
+                return
+            with guard:
+                left -= 1
+                ready = left == 0
+            if ready:
+                self._resolve(handle, order)
+
+        for other in waiting:
+            other.future.add_done_callback(one_done)
+
+    def _resolve(self, handle: Handle, order: StepOrder) -> None:
+        """All inputs are known: name the step, and either take it from the cache or queue it."""
+        try:
+            order = order.resolved()
+            key = order.key()
+            queued = time.perf_counter()
+            if not self._must_refresh(handle.stage, key):
+                manifest = self.store.lookup(key)
+                if manifest is not None:
+                    self._take_hit(handle, order, manifest)
+                    return
+            lane = self._lane(order.spec.lane)
+            lane.submit(self._perform_guarded, handle, order, key, queued)
+        except BaseException as error:
+            self._fail(handle, order, error, "")
+            if isinstance(error, Stopped):
+                raise
+
+    def _must_refresh(self, stage_name: str, key: str) -> bool:
+        return stage_name in self._refresh and key not in self._refreshed
+
+    def _lane(self, name: str) -> ThreadPoolExecutor:
+        with self._guard:
+            if name not in self._lanes:
+                self._lanes[name] = ThreadPoolExecutor(LANES.get(name, 1), thread_name_prefix=f"lane-{name}")
+            return self._lanes[name]
+
+    def _take_hit(self, handle: Handle, order: StepOrder, manifest: Manifest, queue_ms: float = 0.0) -> None:
+        record = self._record(handle, order, manifest.key, "hit", queue_ms=queue_ms, manifest=manifest)
+        self.store.ledger.add_step(record)
+        self._tell_finished(handle, order, "hit", 0.0, manifest.facts)
+        handle.finish(manifest)
+
+    def _perform_guarded(self, handle: Handle, order: StepOrder, key: str, queued: float) -> None:
+        try:
+            self._perform(handle, order, key, queued)
+        except BaseException as error:
+            self._fail(handle, order, error, key)
+
+    def _perform(self, handle: Handle, order: StepOrder, key: str, queued: float) -> None:
+        if self._cancel.is_set():
+            raise Cancelled
+        locks = self.store.locks_folder
+        waited = time.perf_counter()
+
+        def still_wanted() -> bool:
+            nonlocal waited
+            if time.perf_counter() - waited > 2.0:
+                waited = float("inf")
+                self.listener(events.Waiting(handle.index, handle.stage, order.spec.name, handle.label))
+            return self._cancel.is_set()
+
+        with key_lock(locks, key, config.lock_timeout(), cancelled=still_wanted):
+            refresh = self._must_refresh(handle.stage, key)
+            if not refresh:
+                manifest = self.store.lookup(key)
+                if manifest is not None:
+                    self._take_hit(handle, order, manifest, (time.perf_counter() - queued) * 1000)
+                    return
+            manifest = self._make(handle, order, key, queued, refresh)
+        handle.finish(manifest)
+
+    def _make(self, handle: Handle, order: StepOrder, key: str, queued: float, refresh: bool) -> Manifest:
+        spec, contract = order.spec, order.stage
+        with self._engines.use(spec) as (engine, load_ms), self.store.workspace(self.id) as folder:
+            if self._cancel.is_set():
+                raise Cancelled
+            self.listener(events.Started(handle.index, handle.stage, spec.name, handle.label))
+            paths = {role: self.store.cas.path(a.digest) for role, a in order.artefacts().items()}
+
+            def progress(done: float, total: float, unit: str) -> None:
+                self.listener(
+                    events.Progress(handle.index, handle.stage, spec.name, handle.label, done, total, unit)
+                )
+
+            start = time.perf_counter()
+            engine.run(
+                Job(
+                    inputs=paths,
+                    out=folder,
+                    params=order.params,
+                    key=key,
+                    seed=order.seed,
+                    threads=self._threads,
+                    progress=progress,
+                    emit=handle.emit,
+                    cancelled=self._cancel.is_set,
+                )
+            )
+            made = {}
+            for output in contract.outputs:
+                path = folder / (output.role + output.suffix)
+                if path.exists():
+                    made[output.role] = path
+                elif not output.optional:
+                    raise StepFailed(f"{handle.stage}/{spec.name} did not make its {output.role}")
+            facts = contract.validate(made, paths, order.params)
+            run_ms = (time.perf_counter() - start) * 1000
+            record = self._record(
+                handle,
+                order,
+                key,
+                "done",
+                queue_ms=max(0.0, (start - queued) * 1000 - load_ms),
+                load_ms=load_ms,
+                run_ms=run_ms,
+            )
+            manifest = self.store.publish(
+                key,
+                stage=handle.stage,
+                engine=spec.name,
+                outputs={role: (path, contract.output(role).media_type) for role, path in made.items()},
+                inputs={role: a.digest for role, a in order.artefacts().items()},
+                facts=facts,
+                step=record,
+                replace=refresh,
+            )
+        self._refreshed.add(key)
+        self._tell_finished(handle, order, "done", run_ms, facts)
+        return manifest
+
+    # -- endings
+
+    def _record(
+        self,
+        handle: Handle,
+        order: StepOrder,
+        key: str,
+        status: str,
+        *,
+        queue_ms: float = 0.0,
+        load_ms: float = 0.0,
+        run_ms: float = 0.0,
+        manifest: Manifest | None = None,
+        error: BaseException | None = None,
+    ) -> StepRecord:
+        known = {r: i.digest for r, i in order.inputs.items() if isinstance(i, Artefact)}
+        return StepRecord(
+            run_id=self.id,
+            index=handle.index,
+            stage=handle.stage,
+            engine=order.spec.name,
+            key=key,
+            status=status,
+            queue_ms=round(queue_ms, 3),
+            load_ms=round(load_ms, 3),
+            run_ms=round(run_ms, 3),
+            device="cpu",
+            peak_memory_mb=peak_memory_mb() if status == "done" else 0.0,
+            error_code=getattr(error, "code", type(error).__name__) if error else "",
+            error=str(error) if error else "",
+            label=handle.label,
+            inputs=known,
+            output_bytes=sum(a.size for a in manifest.outputs.values()) if manifest else 0,
+        )
+
+    def _fail(self, handle: Handle, order: StepOrder, error: BaseException, key: str) -> None:
+        cancelled = isinstance(error, Cancelled | Stopped)
+        if not cancelled and not isinstance(error, AvatarctlError):
+            wrapped = StepFailed(
+                f"{handle.stage}/{order.spec.name} failed", why=f"{type(error).__name__}: {error}", hint="-v shows more"
+            )
+            wrapped.__cause__ = error
+            error = wrapped
+        with self._guard:
+            if not cancelled and self._error is None:
+                self._error = error
+        self._cancel.set()
+        status = "cancelled" if cancelled else "failed"
+        try:
+            self.store.ledger.add_step(self._record(handle, order, key, status, error=error))
+            self._tell_finished(handle, order, status, 0.0, {})
+        finally:
+            handle.fail(error)
+
+    def _tell_finished(
+        self, handle: Handle, order: StepOrder, status: str, run_ms: float, facts: Mapping[str, Any]
+    ) -> None:
+        self.listener(
+            events.Finished(
+                handle.index, handle.stage, order.spec.name, handle.label, status, run_ms, dict(facts)
+            )
+        )
+
+    def _closed(self, future: Future[Manifest]) -> None:
+        with self._guard:
+            self._open -= 1
+            self._idle.notify_all()
+
+    def wait(self, handle: Handle) -> Manifest:
+        """Wait for a step, raising the run's first error rather than a consequence of it."""
+        try:
+            return handle.result()
+        except Cancelled:
+            raise self._error or StepFailed("the step was cancelled") from None
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is not None:
+            self._cancel.set()
+        with self._idle:
+            while self._open:
+                self._idle.wait(0.5)
+        for lane in self._lanes.values():
+            lane.shutdown(wait=True, cancel_futures=True)
+        self._engines.close()
+        if isinstance(error, Cancelled) and self._error is not None:
+            raise self._error
+
+
+def _stages_from(name: str | None) -> set[str]:
+    """The stages that a refresh makes again: from `name` on, in the order of the catalog."""
+    if name is None:
+        return set()
+    order = list(STAGES)
+    if name == "":
+        return set(order[order.index("transcribe") :])
+    stage(name)
+    return set(order[order.index(name) :])

@@ -1,0 +1,204 @@
+"""Immutable files named by their content: `cas/ab/<sha256>`.
+
+Invariant: what stands under a digest's name was whole and on the disk before it got the name. A crash leaves
+at most a temporary file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from avatarctl.errors import StepFailed
+from avatarctl.store.faults import STORE_HINT, file_faults
+from avatarctl.store.ids import new_id
+from avatarctl.store.keys import BLOCK, digest_bytes, digest_file, digest_open, is_digest
+
+_READ_ONLY = 0o444
+
+
+class ContentStore:
+    """The artefacts below `root`. Safe for many threads and processes at once."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._files = root / "cas"
+        self._incoming = root / "tmp" / "incoming"
+        self.quarantined = root / "quarantine"
+        """Damaged files, kept for a while with the reason in a `.txt` beside each."""
+
+    def path(self, digest: str) -> Path:
+        """Where the artefact is, or would be. Raises `ValueError` if `digest` is not a SHA-256 in hex."""
+        if not is_digest(digest):
+            raise ValueError(f"{digest!r} is not a SHA-256")
+        return self._files / digest[:2] / digest
+
+    def add_file(self, path: Path, *, move: bool = False) -> tuple[str, int]:
+        """Take a file in: (digest, size in bytes). `move`: the file itself becomes the artefact if it can.
+
+        Raises:
+            StepFailed: it is not a regular file.
+            Unavailable: it cannot be read, or the store not written, or the disk is full.
+        """
+        with file_faults(path, "look at the file's permissions"):
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (os.O_NOFOLLOW if move else 0))
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise StepFailed(f"{path.name} is not a regular file")
+            # A second name would let somebody edit the artefact.
+            if move and found.st_nlink == 1 and self._same_file_system(found.st_dev):
+                return self._take_over(path, descriptor, found.st_size)
+            digest, size = self._copy_in(descriptor)
+        finally:
+            os.close(descriptor)
+        if move:
+            path.unlink()
+        return digest, size
+
+    def add_bytes(self, data: bytes) -> tuple[str, int]:
+        """Take bytes in: (digest, size)."""
+        digest = digest_bytes(data)
+        if not self.intact(digest, len(data)):
+            with file_faults(self.root, STORE_HINT):
+                temporary, descriptor = self._temporary()
+                try:
+                    with os.fdopen(descriptor, "wb", buffering=0) as file:
+                        _write_all(file.fileno(), data)
+                        self._seal(file.fileno())
+                    self._name(temporary, digest)
+                finally:
+                    temporary.unlink(missing_ok=True)
+        return digest, len(data)
+
+    def intact(self, digest: str, size: int) -> bool:
+        """Whether the artefact is there with that size; cheap enough for every hit."""
+        try:
+            found = self.path(digest).lstat()
+        except OSError:
+            return False
+        return stat.S_ISREG(found.st_mode) and found.st_size == size
+
+    def verify(self, digest: str) -> bool:
+        """Whether the artefact is there and its content still has this digest."""
+        try:
+            return digest_file(self.path(digest)) == digest
+        except OSError:
+            return False
+
+    def quarantine(self, digest: str, reason: str) -> None:
+        """Put a damaged artefact aside. Nothing happens if it is gone already."""
+        with file_faults(self.quarantined, STORE_HINT):
+            self.quarantined.mkdir(parents=True, exist_ok=True)
+            aside = self.quarantined / digest
+            try:
+                os.replace(self.path(digest), aside)
+            except FileNotFoundError:
+                return
+            os.utime(aside)
+            aside.with_suffix(".txt").write_text(reason + "\n", encoding="utf-8")
+
+    def quarantine_older_than(self, seconds: float) -> list[Path]:
+        """Files in quarantine that were put there longer ago."""
+        try:
+            found = sorted(self.quarantined.iterdir())
+        except FileNotFoundError:
+            return []
+        limit = time.time() - seconds
+        return [path for path in found if path.stat().st_mtime <= limit]
+
+    def delete(self, digest: str) -> int:
+        """Remove an artefact: its size in bytes, 0 if it was not there."""
+        path = self.path(digest)
+        with file_faults(path, STORE_HINT):
+            try:
+                size = path.lstat().st_size
+                path.unlink()
+            except FileNotFoundError:
+                return 0
+        return size
+
+    def __iter__(self) -> Iterator[str]:
+        """All digests, sorted."""
+        for folder in sorted(self._files.glob("[0-9a-f][0-9a-f]")):
+            for name in sorted(os.listdir(folder)):
+                if is_digest(name):
+                    yield name
+
+    def size(self, digest: str) -> int:
+        """Bytes of the artefact; 0 if it is not there."""
+        try:
+            return self.path(digest).lstat().st_size
+        except OSError:
+            return 0
+
+    def _take_over(self, path: Path, descriptor: int, size: int) -> tuple[str, int]:
+        digest = digest_open(descriptor)
+        if self.intact(digest, size):
+            path.unlink()
+        else:
+            with file_faults(self.root, STORE_HINT):
+                self._seal(descriptor)
+                self._name(path, digest)
+        return digest, size
+
+    def _copy_in(self, source: int) -> tuple[str, int]:
+        state = hashlib.sha256()
+        size = 0
+        with file_faults(self.root, STORE_HINT):
+            temporary, descriptor = self._temporary()
+            try:
+                with os.fdopen(descriptor, "wb", buffering=0) as file:
+                    # What is hashed is what is written, even if the source changes meanwhile.
+                    while block := os.read(source, BLOCK):
+                        state.update(block)
+                        _write_all(file.fileno(), block)
+                        size += len(block)
+                    digest = state.hexdigest()
+                    if self.intact(digest, size):
+                        return digest, size
+                    self._seal(file.fileno())
+                self._name(temporary, digest)
+            finally:
+                temporary.unlink(missing_ok=True)
+        return digest, size
+
+    def _temporary(self) -> tuple[Path, int]:
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        path = self._incoming / new_id()
+        return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def _seal(self, descriptor: int) -> None:
+        os.fchmod(descriptor, _READ_ONLY)
+        os.fsync(descriptor)
+
+    def _name(self, source: Path, digest: str) -> None:
+        target = self.path(digest)
+        if not target.parent.is_dir():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            sync_folder(target.parent.parent)
+        os.replace(source, target)
+        sync_folder(target.parent)
+
+    def _same_file_system(self, device: int) -> bool:
+        self._files.mkdir(parents=True, exist_ok=True)
+        return self._files.stat().st_dev == device
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last through a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,74 @@
+"""The operating system's and SQLite's errors, turned into sentences that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from avatarctl.errors import AvatarctlError, BadInput, Busy, Unavailable
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+
+
+def file_fault(error: OSError, path: Path, hint: str) -> AvatarctlError:
+    """What to raise for `error`, met while writing `path`. `hint` says where else to write."""
+    why = error.strerror or str(error)
+    if error.errno in _NO_SPACE:
+        return Unavailable(f"the disk is full: {path}", why=why, hint="make room, or run avatarctl cache gc")
+    if error.errno in _NOT_ALLOWED:
+        return Unavailable(f"{path} cannot be written", why=why, hint=hint)
+    if error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.EISDIR):
+        return BadInput(f"{path} cannot be a file's name here", why=why, hint=hint)
+    return Unavailable(f"{path} could not be written", why=why, hint=hint)
+
+
+@contextmanager
+def file_faults(path: Path, hint: str) -> Iterator[None]:
+    """Turn `OSError`s of the block into `file_fault`s."""
+    try:
+        yield
+    except OSError as error:
+        raise file_fault(error, path, hint) from error
+
+
+STORE_HINT = "look at the folder's permissions, or set AVATARCTL_HOME to another folder"
+
+
+def ledger_fault(error: sqlite3.Error, path: Path) -> AvatarctlError:
+    """What to raise for an error of SQLite. Mistakes of our own (wrong SQL, broken constraints) stay as they are."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    why = str(error)
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Busy("the ledger is busy", why="another command is writing to it", hint="try again in a moment")
+    if name.startswith("SQLITE_FULL"):
+        return Unavailable(f"the disk is full: {path}", why=why, hint="make room, or run avatarctl cache gc")
+    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+        return Unavailable(
+            f"the ledger {path} is damaged",
+            why=why,
+            hint="restore it from a backup, or move it away: a new one is made, and films are rendered again",
+        )
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
+        return Unavailable(f"the ledger {path} cannot be opened", why=why, hint=STORE_HINT)
+    return Unavailable(
+        f"the ledger {path} cannot be used",
+        why=why,
+        hint="look at the disk; on a network file system, set AVATARCTL_HOME to a folder on a local one",
+    )
+
+
+@contextmanager
+def ledger_faults(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors about the file (not those about a statement) into `ledger_fault`s."""
+    try:
+        yield
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+        raise
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorname", "") == "SQLITE_ERROR":
+            raise
+        raise ledger_fault(error, path) from error

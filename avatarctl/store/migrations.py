@@ -1,0 +1,230 @@
+"""The ledger's schema, as an ordered list of steps. A step that has been released is never changed.
+
+`sqlite_utils` is imported here and nowhere else: it takes longer to load than a cached film does.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlite_utils import Database, Migrations
+
+from avatarctl.store.connection import APPLICATION_ID, SCHEMA_VERSION
+
+migrations = Migrations("avatarctl")
+
+
+def apply(connection: sqlite3.Connection) -> None:
+    """Bring the schema up to date. The caller holds the write lock (`BEGIN IMMEDIATE`)."""
+    migrations.apply(Database(connection))
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _references(table: str, column: str, other: str, other_column: str, on_delete: str = "NO ACTION") -> ForeignKey:
+    return ForeignKey(table, column, other, other_column, on_delete=on_delete)
+
+
+@migrations()
+def m001_runs_and_cache(db: Database) -> None:
+    """Artefacts, the actions that made them, and the runs that asked."""
+    db.table("artefacts").create(
+        {"digest": str, "size": int, "media_type": str, "given": int, "created": str},
+        pk="digest",
+        not_null={"size", "media_type", "given", "created"},
+        defaults={"given": 0},
+    )
+    db.table("actions").create(
+        {
+            "key": str,
+            "stage": str,
+            "engine": str,
+            "manifest": str,
+            "sticky": int,
+            "run_ms": float,
+            "created": str,
+            "last_used": str,
+        },
+        pk="key",
+        not_null={"stage", "engine", "manifest", "sticky", "created", "last_used"},
+        defaults={"sticky": 0},
+    )
+    db.table("actions").create_index(["last_used"])
+    for table in ("action_inputs", "action_outputs"):
+        db.table(table).create(
+            {"key": str, "role": str, "digest": str}, pk=("key", "role"), not_null={"key", "role", "digest"}
+        )
+        db.table(table).create_index(["digest"])
+        db.table(table).add_foreign_key("key", "actions", "key", on_delete="CASCADE")
+    db.table("action_outputs").add_foreign_key("digest", "artefacts", "digest")
+    db.table("runs").create(
+        {
+            "id": str,
+            "recipe": str,
+            "status": str,
+            "started": str,
+            "ended": str,
+            "request": str,
+            "settings": str,
+            "outputs": str,
+            "error": str,
+        },
+        pk="id",
+        not_null={"recipe", "status", "started", "ended", "request", "settings", "outputs", "error"},
+    )
+    db.table("runs").create_index(["status"])
+    db.table("steps").create(
+        {
+            "id": int,
+            "run_id": str,
+            "step": int,
+            "stage": str,
+            "engine": str,
+            "key": str,
+            "status": str,
+            "label": str,
+            "queue_ms": float,
+            "load_ms": float,
+            "run_ms": float,
+            "device": str,
+            "peak_memory_mb": float,
+            "output_bytes": int,
+            "error_code": str,
+            "error": str,
+            "inputs": str,
+            "created": str,
+        },
+        pk="id",
+        not_null={"run_id", "step", "stage", "engine", "key", "status", "inputs", "created"},
+    )
+    db.table("steps").create_index(["run_id", "step"])
+    db.table("steps").create_index(["stage", "engine", "status"])
+    db.table("steps").create_index(["key"])
+    db.table("steps").add_foreign_key("run_id", "runs", "id", on_delete="CASCADE")
+
+
+@migrations()
+def m002_people_and_knowledge(db: Database) -> None:
+    """Who speaks, what they know, and which weights were checked."""
+    db.table("avatars").create(
+        {
+            "id": str,
+            "name": str,
+            "version": int,
+            "photo": str,
+            "sample": str,
+            "portrait": str,
+            "preview": str,
+            "voice": str,
+            "portrait_report": str,
+            "voice_report": str,
+            "persona": str,
+            "consent_by": str,
+            "created": str,
+        },
+        pk="id",
+        not_null={"name", "version", "photo", "portrait", "preview", "portrait_report", "created"},
+    )
+    db.table("avatars").create_index(["name", "version"], unique=True)
+    db.table("documents").create(
+        {
+            "name": str,
+            "digest": str,
+            "media_type": str,
+            "title": str,
+            "language": str,
+            "added": str,
+            "source": str,
+        },
+        pk="name",
+        not_null={"digest", "media_type", "added"},
+    )
+    db.table("models").create(
+        {"path": str, "size": int, "mtime_ns": int, "inode": int, "digest": str},
+        pk="path",
+        not_null={"size", "mtime_ns", "inode", "digest"},
+    )
+    db.create_view(
+        "pinned",
+        """
+        SELECT value AS digest, 'avatar ' || name AS owner FROM avatars,
+            json_each(json_array(photo, sample, portrait, preview, voice)) WHERE value != ''
+        UNION SELECT digest, 'document ' || name FROM documents
+        """,
+    )
+
+
+@migrations()
+def m003_jobs_and_conversations(db: Database) -> None:
+    """Batches of jobs, which runs perform, and conversations."""
+    db.table("batches").create(
+        {"id": str, "source": str, "digest": str, "created": str, "ended": str},
+        pk="id",
+        not_null={"source", "digest", "created"},
+    )
+    db.table("jobs").create(
+        {
+            "id": str,
+            "batch_id": str,
+            "position": int,
+            "status": str,
+            "request": str,
+            "owner": str,
+            "lease_until": str,
+            "attempt": int,
+            "run_id": str,
+            "error": str,
+        },
+        pk="id",
+        not_null={"batch_id", "position", "status", "request", "attempt"},
+        defaults={"status": "queued", "attempt": 0},
+    )
+    db.table("jobs").create_index(["batch_id", "position"], unique=True)
+    db.table("jobs").create_index(["status", "lease_until"])
+    db.table("jobs").add_foreign_key("batch_id", "batches", "id", on_delete="CASCADE")
+    db.table("jobs").add_foreign_key("run_id", "runs", "id", on_delete="SET NULL")
+    db.table("conversations").create(
+        {"id": str, "avatar_id": str, "title": str, "created": str}, pk="id", not_null={"created"}
+    )
+    db.table("conversations").add_foreign_key("avatar_id", "avatars", "id", on_delete="SET NULL")
+    db.table("messages").create(
+        {"id": str, "conversation_id": str, "role": str, "text": str, "run_id": str, "created": str},
+        pk="id",
+        not_null={"conversation_id", "role", "text", "created"},
+    )
+    db.table("messages").create_index(["conversation_id", "id"])
+    db.table("messages").add_foreign_key("conversation_id", "conversations", "id", on_delete="CASCADE")
+    db.table("messages").add_foreign_key("run_id", "runs", "id", on_delete="SET NULL")
+
+
+@migrations()
+def m004_views(db: Database) -> None:
+    """What people ask of the ledger, readable in Datasette."""
+    db.create_view(
+        "run_steps",
+        """
+        SELECT run_id, step, stage, engine, label, status, round(queue_ms, 1) AS queue_ms,
+            round(load_ms, 1) AS load_ms, round(run_ms, 1) AS run_ms, output_bytes, device, key, error
+        FROM steps ORDER BY run_id DESC, step, id
+        """,
+    )
+    db.create_view(
+        "run_times",
+        """
+        SELECT runs.id, recipe, runs.status, started,
+            round((julianday(nullif(ended, '')) - julianday(started)) * 86400, 3) AS seconds,
+            count(steps.id) AS steps, coalesce(sum(steps.status = 'hit'), 0) AS hits,
+            round(coalesce(sum(steps.run_ms), 0) / 1000, 3) AS engine_seconds
+        FROM runs LEFT JOIN steps ON steps.run_id = runs.id GROUP BY runs.id ORDER BY runs.id DESC
+        """,
+    )
+    db.create_view(
+        "cache_by_stage",
+        """
+        SELECT stage, engine, count(DISTINCT actions.key) AS actions, count(artefacts.digest) AS files,
+            coalesce(sum(size), 0) AS bytes, max(last_used) AS last_used
+        FROM actions LEFT JOIN action_outputs USING (key) LEFT JOIN artefacts USING (digest)
+        GROUP BY stage, engine ORDER BY bytes DESC
+        """,
+    )
+
