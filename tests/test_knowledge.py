@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avatarctl.errors import BadInput, StepFailed, Unavailable
-from avatarctl.knowledge import Document, demo_documents, documents, index, read_document
+from avatarctl.knowledge import Document, demo_documents, documents, index, read_document, schema
 from avatarctl.knowledge.markdown import plain, sections
 from avatarctl.knowledge.passages import LEAST_WORDS, MOST_WORDS, split
 from avatarctl.knowledge.search import search
@@ -277,5 +277,5 @@ def test_sqlite_without_fts5_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(sqlite3, "connect", lambda *arguments: Connection())
     with pytest.raises(Unavailable) as caught:
-        index.require_fts5()
+        schema.require_fts5()
     assert "FTS5" in caught.value.why and caught.value.hint

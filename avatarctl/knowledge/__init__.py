@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from avatarctl.knowledge.documents import Document, read_document
+from avatarctl.knowledge.search import Hit, search
 
-__all__ = ["Document", "demo_documents", "read_document"]
+__all__ = ["Document", "Hit", "demo_documents", "read_document", "search"]
 
 
 def demo_documents() -> list[Path]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avatarctl.errors import StepFailed
-from avatarctl.knowledge.index import SCHEMA_VERSION, require_fts5
+from avatarctl.knowledge.schema import SCHEMA_VERSION, require_fts5
 from avatarctl.knowledge.words import Stemmer, related
 
 HEADING_WEIGHT = 2.0

@@ -53,11 +53,6 @@ def _files(path: Path) -> list[Path]:
     return [path]
 
 
-def demo_folder() -> Path:
-    """The documents that come with avatarctl."""
-    return Path(knowledge.__file__).parent / "demo"
-
-
 def known(store: Store) -> list[str]:
     """Digests of the documents, in the order of their names."""
     return [d.digest for d in sorted(store.ledger.documents(), key=lambda d: d.name)]
@@ -83,4 +78,6 @@ def search(run: Run, query: str, limit: int) -> list[Any]:
     if handle is None:
         return []
     made = run.wait(handle)
-    return list(knowledge.search(run.store.cas.path(made.outputs["index"].digest), query, limit))
+    from avatarctl.knowledge.search import search as find
+
+    return list(find(run.store.cas.path(made.outputs["index"].digest), query, limit))

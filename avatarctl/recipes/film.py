@@ -9,7 +9,6 @@ Each call returns at once; steps run as their inputs come.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -93,10 +92,9 @@ def _face(run: Run, avatar: AvatarRecord) -> dict[str, Ref]:
 
 
 def _voice(run: Run, avatar: AvatarRecord) -> dict[str, Ref]:
-    if not avatar.voice or avatar.voice_report is None:
+    if not avatar.voice:
         return {}
-    report = json.dumps(avatar.voice_report, ensure_ascii=False, sort_keys=True)
-    return {"voice": stored(run, avatar.voice), "voice_report": run.text(report)}
+    return {"voice": stored(run, avatar.voice), "voice_report": run.text(avatar.voice_report_text())}
 
 
 def _clip(run: Run, face: Mapping[str, Ref], speech: Handle, label: str) -> OutputOf:

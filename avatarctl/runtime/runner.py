@@ -22,7 +22,7 @@ from avatarctl.runtime.handles import Handle, OutputOf, Ref
 from avatarctl.runtime.plan import Plan, StepOrder
 from avatarctl.runtime.resources import peak_memory_mb
 from avatarctl.stages.catalog import STAGES, stage
-from avatarctl.store.locks import key_lock
+from avatarctl.store.locks import Abandoned, key_lock
 from avatarctl.store.model import Artefact, Manifest, StepRecord
 from avatarctl.store.store import Store
 from avatarctl.text.sentences import Sentence, SentenceStream, split
@@ -305,7 +305,7 @@ class Run:
         )
 
     def _fail(self, handle: Handle, order: StepOrder, error: BaseException, key: str) -> None:
-        cancelled = isinstance(error, Cancelled | Stopped)
+        cancelled = isinstance(error, Cancelled | Abandoned | Stopped)
         if not cancelled and not isinstance(error, AvatarctlError):
             wrapped = StepFailed(
                 f"{handle.stage}/{order.spec.name} failed", why=f"{type(error).__name__}: {error}", hint="-v shows more"
@@ -341,7 +341,7 @@ class Run:
         """Wait for a step, raising the run's first error rather than a consequence of it."""
         try:
             return handle.result()
-        except Cancelled:
+        except (Cancelled, Abandoned):
             raise self._error or StepFailed("the step was cancelled") from None
 
     def __enter__(self) -> Run:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from avatarctl.errors import StepFailed
+from avatarctl.errors import BadInput, StepFailed
 from avatarctl.store.faults import STORE_HINT, file_faults
 from avatarctl.store.ids import new_id
 from avatarctl.store.keys import BLOCK, digest_bytes, digest_file, digest_open, is_digest
@@ -42,10 +42,15 @@ class ContentStore:
 
         Raises:
             StepFailed: it is not a regular file.
-            Unavailable: it cannot be read, or the store not written, or the disk is full.
+            BadInput: it cannot be read.
+            Unavailable: the store cannot be written, or the disk is full.
         """
-        with file_faults(path, "look at the file's permissions"):
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (os.O_NOFOLLOW if move else 0))
+        if move and path.is_symlink():
+            raise StepFailed(f"{path.name} is a link, not a file")
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            raise BadInput(f"{path} cannot be read", why=error.strerror or str(error)) from error
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
@@ -68,7 +73,7 @@ class ContentStore:
                 temporary, descriptor = self._temporary()
                 try:
                     with os.fdopen(descriptor, "wb", buffering=0) as file:
-                        _write_all(file.fileno(), data)
+                        write_all(file.fileno(), data)
                         self._seal(file.fileno())
                     self._name(temporary, digest)
                 finally:
@@ -96,7 +101,7 @@ class ContentStore:
             self.quarantined.mkdir(parents=True, exist_ok=True)
             aside = self.quarantined / digest
             try:
-                os.replace(self.path(digest), aside)
+                self.path(digest).replace(aside)
             except FileNotFoundError:
                 return
             os.utime(aside)
@@ -125,9 +130,9 @@ class ContentStore:
     def __iter__(self) -> Iterator[str]:
         """All digests, sorted."""
         for folder in sorted(self._files.glob("[0-9a-f][0-9a-f]")):
-            for name in sorted(os.listdir(folder)):
-                if is_digest(name):
-                    yield name
+            for path in sorted(folder.iterdir()):
+                if is_digest(path.name):
+                    yield path.name
 
     def size(self, digest: str) -> int:
         """Bytes of the artefact; 0 if it is not there."""
@@ -156,7 +161,7 @@ class ContentStore:
                     # What is hashed is what is written, even if the source changes meanwhile.
                     while block := os.read(source, BLOCK):
                         state.update(block)
-                        _write_all(file.fileno(), block)
+                        write_all(file.fileno(), block)
                         size += len(block)
                     digest = state.hexdigest()
                     if self.intact(digest, size):
@@ -181,7 +186,7 @@ class ContentStore:
         if not target.parent.is_dir():
             target.parent.mkdir(parents=True, exist_ok=True)
             sync_folder(target.parent.parent)
-        os.replace(source, target)
+        source.replace(target)
         sync_folder(target.parent)
 
     def _same_file_system(self, device: int) -> bool:
@@ -189,7 +194,8 @@ class ContentStore:
         return self._files.stat().st_dev == device
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data`, however many calls it takes."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import threading
 import time
 from datetime import UTC, datetime
@@ -21,9 +21,9 @@ def new_id() -> str:
     """
     global _last
     with _guard:
-        fresh = (time.time_ns() // 1_000_000) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+        fresh = (time.time_ns() // 1_000_000) << _RANDOM_BITS | int.from_bytes(os.urandom(10))
         # The same or an earlier millisecond: count on from the last one, with a step that cannot be guessed.
-        _last = fresh if fresh >> _RANDOM_BITS > _last >> _RANDOM_BITS else _last + 1 + secrets.randbits(32)
+        _last = fresh if fresh >> _RANDOM_BITS > _last >> _RANDOM_BITS else _last + 1 + int.from_bytes(os.urandom(4))
         number = _last
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 
 from sqlite_utils import Database, Migrations
+from sqlite_utils.db import ForeignKey
 
 from avatarctl.store.connection import APPLICATION_ID, SCHEMA_VERSION
 
@@ -29,11 +30,14 @@ def _references(table: str, column: str, other: str, other_column: str, on_delet
 def m001_runs_and_cache(db: Database) -> None:
     """Artefacts, the actions that made them, and the runs that asked."""
     db.table("artefacts").create(
-        {"digest": str, "size": int, "media_type": str, "given": int, "created": str},
+        {"digest": str, "size": int, "media_type": str, "given": int, "made": int, "created": str},
         pk="digest",
-        not_null={"size", "media_type", "given", "created"},
-        defaults={"given": 0},
+        not_null={"size", "media_type", "given", "made", "created"},
     )
+    # What an artefact comes from in the end. Kept apart from the actions, which are forgotten when they are
+    # damaged, refreshed or collected, because an erasure has to find what was made before that, too.
+    db.table("origins").create({"digest": str, "origin": str}, pk=("digest", "origin"), not_null={"digest", "origin"})
+    db.table("origins").create_index(["origin"])
     db.table("actions").create(
         {
             "key": str,
@@ -50,13 +54,23 @@ def m001_runs_and_cache(db: Database) -> None:
         defaults={"sticky": 0},
     )
     db.table("actions").create_index(["last_used"])
-    for table in ("action_inputs", "action_outputs"):
-        db.table(table).create(
-            {"key": str, "role": str, "digest": str}, pk=("key", "role"), not_null={"key", "role", "digest"}
-        )
-        db.table(table).create_index(["digest"])
-        db.table(table).add_foreign_key("key", "actions", "key", on_delete="CASCADE")
-    db.table("action_outputs").add_foreign_key("digest", "artefacts", "digest")
+    db.table("action_inputs").create(
+        {"key": str, "role": str, "digest": str},
+        pk=("key", "role"),
+        not_null={"key", "role", "digest"},
+        foreign_keys=[_references("action_inputs", "key", "actions", "key", "CASCADE")],
+    )
+    db.table("action_inputs").create_index(["digest"])
+    db.table("action_outputs").create(
+        {"key": str, "role": str, "digest": str},
+        pk=("key", "role"),
+        not_null={"key", "role", "digest"},
+        foreign_keys=[
+            _references("action_outputs", "key", "actions", "key", "CASCADE"),
+            _references("action_outputs", "digest", "artefacts", "digest"),
+        ],
+    )
+    db.table("action_outputs").create_index(["digest"])
     db.table("runs").create(
         {
             "id": str,
@@ -96,11 +110,11 @@ def m001_runs_and_cache(db: Database) -> None:
         },
         pk="id",
         not_null={"run_id", "step", "stage", "engine", "key", "status", "inputs", "created"},
+        foreign_keys=[_references("steps", "run_id", "runs", "id", "CASCADE")],
     )
     db.table("steps").create_index(["run_id", "step"])
     db.table("steps").create_index(["stage", "engine", "status"])
     db.table("steps").create_index(["key"])
-    db.table("steps").add_foreign_key("run_id", "runs", "id", on_delete="CASCADE")
 
 
 @migrations()
@@ -178,23 +192,29 @@ def m003_jobs_and_conversations(db: Database) -> None:
         pk="id",
         not_null={"batch_id", "position", "status", "request", "attempt"},
         defaults={"status": "queued", "attempt": 0},
+        foreign_keys=[
+            _references("jobs", "batch_id", "batches", "id", "CASCADE"),
+            _references("jobs", "run_id", "runs", "id", "SET NULL"),
+        ],
     )
     db.table("jobs").create_index(["batch_id", "position"], unique=True)
     db.table("jobs").create_index(["status", "lease_until"])
-    db.table("jobs").add_foreign_key("batch_id", "batches", "id", on_delete="CASCADE")
-    db.table("jobs").add_foreign_key("run_id", "runs", "id", on_delete="SET NULL")
     db.table("conversations").create(
-        {"id": str, "avatar_id": str, "title": str, "created": str}, pk="id", not_null={"created"}
+        {"id": str, "avatar_id": str, "title": str, "created": str},
+        pk="id",
+        not_null={"created"},
+        foreign_keys=[_references("conversations", "avatar_id", "avatars", "id", "SET NULL")],
     )
-    db.table("conversations").add_foreign_key("avatar_id", "avatars", "id", on_delete="SET NULL")
     db.table("messages").create(
         {"id": str, "conversation_id": str, "role": str, "text": str, "run_id": str, "created": str},
         pk="id",
         not_null={"conversation_id", "role", "text", "created"},
+        foreign_keys=[
+            _references("messages", "conversation_id", "conversations", "id", "CASCADE"),
+            _references("messages", "run_id", "runs", "id", "SET NULL"),
+        ],
     )
     db.table("messages").create_index(["conversation_id", "id"])
-    db.table("messages").add_foreign_key("conversation_id", "conversations", "id", on_delete="CASCADE")
-    db.table("messages").add_foreign_key("run_id", "runs", "id", on_delete="SET NULL")
 
 
 @migrations()
@@ -227,4 +247,3 @@ def m004_views(db: Database) -> None:
         GROUP BY stage, engine ORDER BY bytes DESC
         """,
     )
-

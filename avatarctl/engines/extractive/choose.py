@@ -37,7 +37,8 @@ _LONGEST_SUBJECT = 6
 """Words that may stand before the copula of a definition."""
 _ONE_FACT: frozenset[Kind] = frozenset({"when", "where", "count", "duration", "which"})
 """Kinds of question whose answer needs no second sentence."""
-_NEEDS_NUMBER: frozenset[Kind] = frozenset({"count", "duration"})
+_NEEDS_EVIDENCE: frozenset[Kind] = frozenset({"when", "count", "duration"})
+"""Kinds of question that no sentence without a number or time answers."""
 
 _ANAPHORA = re.compile(
     r"(?:он|она|оно|они|его|ее|их|ему|ей|им|это|этот|эта|эти|там|тогда|затем|потом|поэтому|также|тот|та|тем|при этом|"
@@ -148,10 +149,12 @@ def _fitness(candidate: Candidate, position: int, question: Question, weights: M
     sentence, stems = candidate.sentences[position], candidate.stems[position]
     if sentence.endswith("?") or not any(_found(stem, frozenset(stems)) for stem in weights):
         return None
+    if not all(_found(name, _context(candidate, position)) for name in question.names):
+        return None
     if question.counted and not _counts(sentence, stems, question.counted):
         return None
     evident = gives_evidence(question.kind, sentence)
-    if question.kind in _NEEDS_NUMBER and not evident:
+    if question.kind in _NEEDS_EVIDENCE and not evident:
         return None
     if question.kind != "definition":
         return _EVIDENCE * evident
@@ -160,9 +163,9 @@ def _fitness(candidate: Candidate, position: int, question: Question, weights: M
 
 
 def _required(question: Question) -> frozenset[str]:
-    """Stems without which a passage is about something else: names, and both words of a question of two."""
+    """Stems without which a passage is about something else: both words of a question of two."""
     special = [stem for stem, weight in question.weights.items() if weight == 1.0]
-    return question.names.union(special) if len(special) <= 2 else question.names
+    return frozenset(special) if len(special) <= 2 else frozenset()
 
 
 def _found(stem: str, stems: frozenset[str]) -> float:
@@ -193,6 +196,17 @@ def _is_subject(candidate: Candidate, position: int, weights: Mapping[str, float
     if all(_found(stem, frozenset(candidate.heading_stems)) for stem in weights):
         return 0.5 if position == 0 and candidate.paragraphs[0] == 0 else 0.0
     return 0.0 if (places and places[0] == 0) or question.names.issuperset(weights) else -1.0
+
+
+def _context(candidate: Candidate, position: int) -> frozenset[str]:
+    """Stems of a sentence, of what its paragraph says before it, and of its headings: all it can refer to."""
+    paragraph = candidate.paragraphs[position]
+    before = [
+        stems
+        for stems, number in zip(candidate.stems[: position + 1], candidate.paragraphs, strict=False)
+        if number == paragraph
+    ]
+    return frozenset(candidate.heading_stems).union(*before)
 
 
 def _counts(sentence: str, stems: tuple[str, ...], counted: str) -> bool:

@@ -11,8 +11,10 @@ from avatarctl.engines.extractive.choose import Choice, choose
 from avatarctl.engines.extractive.question import understand
 from avatarctl.engines.extractive.spec import ExtractiveParams
 from avatarctl.errors import BadInput
-from avatarctl.knowledge import index, search
+from avatarctl.knowledge import index
 from avatarctl.knowledge.documents import Document
+from avatarctl.knowledge.schema import require_fts5
+from avatarctl.knowledge.search import opened
 from avatarctl.knowledge.words import Stemmer, language_of
 
 NOT_FOUND = {
@@ -33,7 +35,7 @@ class Fts5Index:
     """Stage `index`: documents as JSON (`Document.to_json`) to one SQLite file."""
 
     def load(self, models: Mapping[str, Path]) -> None:
-        index.require_fts5()
+        require_fts5()
 
     def run(self, job: Job) -> None:
         """Raises `BadInput` when an input is not a document, `Unavailable` when SQLite lacks FTS5."""
@@ -72,7 +74,7 @@ class Extractive:
     def _choices(self, text: str, path: Path | None, params: ExtractiveParams) -> tuple[list[Choice], str]:
         if path is None:
             return [], "no_documents"
-        with search.opened(path) as reader:
+        with opened(path) as reader:
             if not reader.counts()[0]:
                 return [], "no_documents"
             question = understand(text, self._stemmer)

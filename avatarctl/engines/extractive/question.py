@@ -10,7 +10,8 @@ from avatarctl.knowledge.words import GENERIC_WORDS, STOP_WORDS, Stemmer, fold, 
 
 Kind = Literal["who", "when", "where", "count", "duration", "which", "why", "definition", "any"]
 
-_SENTENCE_START = re.compile(r"(?:^|[.!?…:]\s+|[«„“\"(])\s*$")
+_STARTERS = (".", "!", "?", "…", ":", "«", "„", "“", '"', "(")
+"""What stands before a word that is written with a capital letter whether or not it is a name."""
 _TOKEN = re.compile(r"[^\W_]+")
 
 # The first that is found in the folded question decides.
@@ -45,7 +46,11 @@ _IS_YEAR = re.compile(r"1[0-9]\d\d|20\d\d")
 
 _EVIDENCE: dict[Kind, re.Pattern[str]] = {
     "when": re.compile(
-        r"\b\d{4}\b|\b\d{1,2} (?:январ|феврал|март|апрел|ма[йя]|июн|июл|август|сентябр|октябр|ноябр|декабр)"
+        rf"\b(?:{_NUMBER})\b|\b(?:январ|феврал|март|апрел|ма[йя]\b|июн|июл|август|сентябр|октябр|ноябр|декабр|зимой|весной|"
+        r"летом|осенью|утром|вечером|ночью|понедельник|вторник|сред[ау]|четверг|пятниц|суббот|воскресен|ежедневно|"
+        r"january|february|march|april|may\b|june|july|august|september|october|november|december|winter|spring|summer|"
+        r"autumn|morning|evening|night|daily|(?:mon|tues|wednes|thurs|fri|satur|sun)day)",
+        re.IGNORECASE,
     ),
     "count": re.compile(rf"\b(?:{_NUMBER})\b", re.IGNORECASE),
     "duration": re.compile(
@@ -84,7 +89,8 @@ def understand(text: str, stemmer: Stemmer) -> Question:
             continue
         stem = stemmer.stem(word)
         weights[stem] = max(weights.get(stem, 0.0), 0.4 if word in GENERIC_WORDS else 1.0)
-        if token[0][0].isupper() and not _SENTENCE_START.search(text[: token.start()]):
+        before = text[max(0, token.start() - 8) : token.start()].rstrip()
+        if token[0][0].isupper() and before and not before.endswith(_STARTERS):
             names.add(stem)
     folded = " ".join(words(text)) if "'" not in text else fold(text)
     kind: Kind = next((kind for kind, pattern in _KINDS if pattern.search(folded)), "any")

@@ -18,7 +18,7 @@ from avatarctl.engines.puppet.smooth import Array, gaussian_smooth, monotone_cub
 
 COLUMNS = 49
 """Places along the eye where the skin's colour is taken."""
-ABOVE_LASHES = 0.065
+ABOVE_LASHES = 0.09
 """The painted lid begins this far above the lid's margin, u: lashes and liner lie below."""
 
 
@@ -107,7 +107,7 @@ def _build(canvas: NDArray[np.uint8], landmarks: Array, unit: float, indices: Ey
     roundness = 1 + 0.05 * np.sin(np.pi * t) - 0.10 * t**6
     skin = (above_here * (1 - t) + under_here * t) * roundness
     texture = cv2.resize(grain, skin.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    inside = 1 - smoothstep(0.96, 1.12, np.abs(x))
+    inside = 1 - smoothstep(0.98, 1.22, np.abs(x))
     return Eye(
         left=left,
         top=top,
@@ -158,7 +158,7 @@ def lid(eye: Eye, blink: float) -> Array:
     soft = max(0.5, 0.006 * unit)
     from_crease = eye.y - (eye.margin - np.float32(ABOVE_LASHES * unit))
     onset = min(1.0, blink / 0.15)
-    alpha = sigmoid(-below / (0.7 * soft)) * smoothstep(-0.02 * unit, 0.035 * unit, from_crease) * eye.inside * onset
+    alpha = sigmoid(-below / (0.7 * soft)) * smoothstep(-0.015 * unit, 0.05 * unit, from_crease) * eye.inside * onset
     thickness = 0.015 * unit * (1 - 0.6 * np.clip(np.abs(eye.x), 0, 1) ** 2)
     line = np.exp(-((below / thickness) ** 2))
     # Lashes hang a little below the margin of a closing lid.

@@ -19,8 +19,8 @@ from avatarctl.engines.puppet.smooth import Array, sigmoid, smoothstep
 
 EYE_DISTANCE = 63.0
 """Millimetres between the eye centres of an adult."""
-WIDTH, HEIGHT = 64, 64
-ORIGIN_X, ORIGIN_Y = 32, 20
+WIDTH, HEIGHT = 64, 48
+ORIGIN_X, ORIGIN_Y = 32, 14
 """Extent of the canvas and place of its origin, millimetres."""
 SUPERSAMPLING = 8
 """Pixels per millimetre while teeth are drawn."""
@@ -66,11 +66,11 @@ def build_interior(canvas: NDArray[np.uint8], landmarks: Array, frame: MouthFram
     tint = np.clip(tone / max(tone.mean(), 1) / (np.array([205, 160, 138]) / 167.7), 0.8, 1.25) ** 0.6
     enamel = np.array([246, 234, 212]) * min(1.0, light * 1.05) * tint
     scale = max(2.0, frame.unit / EYE_DISTANCE)
-    saturation = float(np.clip(np.median(np.ptp(skin, axis=1) / np.maximum(skin.max(1), 1)) / 0.33, 0, 1.1))
+    saturation = float(np.clip(np.median(np.ptp(skin, axis=1) / np.maximum(skin.max(1), 1)) / 0.2, 0, 1))
 
     upper, lower = (_teeth(enamel, light, arch, up) for arch, up in ((UPPER_ARCH, True), (LOWER_ARCH, False)))
     upper = _shifted(upper, SHOWN_TEETH * SUPERSAMPLING)
-    flesh = 0.6 * lip + 0.4 * np.array([188, 98, 94]) * light * 0.9
+    flesh = 0.3 * lip + 0.7 * np.array([188, 94, 90]) * light
     sprites = [_shrunk(sprite, scale) for sprite in (upper, lower, _tongue(flesh))]
     cavity = _cavity(light, scale)
     for sprite in (*sprites, cavity):
@@ -133,11 +133,11 @@ def _teeth(
 def _tongue(flesh: NDArray[np.floating]) -> Array:
     """A dome with its top edge at y = 0; premultiplied RGBA."""
     x, y = _millimetres(SUPERSAMPLING)
-    alpha = 1 - smoothstep(0.88, 1.02, np.hypot(x / 19.5, (y - 15) / 15.0))
+    alpha = 1 - smoothstep(0.76, 1.04, (np.abs(x) / 25) ** 2.6 + (np.abs(y - 15) / 15) ** 2.6)
     groove = 1 - 0.14 * np.exp(-((x / 1.6) ** 2)) * smoothstep(1, 6, y)
-    front = 0.42 + 0.50 * smoothstep(-0.5, 10, y)
+    front = 0.50 + 0.45 * smoothstep(-0.5, 9, y)
     gloss = 0.10 * np.exp(-((x / 7) ** 2 + ((y - 6.5) / 2.6) ** 2))
-    shade = front * (1 - 0.35 * (np.abs(x) / 19.5) ** 2) * groove + gloss
+    shade = front * (1 - 0.55 * (np.abs(x) / 25) ** 2) * groove + gloss
     return np.dstack([flesh * shade[..., None] * alpha[..., None], alpha]).astype(np.float32)
 
 
@@ -146,7 +146,7 @@ def _cavity(light: float, scale: float) -> Array:
     x, y = _millimetres(scale)
     radius = np.clip(np.hypot(x / 26, (y - 8) / 18), 0, 1.3)
     red = np.array([62, 25, 24]) * light
-    return (red * (0.34 + 0.95 * radius**1.5)[..., None]).astype(np.float32)
+    return (red * (0.42 + 0.95 * radius**1.5)[..., None]).astype(np.float32)
 
 
 def _shifted(sprite: Array, down: float) -> Array:
@@ -201,8 +201,8 @@ class Mouth:
         interior, unit = self._interior, self._unit
         picture = interior.cavity.copy()
         jaw = shape.jaw * EYE_DISTANCE
-        teeth_down = jaw + interior.bite - 1.0
-        rest_down = 0.42 * jaw + 0.5 + 0.5 * interior.bite
+        teeth_down = 0.85 * jaw + 0.4 * interior.bite
+        rest_down = 0.34 * jaw - 0.5 + 0.3 * interior.bite
         raised_down = interior.bite - 1.5 + 0.10 * jaw
         lift = float(smoothstep(0.0, 1.0, shape.tongue))
         down = rest_down + (raised_down - rest_down) * lift

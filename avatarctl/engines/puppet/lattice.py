@@ -15,6 +15,13 @@ Box = tuple[int, int, int, int]
 """x, y, width and height in pixels of the canvas."""
 
 
+SMALLEST_AREA = 0.35
+"""Skin squeezed to less than this part of its area is folding over; Newton's steps stay bounded there."""
+
+LONGEST_STEP = 4.0
+"""Of Newton's iteration, in steps of the lattice."""
+
+
 class Lattice:
     """Nodes over a box of the canvas. `points`: float32 (rows, columns, 2), x and y in pixels."""
 
@@ -31,16 +38,20 @@ class Lattice:
     def invert(self, displacement: Array, iterations: int) -> Array:
         """The backward field b of a forward field d: x = p + b(p) solves x + d(x) = p.
 
-        Fixed-point iteration b <- -d(p + b); it converges where the field's slope stays below 1.
+        Newton's method with the field's own Jacobian: plain fixed-point iteration diverges where skin
+        stretches to more than twice its length, as it does around a wide-open mouth.
         Both are float32 (rows, columns, 2) in pixels; held at the box's border.
         """
-        to_nodes = 1 / self._step
-        backward = -displacement
+        field = displacement / self._step
+        slope = _inverse_jacobian(field)
+        backward = -field
         for _ in range(iterations):
-            where = self._nodes + backward * to_nodes
-            backward = cv2.remap(displacement, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            np.negative(backward, out=backward)
-        return np.asarray(backward, np.float32)
+            where = self._nodes + backward
+            there = cv2.remap(field, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            there += backward
+            there_slope = cv2.remap(slope, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            backward -= np.clip(_apply(there_slope, there), -LONGEST_STEP, LONGEST_STEP)
+        return np.asarray(backward * self._step, np.float32)
 
     def source_map(self, backward: Array, scale: int, origin: tuple[int, int]) -> Array:
         """For each pixel of the box, where to read a texture; float32 (height, width, 2) in its pixels.
@@ -58,3 +69,21 @@ class Lattice:
             cv2.remap(field, where.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
             np.float32,
         )
+
+
+def _inverse_jacobian(field: Array) -> Array:
+    """Inverse of the Jacobian of x + field(x), float32 (rows, columns, 4), row by row; in lattice steps."""
+    right = cv2.Sobel(field, cv2.CV_32F, 1, 0, ksize=1, scale=0.5, borderType=cv2.BORDER_REPLICATE)
+    down = cv2.Sobel(field, cv2.CV_32F, 0, 1, ksize=1, scale=0.5, borderType=cv2.BORDER_REPLICATE)
+    x_right, y_right = right[..., 0] + 1, right[..., 1]
+    x_down, y_down = down[..., 0], down[..., 1] + 1
+    area = np.maximum(x_right * y_down - x_down * y_right, SMALLEST_AREA)
+    inverse: Array = np.stack([y_down, -x_down, -y_right, x_right], -1) / area[..., None]
+    return inverse
+
+
+def _apply(matrices: Array, vectors: Array) -> Array:
+    result = np.empty_like(vectors)
+    result[..., 0] = matrices[..., 0] * vectors[..., 0] + matrices[..., 1] * vectors[..., 1]
+    result[..., 1] = matrices[..., 2] * vectors[..., 0] + matrices[..., 3] * vectors[..., 1]
+    return result

@@ -34,10 +34,12 @@ class LipLayers:
 
 
 def mouth_box(frame: MouthFrame, lips: PhotoLips, size: int) -> Box:
-    """The part of the canvas that the layers may cover."""
+    """The part of the canvas that the layers may cover while the head is upright; it moves with the head."""
     unit, (x, y) = frame.unit, frame.origin
-    left, right = int(max(0, x - 1.15 * unit)), int(min(size, x + 1.15 * unit))
-    top, bottom = int(max(0, y - 0.62 * unit)), int(min(size, y + lips.chin + 0.95 * unit))
+    wide = max(0.85 * unit, 1.5 * frame.half_width)
+    low = max(float(lips.lower_outer.max()), 0.15 * unit) + 0.55 * unit
+    left, right = int(max(0, x - wide)), int(min(size, x + wide))
+    top, bottom = int(max(0, y - 0.55 * unit)), int(min(size, y + low))
     return left, top, right - left, bottom - top
 
 
@@ -51,9 +53,7 @@ def lip_layers(texture: NDArray[np.uint8], box: Box, frame: MouthFrame, lips: Ph
     down = _centres(top, bottom)
     x, y = frame.local(np.stack(np.meshgrid(across, down), -1))
     column = curve_columns(x)
-    upper_outer, upper_inner, lower_inner, lower_outer = at_columns(
-        np.stack([lips.upper_outer, lips.upper_inner, lips.lower_inner, lips.lower_outer]), column
-    )
+    upper_inner, lower_inner = at_columns(np.stack([lips.upper_inner, lips.lower_inner]), column)
     aside = np.abs(x)
     soft = 0.5 * max(0.5, 0.0065 * unit) * (1 + 7 * smoothstep(0.94, 1.12, aside))
     # Closed lips overlap a little, so that nothing shows between them; cleaned ones keep apart.
@@ -65,9 +65,9 @@ def lip_layers(texture: NDArray[np.uint8], box: Box, frame: MouthFrame, lips: Ph
     scale = TEXTURE_SCALE
     upper = lower = np.ascontiguousarray(texture[top * scale : bottom * scale, left * scale : right * scale])
     if lips.is_open:
-        cleaner = _Cleaner(texture, frame, x, y, aside)
-        upper = cleaner.continued(upper, upper_inner, upper_inner - upper_outer, downwards=True)
-        lower = cleaner.continued(lower, lower_inner, lower_outer - lower_inner, downwards=False)
+        cleaner = _Cleaner(texture, frame, x, y)
+        upper = cleaner.continued(upper, lips.upper_inner, lips.upper_outer, downwards=True)
+        lower = cleaner.continued(lower, lips.lower_inner, lips.lower_outer, downwards=False)
     return LipLayers(_rgba(upper, upper_alpha), _rgba(lower, lower_alpha), left, top, _window(box, 0.06 * unit))
 
 
@@ -91,32 +91,52 @@ def _window(box: Box, border: float) -> Array:
 class _Cleaner:
     """Continues a lip's colour past its inner edge, column by column (inpainting would leave lines)."""
 
-    def __init__(self, texture: NDArray[np.uint8], frame: MouthFrame, x: Array, y: Array, aside: Array) -> None:
+    def __init__(self, texture: NDArray[np.uint8], frame: MouthFrame, x: Array, y: Array) -> None:
         self._texture, self._frame, self._x, self._y = texture, frame, x, y
-        self._near = (1 - smoothstep(1.06, 1.30, aside)).astype(np.float32)
-        self._corner = smoothstep(0.70, 0.98, aside) * self._near
+        aside = np.abs(x)
         self._aside = aside
+        # The lips' thin ends lie in the dark of the photo's mouth: their colour comes from further in.
+        pulled = np.minimum(aside, 0.66 + 0.2 * np.maximum(aside - 0.66, 0))
+        self._pull = np.sign(x) * (pulled - aside) * (1 - smoothstep(0.94, 1.10, aside))
+        self._near = 1 - smoothstep(1.06, 1.30, aside)
 
-    def continued(self, picture: NDArray[np.uint8], edge: Array, thickness: Array, *, downwards: bool) -> NDArray[np.uint8]:
-        """`picture` with everything past `edge` replaced by the colour just inside the lip."""
-        unit = self._frame.unit
-        deep = np.minimum(0.021 * unit, 0.4 * np.maximum(thickness, 0)) * self._near + 0.038 * unit * self._corner
-        if downwards:
-            limit = edge - deep
-            rows, past = np.minimum(self._y, limit), self._y > limit
-        else:
-            limit = edge + deep
-            rows, past = np.maximum(self._y, limit), self._y < limit
-        places = (self._frame.canvas(self._x, rows) + np.float32(0.5)) * TEXTURE_SCALE - np.float32(0.5)
-        clean = cv2.remap(self._texture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        clean = np.where((self._near > 0)[..., None], clean, picture)
+    def continued(
+        self, picture: NDArray[np.uint8], inner: Array, outer: Array, *, downwards: bool
+    ) -> NDArray[np.uint8]:
+        """`picture` with everything past the lip's `inner` edge replaced by the colour just inside the lip."""
+        unit, way = self._frame.unit, np.float32(1 if downwards else -1)
+        limit = self._limit(self._x, inner, outer, way)
+        past = (self._y - limit) * way > 0
+        x = self._x + self._pull * smoothstep(0, 0.05 * unit, (self._y - limit) * way)
+        y = np.where(past, self._limit(x, inner, outer, way), self._y)
+        clean = np.where((self._near > 0)[..., None], self._colour(x, y), picture).astype(np.float32)
+        # What is dark beside the lips' ends is the photo's open mouth, seen through their soft edge.
+        inward = self._x + self._pull
+        floor = 0.82 * self._colour(inward, self._limit(inward, inner, outer, way)).astype(np.float32)
+        beside = smoothstep(0.62, 0.80, self._aside) * (1 - smoothstep(1.0, 1.15, self._aside))
+        beside = (beside * (1 - smoothstep(0.02 * unit, 0.07 * unit, np.abs(self._y - limit))))[..., None]
+        clean += beside * np.maximum(floor - clean, 0)
         blurred = cv2.GaussianBlur(
             clean, (0, 0), sigmaX=0.025 * unit * TEXTURE_SCALE, sigmaY=0.008 * unit * TEXTURE_SCALE
         )
         only = (past & (np.abs(self._y) < 0.5 * unit)).astype(np.float32) * self._near
         weight = cv2.GaussianBlur(only, (0, 0), 0.008 * unit * TEXTURE_SCALE)[..., None]
         # Where lips touch they are in each other's shadow; it also draws the line of the closed mouth.
-        depth = (self._y - limit) if downwards else (limit - self._y)
-        shade = smoothstep(-0.01 * unit, 0.035 * unit, depth) * (1 - smoothstep(0.72, 1.0, self._aside))
+        depth = (self._y - limit) * way
+        shade = smoothstep(-0.01 * unit, 0.035 * unit, depth) * (1 - smoothstep(0.78, 0.97, self._aside))
         mixed = (clean * (1 - weight) + blurred * weight) * (1 - 0.30 * shade)[..., None]
         return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+
+    def _colour(self, x: Array, y: Array) -> NDArray[np.uint8]:
+        places = (self._frame.canvas(x, y) + np.float32(0.5)) * TEXTURE_SCALE - np.float32(0.5)
+        found = cv2.remap(self._texture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(found, np.uint8)
+
+    def _limit(self, x: Array, inner: Array, outer: Array, way: np.float32) -> Array:
+        """Y from which on the lip's colour is continued: a little inside its inner edge."""
+        edge, rim = at_columns(np.stack([inner, outer]), curve_columns(x))
+        aside, unit = np.abs(x), self._frame.unit
+        near = 1 - smoothstep(1.06, 1.30, aside)
+        deep = np.minimum(0.021 * unit, 0.4 * np.maximum((edge - rim) * way, 0)) * near
+        deep += 0.038 * unit * smoothstep(0.70, 0.98, aside) * near
+        return np.asarray(edge - way * deep, np.float32)

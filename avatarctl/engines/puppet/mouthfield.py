@@ -60,8 +60,8 @@ def mouth_field(frame: MouthFrame, lips: PhotoLips, points: Array, *, layered: b
         np.stack([lips.upper_outer, lips.upper_inner, lips.lower_inner, lips.lower_outer]), column
     )
     aside = np.abs(x)
-    cheek = (1 - smoothstep(1.0, 1.75, aside)) * np.exp(-((y / (0.41 * unit)) ** 2))
-    sideways = np.where(aside > 1, cheek, 1)
+    near_corner = smoothstep(0.7, 1.3, aside)
+    sideways = (1 - smoothstep(1.0, 1.75, aside)) * (1 - near_corner * (1 - np.exp(-((y / (0.41 * unit)) ** 2))))
 
     above = np.maximum(upper_outer - 0.92 * lips.nose, 0.12 * unit)
     to_nose = _fall(np.clip((upper_outer - y) / above, 0, 1))

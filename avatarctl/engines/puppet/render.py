@@ -12,13 +12,14 @@ from avatarctl.engines.puppet.eyes import lid
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
 from avatarctl.engines.puppet.head import Pose, pose
 from avatarctl.engines.puppet.interior import EYE_DISTANCE, ORIGIN_X, ORIGIN_Y, Mouth
+from avatarctl.engines.puppet.lattice import Box
 from avatarctl.engines.puppet.lips import SAMPLES, LipMotion, MouthShape, move
 from avatarctl.engines.puppet.mouthfield import displacements
 from avatarctl.engines.puppet.rig import Patch, Rig
 from avatarctl.engines.puppet.smooth import Array
 
-HEAD_ITERATIONS = 5
-MOUTH_ITERATIONS = 7
+HEAD_ITERATIONS = 3
+MOUTH_ITERATIONS = 5
 """Of the fields' inversion; the mouth's are steeper."""
 BEHIND_LIPS = 0.10
 """How far the teeth stand behind the lips, u."""
@@ -32,6 +33,7 @@ class Renderer:
         self.rig = rig
         self._head, self._mouth = rig.head.lattice(), rig.mouth.lattice()
         self._interior = Mouth(rig.interior, rig.frame, rig.lips)
+        self._moving = np.ascontiguousarray(_part(rig.moving, rig.head.box))
 
     def render(self, row: NDArray[np.float32]) -> NDArray[np.uint8]:
         """The picture for one row of controls.
@@ -60,12 +62,13 @@ class Renderer:
         (skin,) = displacements(rig.head.mouth, rig.frame, motion, rig.head.depth.shape)
         forward = self._forward(rig.head, self._head.points, skin, displacement(rig.head.expression, expression), turn)
         source = self._head.source_map(self._head.invert(forward, HEAD_ITERATIONS), TEXTURE_SCALE, (0, 0))
-        picture = cv2.remap(rig.texture, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        head = cv2.remap(rig.texture, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        picture = rig.canvas.copy()
+        cv2.copyTo(head, self._moving, _part(picture, rig.head.box))
         self._draw_mouth(picture, motion, shape, turn, displacement(rig.mouth.expression, expression))
         if blink > 0:
             self._draw_lids(picture, source, blink)
-        cv2.copyTo(rig.canvas, rig.background, picture)
-        return np.asarray(picture, np.uint8)
+        return picture
 
     def _forward(self, patch: Patch, points: Array, local: Array, expression: Array | None, turn: Pose) -> Array:
         if expression is not None:
@@ -77,26 +80,34 @@ class Renderer:
         self, picture: NDArray[np.uint8], motion: LipMotion, shape: MouthShape, turn: Pose, expression: Array | None
     ) -> None:
         rig, patch, layers = self.rig, self.rig.mouth, self.rig.layers
+        left, top, width, height = patch.box
+        centre = np.array([[left + width / 2, top + height / 2]], np.float32)
+        carried = np.rint(turn.apply(centre, np.array([rig.lip_depth], np.float32)) - centre)[0]
         drawn = []
         fields = displacements(patch.mouth, rig.frame, motion, patch.depth.shape)
         for texture, field in zip((layers.upper, layers.lower), fields, strict=True):
-            forward = self._forward(patch, self._mouth.points, field, expression, turn)
+            forward = self._forward(patch, self._mouth.points, field, expression, turn) - carried
             backward = self._mouth.invert(forward, MOUTH_ITERATIONS)
             source = self._mouth.source_map(backward, TEXTURE_SCALE, (layers.left, layers.top))
             drawn.append(cv2.remap(texture, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101))
-        mouth = self._place_interior(self._interior.compose(motion, shape), turn)
+        left, top = left + int(carried[0]), top + int(carried[1])
+        mouth = self._place_interior(self._interior.compose(motion, shape), turn, (left, top, width, height))
         for layer in drawn:
             alpha = cv2.extractChannel(layer, 3).astype(np.float32)
             alpha *= np.float32(1 / 255)
             mouth = cv2.blendLinear(cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), mouth, alpha, 1 - alpha)
-        left, top, width, height = patch.box
-        region = picture[top : top + height, left : left + width]
-        region[:] = cv2.blendLinear(mouth, np.ascontiguousarray(region), layers.window, 1 - layers.window)
+        # The head may carry the mouth's box over the canvas's border.
+        x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + width, rig.size), min(top + height, rig.size)
+        inside = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
+        region, window = picture[y0:y1, x0:x1], np.ascontiguousarray(layers.window[inside])
+        region[:] = cv2.blendLinear(
+            np.ascontiguousarray(mouth[inside]), np.ascontiguousarray(region), window, 1 - window
+        )
 
-    def _place_interior(self, picture: NDArray[np.uint8], turn: Pose) -> NDArray[np.uint8]:
+    def _place_interior(self, picture: NDArray[np.uint8], turn: Pose, box: Box) -> NDArray[np.uint8]:
         """Warp the interior into the mouth's box: an affine map, since it is flat and far from the eye."""
         rig, frame = self.rig, self.rig.frame
-        left, top, width, height = rig.mouth.box
+        left, top, width, height = box
         rows, columns = picture.shape[:2]
         corners = np.array([(0, 0), (columns, 0), (0, rows)], np.float32)
         millimetres = (corners + 0.5) / rig.interior.scale - (ORIGIN_X, ORIGIN_Y)
@@ -111,13 +122,22 @@ class Renderer:
         )
 
     def _draw_lids(self, picture: NDArray[np.uint8], source: Array, blink: float) -> None:
-        size, margin = self.rig.size, int(0.16 * self.rig.frame.unit)
+        """`source`: where each pixel of the head's box was read from the texture."""
+        head_left, head_top, head_width, head_height = self.rig.head.box
+        margin = int(0.16 * self.rig.frame.unit)
         for eye in self.rig.eyes:
             rows, columns = eye.x.shape
-            left, top = max(0, eye.left - margin), max(0, eye.top - margin)
-            right, bottom = min(size, eye.left + columns + margin), min(size, eye.top + rows + margin)
-            place = (source[top:bottom, left:right] + np.float32(0.5)) * np.float32(1 / TEXTURE_SCALE)
+            left, top = max(head_left, eye.left - margin), max(head_top, eye.top - margin)
+            right = min(head_left + head_width, eye.left + columns + margin)
+            bottom = min(head_top + head_height, eye.top + rows + margin)
+            place = source[top - head_top : bottom - head_top, left - head_left : right - head_left]
+            place = (place + np.float32(0.5)) * np.float32(1 / TEXTURE_SCALE)
             place -= np.array([eye.left + 0.5, eye.top + 0.5], np.float32)
             layer = cv2.remap(lid(eye, blink), place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
             region = picture[top:bottom, left:right]
             region[:] = (region * (1 - layer[..., 3:]) + layer[..., :3] + np.float32(0.5)).astype(np.uint8)
+
+
+def _part(picture: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+    left, top, width, height = box
+    return picture[top : top + height, left : left + width]

@@ -21,11 +21,11 @@ from avatarctl.engines.puppet.lips import MouthFrame, PhotoLips, mouth_frame, ph
 from avatarctl.engines.puppet.mouthfield import MouthField, mouth_field
 from avatarctl.engines.puppet.smooth import Array
 
-HEAD_NODES = (128, 128)
-MOUTH_NODES = (112, 96)
-"""Columns and rows of the lattices over the canvas and over the mouth's box."""
+HEAD_NODES = (112, 112)
+MOUTH_NODES = (84, 64)
+"""Columns and rows of the lattices over the moving part of the canvas and over the mouth's box."""
 STILL = 1e-4
-"""Head weight up to which the background is copied from the photo in every frame."""
+"""Head weight up to which the picture is the photo in every frame."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ class Patch:
 @dataclass(frozen=True)
 class Rig:
     """A photo, ready to be moved. `canvas`: RGB uint8 (size, size, 3); `texture`: the same at twice the
-    size; `background`: uint8 (size, size), 1 where no frame differs from the canvas. `pivot`: float32 (3,),
+    size; `moving`: uint8 (size, size), 0 where every frame equals the canvas. `pivot`: float32 (3,),
     the joint of the neck, pixels. `lip_depth`: z of the lips, pixels."""
 
     size: int
     canvas: NDArray[np.uint8]
     texture: NDArray[np.uint8]
-    background: NDArray[np.uint8]
+    moving: NDArray[np.uint8]
     pivot: Array
     lip_depth: float
     frame: MouthFrame
@@ -109,19 +109,20 @@ def build_rig(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fracti
             expression=expression_field(axes, points, at),
         )
 
-    head = patch((0, 0, size, size), HEAD_NODES, False)
+    whole = Lattice((0, 0, size, size), *HEAD_NODES)
+    follows = cv2.resize(head_weight(axes, whole.points), (size, size), interpolation=cv2.INTER_LINEAR)
+    moving = (follows > STILL).astype(np.uint8)
     box = mouth_box(mouth, lips, size)
-    follows = cv2.resize(head.weight, (size, size), interpolation=cv2.INTER_LINEAR)
     return Rig(
         size=size,
         canvas=canvas,
         texture=framed.texture,
-        background=(follows <= STILL).astype(np.uint8),
+        moving=moving,
         pivot=neck_pivot(axes, points),
         lip_depth=float(points[[13, 14], 2].mean()),
         frame=mouth,
         lips=lips,
-        head=head,
+        head=patch(tuple(cv2.boundingRect(moving)), HEAD_NODES, False),
         mouth=patch(box, MOUTH_NODES, True),
         layers=lip_layers(framed.texture, box, mouth, lips),
         interior=build_interior(canvas, points, mouth, lips),

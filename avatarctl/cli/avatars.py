@@ -1,0 +1,84 @@
+"""`avatarctl avatars`: the enrolled people."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from avatarctl.cli import common
+from avatarctl.cli.options import print_json, print_result, print_table, say, size, state
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="The enrolled people.")
+
+NameArgument = Annotated[str, typer.Argument(help="Name, name@version, or id.")]
+
+
+@app.command("list")
+def list_(json: common.JsonOption = False) -> None:
+    """Everyone who is enrolled, newest first."""
+    from avatarctl.runtime import session
+
+    with session.open_store(readonly=True) as store:
+        avatars = sorted(store.ledger.avatars(), key=lambda a: (a.created, a.id), reverse=True)
+    if state.json:
+        fields = ("id", "name", "version", "created", "consent_by")
+        print_json({"avatars": [{**{f: getattr(a, f) for f in fields}, "voice": bool(a.voice)} for a in avatars]})
+        return
+    rows = [[a.name, a.version, "yes" if a.voice else "no", a.consent_by or "-", a.created[:16]] for a in avatars]
+    print_table(["name", "version", "voice", "consent by", "enrolled (UTC)"], rows)
+
+
+@app.command()
+def show(name: NameArgument, json: common.JsonOption = False) -> None:
+    """What enrolment found in the photo and the voice."""
+    from avatarctl.runtime import session
+
+    with session.open_store(readonly=True) as store:
+        avatar = store.ledger.avatar(name)
+    if state.json:
+        report = {k: v for k, v in avatar.portrait_report.items() if k != "landmarks"}
+        print_json(
+            {
+                "id": avatar.id,
+                "name": avatar.name,
+                "version": avatar.version,
+                "created": avatar.created,
+                "persona": avatar.persona,
+                "consent_by": avatar.consent_by,
+                "portrait": report,
+                "voice": avatar.voice_report,
+            }
+        )
+        return
+    print_result(f"{avatar.name}, version {avatar.version}, enrolled {avatar.created}\nid        {avatar.id}")
+    print_result(f"persona   {avatar.persona or '-'}\nconsent   {avatar.consent_by or '-'}")
+    for line in (*common.describe_portrait(avatar.portrait_report), *common.describe_voice(avatar.voice_report)):
+        print_result(line)
+
+
+@app.command()
+def rm(
+    name: NameArgument,
+    dry_run: common.DryRunOption = False,
+    json: common.JsonOption = False,
+) -> None:
+    """Erase a person: face, voice, and every file derived from them, films in outputs/ included."""
+    from avatarctl.runtime import session
+    from avatarctl.store import erase
+
+    with session.open_store(readonly=dry_run) as store:
+        versions = store.ledger.avatar_versions(name)
+        report = erase.plan(store, versions) if dry_run else erase.erase(store, versions)
+    if state.json:
+        print_json({"dry_run": dry_run, **report.as_dict()})
+        return
+    verb = "would erase" if dry_run else "erased"
+    print_result(f"{verb} {', '.join(f'{a.name} version {a.version}' for a in versions)}")
+    for stage, count in sorted(report.by_stage.items()):
+        print_result(f"  {count} x {stage}")
+    print_result(f"  {report.files} files, {size(report.bytes)}")
+    for path in report.films:
+        print_result(f"  {path}")
+    for path in report.left:
+        say(f"left, because it was changed since: {path}")

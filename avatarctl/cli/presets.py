@@ -1,0 +1,61 @@
+"""`avatarctl presets`: named choices of engines."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from avatarctl import presets
+from avatarctl.cli import common
+from avatarctl.cli.options import print_json, print_result, print_table, state
+from avatarctl.errors import NotHereYet
+
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Named choices of engines."
+)
+
+
+@app.command("list")
+def list_(json: common.JsonOption = False) -> None:
+    """All presets; yours hide the shipped ones of the same name."""
+    found = [(name, str(presets.read(name)["description"]), path) for name, path in presets.available().items()]
+    if state.json:
+        print_json({"presets": [{"name": n, "description": d, "path": str(p)} for n, d, p in found]})
+        return
+    print_table(["preset", "what it is"], [[n, d] for n, d, _ in found])
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="The preset's name.")] = presets.DEFAULT,
+    set_: common.SetOption = None,
+    json: common.JsonOption = False,
+) -> None:
+    """Every stage's engine and params, with your own settings applied, and what each param means."""
+    from avatarctl.stages.catalog import STAGES
+
+    settings = presets.resolve(name, set_ or ())
+    document: dict[str, Any] = {}
+    for stage in STAGES:
+        engine = settings.engine_name(stage)
+        try:
+            choice = settings.choice(stage)
+        except NotHereYet:
+            document[stage] = {"engine": engine, "here": False, "params": {}}
+            continue
+        fields = choice.params.__dataclass_fields__
+        params = {
+            key: {"value": value, "help": fields[key].metadata.get("help", "")}
+            for key, value in choice.params.as_dict().items()
+        }
+        document[stage] = {"engine": engine, "here": True, "params": params}
+    if state.json:
+        print_json({"preset": name, "stages": document})
+        return
+    for stage, entry in document.items():
+        print_result(f"[{stage}]\nengine = {entry['engine']}" + ("" if entry["here"] else "   # not here yet"))
+        for key, param in entry["params"].items():
+            value = param["value"] if not isinstance(param["value"], bool) else str(param["value"]).lower()
+            print_result(f"{key} = {value!r}   # {param['help']}" if value == "" else f"{key} = {value}   # {param['help']}")
+        print_result("")

@@ -1,0 +1,70 @@
+"""`avatarctl runs`: what was done, and how long it took."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from avatarctl.cli import common
+from avatarctl.cli.options import milliseconds, print_json, print_result, print_table, size, state
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Past runs and their steps.")
+
+
+@app.command("list")
+def list_(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="How many; 0 for all.")] = 20,
+    status: Annotated[str | None, typer.Option("--status", help="running, done, failed, stopped or lost.")] = None,
+    json: common.JsonOption = False,
+) -> None:
+    """Past runs, newest first."""
+    from avatarctl.recipes.replays import title
+    from avatarctl.runtime import session
+
+    with session.open_store(readonly=True) as store:
+        found = store.runs(limit or 1_000_000, status=status)
+    if state.json:
+        print_json({"runs": [_run(r) for r in found]})
+        return
+    rows = [[r.id, r.recipe, r.status, r.started[:19], common.one_line(title(r), 40)] for r in found]
+    print_table(["run", "recipe", "status", "started (UTC)", "about"], rows)
+
+
+@app.command()
+def show(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, its beginning, or `last`.")],
+    json: common.JsonOption = False,
+) -> None:
+    """Every step of a run: engine, key, hit or run, times, size, device."""
+    from avatarctl.runtime import session
+
+    with session.open_store(readonly=True) as store:
+        run = store.run(run_id)
+        steps = store.ledger.steps(run.id)
+        sizes = {s.key: store.output_bytes(s.key) for s in steps if s.key}
+    if state.json:
+        fields = (
+            "index stage engine key status label queue_ms load_ms run_ms device peak_memory_mb error_code error inputs"
+        ).split()
+        rows = [{**{f: getattr(s, f) for f in fields}, "output_bytes": sizes.get(s.key, 0)} for s in steps]
+        print_json({"run": _run(run), "steps": rows})
+        return
+    print_result(f"{run.id}  {run.recipe}  {run.status}  {run.started} .. {run.ended or '?'}")
+    if run.error:
+        print_result(f"error: {common.one_line(run.error, 200)}")
+    for output in run.outputs:
+        print_result(f"{output['role']:<9} {output['path']}")
+    headers = ["#", "stage", "engine", "was", "queue", "load", "run", "size", "device", "key", "label"]
+    table: list[list[Any]] = []
+    for s in steps:
+        key = s.key if state.verbose else s.key[:11]
+        times = [milliseconds(t) for t in (s.queue_ms, s.load_ms, s.run_ms)]
+        was = s.status if not s.error_code else f"{s.status}: {s.error_code}"
+        table.append([s.index, s.stage, s.engine, was, *times, size(sizes.get(s.key, 0)), s.device, key, s.label])
+    print_table(headers, table)
+
+
+def _run(run: Any) -> dict[str, Any]:
+    fields = ("id", "recipe", "status", "started", "ended", "request", "settings", "outputs", "error")
+    return {f: getattr(run, f) for f in fields}

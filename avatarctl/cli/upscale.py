@@ -1,0 +1,45 @@
+"""`avatarctl upscale`: one stage, alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avatarctl.cli import common
+from avatarctl.cli.options import print_json, print_result, state
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def upscale(
+    media: Annotated[Path, typer.Argument(help="A film or a picture.")],
+    scale: Annotated[int, typer.Option("--scale", min=2, max=4, help="How many times larger: 2 or 4.")] = 2,
+    preset: common.PresetOption = None,
+    set_: common.SetOption = None,
+    out: common.OutOption = None,
+    refresh: common.RefreshOption = False,
+    json: common.JsonOption = False,
+) -> None:
+    """Make a film or a picture larger; every frame and the sound are kept. The path goes to stdout."""
+    from avatarctl.recipes.upscale import upscale as perform
+    from avatarctl.runtime import session
+
+    settings = common.resolve(preset, set_)
+    name = f"{media.stem}-x{scale}"
+    common.destination(out, settings, name, ".mp4")
+    options = {"refresh_from": "" if refresh else None}
+    with (
+        session.open_store() as store,
+        common.performing(store, "upscale", {"media": media.name, "scale": scale}, settings, **options) as run,
+    ):
+        made = run.wait(perform(run, media, scale))
+        role = "video" if "video" in made.outputs else "image"
+        suffix = ".mp4" if role == "video" else ".png"
+        target = session.deliver(run, made.outputs[role], common.destination(out, settings, name, suffix), role)
+    if state.json:
+        print_json({"run": run.id, "outputs": {role: str(target)}, "facts": dict(made.facts)})
+    else:
+        print_result(str(target))

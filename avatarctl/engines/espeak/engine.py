@@ -1,0 +1,136 @@
+"""Stage `speak` by espeak-ng: one sentence to a levelled WAV and the times of its sounds and words."""
+
+from __future__ import annotations
+
+import json
+import wave
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatarctl.engines.contract import Cancelled, Job
+from avatarctl.engines.espeak import events, library, pitch
+from avatarctl.engines.espeak.level import levelled
+from avatarctl.engines.espeak.spec import EspeakParams
+from avatarctl.errors import BadInput, StepFailed
+from avatarctl.text import language as languages
+from avatarctl.text import normalise, sentences
+from avatarctl.text.timings import Phoneme, Timings
+
+_WORDS_A_MINUTE = 155
+_SLOWEST, _FASTEST = 80, 450
+_TAIL = 0.03
+"""Seconds kept behind the last sound, faded, so that it does not break off."""
+_VOICES = {"en": "en-us"}
+
+
+class EspeakEngine:
+    """Needs no models; each run opens espeak-ng anew and is alone in it."""
+
+    def load(self, models: Mapping[str, Path]) -> None:
+        """Nothing to read: espeak-ng is opened for each run."""
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+    def run(self, job: Job) -> None:
+        """Write `speech.wav` (mono, 16 bit, 22050 Hz) and `timings.json`.
+
+        Raises:
+            BadInput: nothing to speak, or a language that espeak-ng lacks.
+            BadConfig: no such voice variant.
+            StepFailed: espeak-ng broke, or was silent.
+        """
+        params: EspeakParams = job.params
+        written = job.inputs["text"].read_text(encoding="utf-8").strip()
+        if not sentences.speakable(written):
+            raise BadInput("there is nothing to speak", why=f"no letter and no digit in {written[:40]!r}")
+        language = languages.detect(written) if params.language == "auto" else params.language
+        rate = min(max(round(_WORDS_A_MINUTE * params.rate), _SLOWEST), _FASTEST)
+        voice, setting = _voice(params, language, rate, _enrolled_f0(job))
+        with library.opened() as espeak:
+            normalised = normalise.tracked(written, language, lambda text: _pronounce(espeak, text))
+            espeak.choose(voice, rate=rate, pitch=setting, intonation=params.intonation)
+            spoken = espeak.synthesise(normalised.text, job.cancelled)
+        if spoken is None:
+            raise Cancelled
+        sounds = events.heard(spoken, language)
+        if not sounds or not np.any(spoken.samples):
+            raise StepFailed("espeak-ng said nothing", why=f"{written[:40]!r} in {language}")
+        said = events.words(spoken, sounds, normalised, written)
+        pause = params.pause if params.pause >= 0 else sentences.split(written)[-1].pause
+        samples, moved = _framed(spoken, sounds, params.lead, pause)
+        duration = len(samples) / spoken.rate
+        timings = Timings(
+            language=language,
+            duration=duration,
+            source="engine",
+            phonemes=tuple(replace(p, start=p.start + moved, end=p.end + moved) for p in sounds),
+            words=tuple(replace(w, start=w.start + moved, end=w.end + moved) for w in said),
+            sentences=tuple(
+                events.spans_of_sentences(
+                    written,
+                    [replace(w, start=w.start + moved, end=w.end + moved) for w in said],
+                    sounds[0].start + moved,
+                    sounds[-1].end + moved,
+                )
+            ),
+            extra={"voice": voice, "pitch": setting},
+        )
+        _write(job.out / "speech.wav", samples, spoken.rate)
+        (job.out / "timings.json").write_text(timings.to_json(), encoding="utf-8")
+        job.progress(duration, duration, "s")
+
+
+def _enrolled_f0(job: Job) -> float:
+    """Median F0 of the enrolled voice in hertz, 0 when unknown."""
+    if "voice_report" not in job.inputs:
+        return 0.0
+    try:
+        report = json.loads(job.inputs["voice_report"].read_text(encoding="utf-8"))
+        return float(report.get("f0") or 0.0)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise StepFailed("the report on the voice cannot be read", why=str(error).splitlines()[0]) from error
+
+
+def _voice(params: EspeakParams, language: str, rate: int, enrolled: float) -> tuple[str, int]:
+    """espeak-ng's name of the voice, and the pitch setting."""
+    wanted = params.f0 or enrolled
+    variant = params.variant or (pitch.variant_for(wanted) if wanted else "")
+    voice = _VOICES.get(language, language) + (f"+{variant}" if variant else "")
+    if not wanted:
+        return voice, params.pitch
+    return voice, pitch.setting_for(wanted, voice, rate, params.intonation)
+
+
+def _pronounce(espeak: library.Espeak, text: str) -> str:
+    espeak.choose("en-us")
+    return espeak.phonemes(text)
+
+
+def _framed(
+    spoken: library.Spoken, sounds: list[Phoneme], lead: float, pause: float
+) -> tuple[NDArray[np.int16], float]:
+    """The sound between silences of `lead` and `pause` seconds, and by how many seconds it was moved."""
+    rate = spoken.rate
+    first = round(sounds[0].start * rate)
+    last = min(round((sounds[-1].end + _TAIL) * rate), len(spoken.samples))
+    body = spoken.samples[first:last].astype(np.float32) / 32768
+    body = levelled(body, rate)
+    for edge, length in ((body, round(0.004 * rate)), (body[::-1], round(_TAIL * rate))):
+        length = min(length, len(body) // 2)
+        edge[:length] *= np.linspace(0, 1, length, endpoint=False, dtype=np.float32)
+    ahead, behind = round(lead * rate), round(pause * rate)
+    whole = np.concatenate([np.zeros(ahead, np.float32), body, np.zeros(behind, np.float32)])
+    return np.round(whole * 32767).astype(np.int16), (ahead - first) / rate
+
+
+def _write(path: Path, samples: NDArray[np.int16], rate: int) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples.astype("<i2").tobytes())

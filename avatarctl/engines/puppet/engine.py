@@ -1,0 +1,171 @@
+"""The puppet as two engines: a portrait to its rig; speech, timings and a rig to a silent clip.
+
+Frames are drawn by the caller's thread and encoded by ffmpeg's process; a helper thread between them
+converts colours and feeds the pipe, a few frames behind. Memory does not grow with the clip's length.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from avatarctl.engines.contract import Cancelled, Job
+from avatarctl.engines.facemesh.mesh import FaceMesh
+from avatarctl.engines.puppet import timeline
+from avatarctl.engines.puppet.controls import CONTROLS, Timeline
+from avatarctl.engines.puppet.render import Renderer
+from avatarctl.engines.puppet.rig import Rig, build_rig
+from avatarctl.engines.puppet.spec import PuppetAnimateParams, PuppetRigParams
+from avatarctl.errors import BadConfig, BadInput, NoFace
+from avatarctl.media import audio, image, video
+from avatarctl.text.timings import Timings
+
+FRAMES_IN_FLIGHT = 4
+"""Drawn, and not yet taken by the encoder."""
+PROGRESS_EVERY = 25
+"""Frames."""
+AROUND_FACE = 2.0
+"""Side of the part of the portrait in which a chosen face is looked for, in widths of the face."""
+
+
+class RigEngine:
+    """A portrait to its rig."""
+
+    def load(self, models: Mapping[str, Path]) -> None:
+        """Read the face finder and the face mesh."""
+        self._mesh = FaceMesh(models)
+
+    def run(self, job: Job) -> None:
+        """Write `rig.rig`.
+
+        Raises:
+            NoFace: the portrait has no face that can be used.
+            BadConfig: `face` is not three numbers.
+        """
+        params: PuppetRigParams = job.params
+        if params.size % 2:
+            raise BadConfig(f"a film cannot be {params.size} pixels high", hint="the size has to be even")
+        cv2.setNumThreads(job.threads)
+        portrait = image.read_png(job.inputs["portrait"])
+        landmarks = self._landmarks(portrait, _chosen(params.face))
+        if job.cancelled():
+            raise Cancelled
+        build_rig(portrait, landmarks, params.size, params.face_fraction).save(job.out / "rig.rig")
+        job.progress(1, 1, "rigs")
+
+    def _landmarks(
+        self, portrait: NDArray[np.uint8], chosen: tuple[float, float, float] | None
+    ) -> NDArray[np.float32]:
+        if chosen is None:
+            return self._mesh.landmarks(portrait).points
+        x, y, width = chosen
+        reach = AROUND_FACE * width / 2
+        left, top = max(0, round(x - reach)), max(0, round(y - reach))
+        part = np.ascontiguousarray(portrait[top : round(y + reach) + 1, left : round(x + reach) + 1])
+        if min(part.shape[:2]) < 16:
+            raise NoFace("the chosen face is not in the portrait", hint="enrol the person again")
+        points = self._mesh.landmarks(part).points.copy()
+        points[:, :2] += (left, top)
+        return points
+
+    def close(self) -> None:
+        """Nothing outlives a rig."""
+
+
+def _chosen(face: str) -> tuple[float, float, float] | None:
+    if not face.strip():
+        return None
+    try:
+        x, y, width = (float(number) for number in face.split(","))
+    except ValueError:
+        raise BadConfig(f"rig.face = {face!r} is not a face", hint='write it as "x,y,width" in pixels') from None
+    if not (math.isfinite(x + y) and math.isfinite(width) and width > 0):
+        raise BadConfig(f"rig.face = {face!r} is not a face", hint="the width has to be above 0")
+    return x, y, width
+
+
+class AnimateEngine:
+    """Speech and its timings to a silent clip of the rig's face, and the curves that moved it."""
+
+    def load(self, models: Mapping[str, Path]) -> None:
+        """Nothing to read before the first rig."""
+
+    def run(self, job: Job) -> None:
+        """Write `clip.mp4`, ceil(duration x fps) frames that begin and end at rest, and `curves.npz`.
+
+        Raises:
+            BadInput: the rig or the timings are missing or broken, or the rig is of another size.
+        """
+        params: PuppetAnimateParams = job.params
+        cv2.setNumThreads(job.threads)
+        rig = Rig.load(_given(job, "rig"))
+        if rig.size != params.size:
+            raise BadInput(
+                "the rig has another size than the film",
+                why=f"{rig.size} and {params.size} pixels",
+                hint=f"set animate.size={rig.size}, or build the rig again",
+            )
+        moves = timeline.build(_timings(job), params.fps, job.seed, params)
+        save_curves(job.out / "curves.npz", moves)
+        renderer = Renderer(rig)
+        total = len(moves.values)
+        pending: deque[Future[None]] = deque()
+        with (
+            ThreadPoolExecutor(1, "encode") as pool,
+            video.Encoder(job.out / "clip.mp4", rig.size, rig.size, params.fps, crf=params.crf) as encoder,
+        ):
+
+            def write(picture: NDArray[np.uint8]) -> None:
+                encoder.write(np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420), np.uint8))
+
+            for number, row in enumerate(moves.values):
+                if job.cancelled():
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise Cancelled
+                if len(pending) >= FRAMES_IN_FLIGHT:
+                    pending.popleft().result()
+                pending.append(pool.submit(write, renderer.render(row)))
+                if number % PROGRESS_EVERY == 0:
+                    job.progress(number, total, "frames")
+            for written in pending:
+                written.result()
+        job.progress(total, total, "frames")
+
+    def close(self) -> None:
+        """Rigs are mapped files: they go with their run."""
+
+
+def _given(job: Job, role: str) -> Path:
+    path = job.inputs.get(role)
+    if path is None:
+        raise BadInput(f"the puppet needs {role} to animate a face", hint="chain the stage that makes it before animate")
+    return path
+
+
+def _timings(job: Job) -> Timings:
+    """The timings, as long as the recording itself: the clip has to match the sound."""
+    try:
+        timings = Timings.read(_given(job, "timings"))
+    except ValueError as error:
+        raise BadInput("the timings cannot be read", why=str(error)) from error
+    return replace(timings, duration=audio.wav_info(job.inputs["speech"]).duration)
+
+
+def save_curves(path: Path, moves: Timeline) -> None:
+    """Write a timeline as `.npz` for `numpy.load`: `values`, `fps`, `names`. Equal timelines, equal bytes."""
+    arrays = {"values": moves.values, "fps": np.array(moves.fps, np.int32), "names": np.array(list(CONTROLS))}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, values in arrays.items():
+            entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w") as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(values), allow_pickle=False)

@@ -1,0 +1,155 @@
+"""Forgets a person: face, voice, and everything that was made from them, in the cache and where it was delivered."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Set
+from dataclasses import dataclass
+from pathlib import Path
+
+from avatarctl.store import deliver, gc
+from avatarctl.store.keys import digest_bytes
+from avatarctl.store.ledger import Ledger
+from avatarctl.store.model import Artefact, AvatarRecord
+from avatarctl.store.runs import to_json
+from avatarctl.store.store import Store, remove
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What was made from certain files, at any number of steps from them."""
+
+    actions: dict[str, str]
+    """Stages by key."""
+    artefacts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedReport:
+    """What an erasure removed."""
+
+    name: str
+    versions: int
+    steps: dict[str, int]
+    """How many cached steps of each stage."""
+    files: int
+    bytes: int
+    deleted: tuple[str, ...]
+    """Delivered files that were deleted."""
+    left: tuple[tuple[str, str], ...]
+    """Delivered files that were not, each with the reason."""
+
+
+def derived(ledger: Ledger, roots: Set[str]) -> Derived:
+    """Everything that comes from `roots`, which are included.
+
+    Bytes that were also made without them (the timings of a sentence, equal for two voices) do not count.
+    """
+    chosen = {"roots": json.dumps(sorted(roots))}
+    found = ledger.rows(
+        "SELECT DISTINCT digest FROM origins WHERE origin IN (SELECT value FROM json_each(:roots))", chosen
+    )
+    artefacts = frozenset(str(row["digest"]) for row in found) | roots
+    touched = ledger.rows(
+        """
+        SELECT key, stage FROM actions WHERE key IN (
+            SELECT key FROM action_inputs WHERE digest IN (SELECT value FROM json_each(:all))
+            UNION SELECT key FROM action_outputs WHERE digest IN (SELECT value FROM json_each(:all))
+        )
+        """,
+        {"all": json.dumps(sorted(artefacts))},
+    )
+    return Derived({row["key"]: row["stage"] for row in touched}, frozenset(artefacts))
+
+
+def erase(store: Store, avatar: AvatarRecord, *, timeout: float = 0.0) -> ErasedReport:
+    """Erase every version of a person, with what was made from them alone.
+
+    What another avatar or a document also owns stays. Delivered files go too, unless they were changed since.
+    Done again after an interruption, it goes on where it stopped.
+
+    Raises:
+        Busy: other commands were still at work after `timeout` seconds.
+    """
+    with store.alone(timeout):
+        versions = [a for a in store.ledger.avatars() if a.name == avatar.name]
+        others = [a for a in store.ledger.avatars() if a.name != avatar.name]
+        kept = set[str]().union(*map(_roots, others)) | {d.digest for d in store.ledger.documents()}
+        found = derived(store.ledger, set[str]().union(*map(_roots, versions)) - kept)
+        artefacts = (found.artefacts | _released(store.ledger, found)) - kept
+        deleted, left = _delete_delivered(store.ledger, artefacts)
+        sizes = [store.cas.delete(digest) for digest in sorted(artefacts)]
+        for path in store.cas.quarantine_older_than(0):
+            if path.stem in artefacts:
+                remove(path)
+        for path in store.stale_folders(alone=True):
+            remove(path)
+        _forget(store, found, artefacts, [a.id for a in versions])
+    return ErasedReport(
+        name=avatar.name,
+        versions=len(versions),
+        steps=dict(sorted(Counter(found.actions.values()).items())),
+        files=sum(size > 0 for size in sizes),
+        bytes=sum(sizes),
+        deleted=tuple(deleted),
+        left=tuple(left),
+    )
+
+
+def _roots(avatar: AvatarRecord) -> set[str]:
+    roots = set(avatar.files())
+    if avatar.voice_report is not None:
+        # Engines may read the report in place of the voice.
+        roots.add(digest_bytes(avatar.voice_report_text().encode()))
+    return roots
+
+
+def _released(ledger: Ledger, found: Derived) -> set[str]:
+    """Given files, such as sentences, that went into these actions and into no others."""
+    rows = ledger.rows(
+        """
+        SELECT digest FROM action_inputs JOIN artefacts USING (digest) WHERE given AND NOT made
+        GROUP BY digest HAVING min(key IN (SELECT value FROM json_each(?)))
+        """,
+        (json.dumps(sorted(found.actions)),),
+    )
+    return {str(row["digest"]) for row in rows}
+
+
+def _delete_delivered(ledger: Ledger, artefacts: Set[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    deleted, left = [], []
+    for digest, path, _ in sorted(set(ledger.deliveries())):
+        file = Path(path)
+        if digest not in artefacts or not file.exists():
+            continue
+        if file.is_symlink() or not deliver.holds(file, Artefact(digest, file.stat().st_size, "")):
+            left.append((path, "it was changed after it was delivered"))
+            continue
+        try:
+            file.unlink()
+            deleted.append(path)
+        except OSError as error:
+            left.append((path, error.strerror or str(error)))
+    return deleted, left
+
+
+def _forget(store: Store, found: Derived, artefacts: Set[str], avatars: list[str]) -> None:
+    ledger = store.ledger
+    with ledger.write(durable=True, secure=True) as connection:
+        for run in ledger.rows("SELECT id, outputs FROM runs WHERE outputs != '[]'"):
+            outputs = json.loads(run["outputs"])
+            rest = [o for o in outputs if o["digest"] not in artefacts]
+            if rest != outputs:
+                connection.execute("UPDATE runs SET outputs = ? WHERE id = ?", (to_json(rest), run["id"]))
+        connection.execute(
+            """
+            UPDATE steps SET label = '', inputs = '{}', error = ''
+            WHERE key IN (SELECT value FROM json_each(:keys))
+            OR EXISTS (SELECT 1 FROM json_each(inputs) WHERE value IN (SELECT value FROM json_each(:digests)))
+            """,
+            {"keys": json.dumps(sorted(found.actions)), "digests": json.dumps(sorted(artefacts))},
+        )
+        gc.forget(store, found.actions, artefacts)
+        ledger.remove_avatar(avatars)
+    ledger.checkpoint()
