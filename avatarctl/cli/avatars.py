@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated
 
 import typer
@@ -58,27 +59,21 @@ def show(name: NameArgument, json: common.JsonOption = False) -> None:
 
 
 @app.command()
-def rm(
-    name: NameArgument,
-    dry_run: common.DryRunOption = False,
-    json: common.JsonOption = False,
-) -> None:
-    """Erase a person: face, voice, and every file derived from them, films in outputs/ included."""
+def rm(name: NameArgument, json: common.JsonOption = False) -> None:
+    """Erase a person: every version's face and voice, and all files made from them, films in outputs/ too."""
+    from avatarctl import config
     from avatarctl.runtime import session
     from avatarctl.store import erase
 
-    with session.open_store(readonly=dry_run) as store:
-        versions = store.ledger.avatar_versions(name)
-        report = erase.plan(store, versions) if dry_run else erase.erase(store, versions)
+    with session.open_store() as store:
+        report = erase.erase(store, store.ledger.avatar(name), timeout=config.lock_timeout())
     if state.json:
-        print_json({"dry_run": dry_run, **report.as_dict()})
+        print_json({"erased": dataclasses.asdict(report)})
         return
-    verb = "would erase" if dry_run else "erased"
-    print_result(f"{verb} {', '.join(f'{a.name} version {a.version}' for a in versions)}")
-    for stage, count in sorted(report.by_stage.items()):
+    print_result(f"erased {report.name}: {report.versions} versions, {report.files} files, {size(report.bytes)}")
+    for stage, count in report.steps.items():
         print_result(f"  {count} x {stage}")
-    print_result(f"  {report.files} files, {size(report.bytes)}")
-    for path in report.films:
+    for path in report.deleted:
         print_result(f"  {path}")
-    for path in report.left:
-        say(f"left, because it was changed since: {path}")
+    for path, reason in report.left:
+        say(f"left {path}: {reason}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Annotated
 
@@ -25,26 +26,33 @@ def stats(json: common.JsonOption = False) -> None:
     from avatarctl.store import gc
 
     with session.open_store(readonly=True) as store:
-        found = gc.stats(store)
+        use = gc.stats(store)
     if state.json:
-        print_json(found.as_dict())
+        print_json(dataclasses.asdict(use))
         return
-    print_table(["stage", "steps", "size"], [[s.stage, s.actions, size(s.bytes)] for s in found.stages])
-    print_result(f"{found.files} files, {size(found.bytes)}; {found.orphans} unused, {found.quarantined} quarantined")
+    rows = [[s.stage, s.engine, s.actions, s.files, size(s.bytes)] for s in use.stages]
+    print_table(["stage", "engine", "steps", "files", "size"], rows)
+    print_result(
+        f"{use.files} files, {size(use.bytes)}; of these {use.pinned_files} belong to avatars and documents, "
+        f"{use.orphan_files} to nobody; {use.quarantined_files} were set aside as damaged"
+    )
 
 
 @app.command()
 def verify(json: common.JsonOption = False) -> None:
     """Read every file again. A damaged one is set aside, and made again when it is next wanted."""
     from avatarctl.runtime import session
-    from avatarctl.store import gc
+    from avatarctl.store.verify import verify as read_all
 
     with session.open_store() as store:
-        report = gc.verify(store)
+        report = read_all(store)
     if state.json:
-        print_json(report.as_dict())
+        print_json(dataclasses.asdict(report))
     else:
-        print_result(f"{report.checked} files, {size(report.bytes)}: {len(report.damaged)} damaged")
+        print_result(f"{report.files} files, {size(report.bytes)}: {len(report.damaged)} damaged")
+    for damage in report.damaged:
+        if damage.owner:
+            say(f"{damage.owner} has to be given again: {damage.digest[:12]} {damage.reason}")
     if report.damaged:
         raise StepFailed(
             f"{len(report.damaged)} files were damaged and set aside",
@@ -70,10 +78,10 @@ def gc_(
         if not dry_run:
             plan = gc.apply(store, plan, timeout=config.lock_timeout())
     if state.json:
-        print_json({"dry_run": dry_run, **plan.as_dict()})
+        print_json({"dry_run": dry_run, **dataclasses.asdict(plan)})
         return
     verb = "would delete" if dry_run else "deleted"
-    print_result(f"{verb} {len(plan.actions)} steps and {len(plan.blobs)} files, {size(plan.bytes)}")
+    print_result(f"{verb} {len(plan.actions)} steps and {len(plan.files)} files, {size(plan.freed)}; {size(plan.kept)} stay")
     if limit is None and max_age is None:
         say("only unused files were looked at; give --max-size 5G or --max-age 30 to delete more")
 

@@ -167,3 +167,17 @@ def deliver_film(run: Run, film: Handle, out: Path | None, settings: Settings, n
         beside = target.with_suffix(".srt")
         files["subtitles"] = session.deliver(run, manifest.outputs["subtitles"], beside, "subtitles")
     return files
+
+
+def avatar_name(text: str) -> str:
+    """A name that can be typed and shown again: one line, 1 to 80 characters, no @ (it marks a version)."""
+    name = " ".join(unicodedata.normalize("NFC", text).split())
+    if not name or len(name) > 80 or "@" in name or not name.isprintable():
+        raise BadInput(f"{text!r} cannot be a name", hint="--name with 1 to 80 letters, and no @")
+    return name
+
+
+def one_line(text: str, length: int) -> str:
+    """The beginning of `text`, for a table."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"

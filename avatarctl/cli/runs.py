@@ -23,7 +23,7 @@ def list_(
     from avatarctl.runtime import session
 
     with session.open_store(readonly=True) as store:
-        found = store.runs(limit or 1_000_000, status=status)
+        found = store.ledger.runs(limit or -1, status=status)
     if state.json:
         print_json({"runs": [_run(r) for r in found]})
         return
@@ -40,15 +40,13 @@ def show(
     from avatarctl.runtime import session
 
     with session.open_store(readonly=True) as store:
-        run = store.run(run_id)
+        run = store.ledger.run(run_id)
         steps = store.ledger.steps(run.id)
-        sizes = {s.key: store.output_bytes(s.key) for s in steps if s.key}
     if state.json:
         fields = (
-            "index stage engine key status label queue_ms load_ms run_ms device peak_memory_mb error_code error inputs"
+            "index stage engine key status label queue_ms load_ms run_ms device peak_memory_mb error_code error inputs output_bytes"
         ).split()
-        rows = [{**{f: getattr(s, f) for f in fields}, "output_bytes": sizes.get(s.key, 0)} for s in steps]
-        print_json({"run": _run(run), "steps": rows})
+        print_json({"run": _run(run), "steps": [{f: getattr(s, f) for f in fields} for s in steps]})
         return
     print_result(f"{run.id}  {run.recipe}  {run.status}  {run.started} .. {run.ended or '?'}")
     if run.error:
@@ -61,7 +59,7 @@ def show(
         key = s.key if state.verbose else s.key[:11]
         times = [milliseconds(t) for t in (s.queue_ms, s.load_ms, s.run_ms)]
         was = s.status if not s.error_code else f"{s.status}: {s.error_code}"
-        table.append([s.index, s.stage, s.engine, was, *times, size(sizes.get(s.key, 0)), s.device, key, s.label])
+        table.append([s.index, s.stage, s.engine, was, *times, size(s.output_bytes), s.device, key, s.label])
     print_table(headers, table)
 
 

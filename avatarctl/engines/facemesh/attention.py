@@ -86,6 +86,15 @@ def sample(features: Floats, transform: Floats, grid: int) -> Floats:
     return total
 
 
+def _placed(points: Floats, transform: Floats, stride: float) -> Floats:
+    """Points as the heads give them, moved onto the picture.
+
+    The heads count in pixels of the picture, so only the map's offset is in cells of the feature map.
+    """
+    moved: Floats = points @ transform[:, :2].T + stride * transform[:, 2]
+    return moved
+
+
 class AttentionMesh:
     """Call it with a float32 (192, 192, 3) RGB picture in 0..1.
 
@@ -123,17 +132,13 @@ class AttentionMesh:
 
         points = np.empty((COUNT, 3), np.float32)
         points[:_MESH] = mesh
-        on_lips, on_right, on_left = (_onto_picture(transform, stride) for transform in transforms)
-        points[self._lips.points, :2] = on_lips(lips)
-        for region, place, eye, iris, first in (
+        on_lips, on_right, on_left = transforms
+        points[self._lips.points, :2] = _placed(lips, on_lips, stride)
+        for region, transform, eye, iris, first in (
             (self._right_eye, on_right, right_eye, right_iris, IRIS_RIGHT_CENTRE),
             (self._left_eye, on_left, left_eye, left_iris, IRIS_LEFT_CENTRE),
         ):
-            points[region.points, :2] = place(eye)
-            points[first : first + len(iris), :2] = place(iris)
+            points[region.points, :2] = _placed(eye, transform, stride)
+            points[first : first + len(iris), :2] = _placed(iris, transform, stride)
             points[first : first + len(iris), 2] = points[region.points[:_EYE_CONTOUR], 2].mean()
         return points, float(1 / (1 + np.exp(-flag.item())))
-
-
-class _onto_picture:  # noqa: N801
-    pass

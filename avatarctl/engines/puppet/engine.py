@@ -62,11 +62,10 @@ class RigEngine:
         build_rig(portrait, landmarks, params.size, params.face_fraction).save(job.out / "rig.rig")
         job.progress(1, 1, "rigs")
 
-    def _landmarks(
-        self, portrait: NDArray[np.uint8], chosen: tuple[float, float, float] | None
-    ) -> NDArray[np.float32]:
+    def _landmarks(self, portrait: NDArray[np.uint8], chosen: tuple[float, float, float] | None) -> NDArray[np.float32]:
         if chosen is None:
-            return self._mesh.landmarks(portrait).points
+            points: NDArray[np.float32] = self._mesh.landmarks(portrait).points
+            return points
         x, y, width = chosen
         reach = AROUND_FACE * width / 2
         left, top = max(0, round(x - reach)), max(0, round(y - reach))
@@ -74,7 +73,7 @@ class RigEngine:
         if min(part.shape[:2]) < 16:
             raise NoFace("the chosen face is not in the portrait", hint="enrol the person again")
         points = self._mesh.landmarks(part).points.copy()
-        points[:, :2] += (left, top)
+        points[:, :2] += np.array([left, top], np.float32)
         return points
 
     def close(self) -> None:
@@ -147,7 +146,9 @@ class AnimateEngine:
 def _given(job: Job, role: str) -> Path:
     path = job.inputs.get(role)
     if path is None:
-        raise BadInput(f"the puppet needs {role} to animate a face", hint="chain the stage that makes it before animate")
+        raise BadInput(
+            f"the puppet needs {role} to animate a face", hint="chain the stage that makes it before animate"
+        )
     return path
 
 

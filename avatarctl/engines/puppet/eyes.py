@@ -14,12 +14,17 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.puppet import anatomy
 from avatarctl.engines.puppet.anatomy import EyeIndices
+from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.smooth import Array, gaussian_smooth, monotone_cubic, sigmoid, smoothstep
 
 COLUMNS = 49
 """Places along the eye where the skin's colour is taken."""
+SKIN_REACH = 1.15
+"""How far to either side it is taken, in half widths of the eye."""
 ABOVE_LASHES = 0.09
 """The painted lid begins this far above the lid's margin, u: lashes and liner lie below."""
+TRAVEL = 0.9
+"""Part of the eye's opening that the upper lid covers; the lower one rises by the rest."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,8 @@ class Eye:
 
     `down`: unit vector of the image, from the upper lid to the lower. `x`: place along the eye, -1 and 1
     at its corners. `y`: place across it. `margin`: y of the open upper lid. `travel`: how far it comes
-    down to close. `inside`: 1 over the eye, 0 beyond its corners. `skin`: the closed lid, RGB float32
-    (h, w, 3). `lash`: colour of the lashes, float32 (3,).
+    down to close. `crease`: how far above it the painted lid begins. `inside`: 1 over the eye, 0 beyond
+    its corners. `skin`: the closed lid, RGB float32 (h, w, 3). `lash`: colour of the lashes, float32 (3,).
     """
 
     left: int
@@ -40,6 +45,7 @@ class Eye:
     y: Array
     margin: Array
     travel: Array
+    crease: Array
     inside: Array
     skin: Array
     lash: Array
@@ -51,76 +57,89 @@ def build_eyes(canvas: NDArray[np.uint8], landmarks: Array, unit: float) -> tupl
     return tuple(_build(canvas, landmarks, unit, indices, grain) for indices in anatomy.EYES)
 
 
-def _build(canvas: NDArray[np.uint8], landmarks: Array, unit: float, indices: EyeIndices, grain: Array) -> Eye:
-    size = canvas.shape[0]
-    corners = landmarks[list(indices.corners), :2]
-    centre = corners.mean(0)
-    half = float(np.linalg.norm(corners[1] - corners[0]) / 2)
-    across = ((corners[1] - corners[0]) / (2 * half)).astype(np.float32)
-    down = np.array([-across[1], across[0]], np.float32)
+class _EyeFrame:
+    """An eye's own coordinates: x along it, in half widths from its middle; y across it, pixels, downwards."""
 
-    def local(points: Array) -> tuple[Array, Array]:
-        offset = points - centre
-        return (offset @ across) / np.float32(half), offset @ down
+    def __init__(self, landmarks: Array, indices: EyeIndices) -> None:
+        corners = landmarks[list(indices.corners), :2]
+        self._landmarks = landmarks
+        self.centre: Array = corners.mean(0)
+        self.half = float(np.linalg.norm(corners[1] - corners[0]) / 2)
+        self.across: Array = ((corners[1] - corners[0]) / (2 * self.half)).astype(np.float32)
+        self.down = np.array([-self.across[1], self.across[0]], np.float32)
 
-    def contour(points: tuple[int, ...], at: Array) -> Array:
-        x, y = local(landmarks[list(points), :2])
+    def local(self, points: Array) -> tuple[Array, Array]:
+        offset = points - self.centre
+        along = np.asarray(offset @ self.across, np.float32) / np.float32(self.half)
+        return along, np.asarray(offset @ self.down, np.float32)
+
+    def canvas(self, x: Array, y: Array) -> Array:
+        places = self.centre + (x * self.half)[..., None] * self.across + y[..., None] * self.down
+        return np.asarray(places, np.float32)
+
+    def contour(self, points: tuple[int, ...], at: Array) -> Array:
+        """y of the curve through mesh points at x; held beyond the corners."""
+        x, y = self.local(self._landmarks[list(points), :2])
         order = np.argsort(x)
         x, y = x[order], y[order]
         inner = (x > -0.98) & (x < 0.98) & np.r_[True, np.diff(x) > 1e-3]
         return monotone_cubic(np.r_[-1, x[inner], 1], np.r_[y[0], y[inner], y[-1]], np.clip(at, -1, 1))
 
-    reach = 1.35 * half + 0.1 * unit
-    left, right = (int(np.clip(centre[0] + s * reach, 0, size - 1)) for s in (-1, 1))
-    top, bottom = (int(np.clip(centre[1] + s * (0.75 * half + 0.16 * unit), 0, size - 1)) for s in (-1, 1))
+
+def _build(canvas: NDArray[np.uint8], landmarks: Array, unit: float, indices: EyeIndices, grain: Array) -> Eye:
+    size, frame = canvas.shape[0], _EyeFrame(landmarks, indices)
+    wide, high = 1.35 * frame.half + 0.1 * unit, 0.75 * frame.half + 0.16 * unit
+    left, right = (int(np.clip(frame.centre[0] + side * wide, 0, size - 1)) for side in (-1, 1))
+    top, bottom = (int(np.clip(frame.centre[1] + side * high, 0, size - 1)) for side in (-1, 1))
     rows, columns = np.mgrid[top : bottom + 1, left : right + 1].astype(np.float32)
-    x, y = local(np.stack([columns, rows], -1))
-    upper, lower = contour(indices.upper, x), contour(indices.lower, x)
-    gap = np.maximum(lower - upper, 0)
-    travel = 0.9 * gap
+    x, y = frame.local(np.stack([columns, rows], -1))
+    upper, lower = frame.contour(indices.upper, x), frame.contour(indices.lower, x)
+    travel = (TRAVEL * np.maximum(lower - upper, 0)).astype(np.float32)
+    brow = float(np.median(frame.local(landmarks[list(indices.brow_bottom), :2])[1]))
+    crease = np.minimum(ABOVE_LASHES * unit, np.maximum(0.7 * (upper - brow), 0.03 * unit)).astype(np.float32)
 
-    along = np.linspace(-1.15, 1.15, COLUMNS, dtype=np.float32)
-    upper_along, lower_along = contour(indices.upper, along), contour(indices.lower, along)
-    brow = float(np.median(local(landmarks[list(indices.brow_bottom), :2])[1]))
-
-    def strip(first: Array, last: Array) -> Array:
-        spread = np.linspace(0, 1, 7, dtype=np.float32)[:, None]
-        places = (along * half)[None, :, None] * across + (first + (last - first) * spread)[..., None] * down + centre
-        colours = cv2.remap(
-            canvas, places.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        ).astype(np.float32)
-        middle = np.median(colours, 0)
-        smooth = np.stack([gaussian_smooth(middle[:, channel], 6.0) for channel in range(3)], -1)
-        return 0.7 * smooth + 0.3 * np.median(middle, 0)
-
-    free = np.minimum(upper_along - brow, 0.30 * unit)
-    above = strip(upper_along - 0.85 * free, upper_along - np.minimum(0.06 * unit, 0.4 * free))
-    under = strip(lower_along + 0.05 * unit, lower_along + 0.12 * unit)
-    closed = upper + travel
-    begin = upper - ABOVE_LASHES * unit
-    t = np.clip((y - begin) / np.maximum(closed - begin, 1), 0, 1)[..., None]
-    place = (np.clip((x + 1.15) / 2.3, 0, 1) * (COLUMNS - 1)).astype(np.float32)
-    still = np.zeros_like(place)
-    above_here, under_here = (
-        cv2.remap(colours[None].astype(np.float32), place, still, cv2.INTER_LINEAR) for colours in (above, under)
-    )
+    above, under = _skin_around(canvas, frame, indices, brow, unit)
+    place = (np.clip((x / SKIN_REACH + 1) / 2, 0, 1) * (COLUMNS - 1)).astype(np.float32)
+    on_row = np.stack([place, np.zeros_like(place)], -1)
+    begin = upper - crease
+    t = np.clip((y - begin) / np.maximum(upper + travel - begin, 1), 0, 1)[..., None]
     roundness = 1 + 0.05 * np.sin(np.pi * t) - 0.10 * t**6
-    skin = (above_here * (1 - t) + under_here * t) * roundness
-    texture = cv2.resize(grain, skin.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    inside = 1 - smoothstep(0.98, 1.22, np.abs(x))
+    skin = (remap(above[None], on_row) * (1 - t) + remap(under[None], on_row) * t) * roundness
     return Eye(
         left=left,
         top=top,
         unit=unit,
-        down=down,
+        down=frame.down,
         x=x.astype(np.float32),
         y=y.astype(np.float32),
         margin=upper,
-        travel=travel.astype(np.float32),
-        inside=inside,
-        skin=(skin + texture).astype(np.float32),
+        travel=travel,
+        crease=crease,
+        inside=1 - smoothstep(0.98, 1.22, np.abs(x)),
+        skin=(skin + cv2.resize(grain, skin.shape[1::-1], interpolation=cv2.INTER_LINEAR)).astype(np.float32),
         lash=_lash_colour(canvas, landmarks, unit, indices),
     )
+
+
+def _skin_around(
+    canvas: NDArray[np.uint8], frame: _EyeFrame, indices: EyeIndices, brow: float, unit: float
+) -> tuple[Array, Array]:
+    """Colours of the skin above and below the eye along it, smoothed; float32 (COLUMNS, 3) each."""
+    along = np.linspace(-SKIN_REACH, SKIN_REACH, COLUMNS, dtype=np.float32)
+    upper, lower = frame.contour(indices.upper, along), frame.contour(indices.lower, along)
+    free = np.minimum(upper - brow, 0.30 * unit)
+    strips = (
+        (upper - 0.85 * free, upper - np.minimum(0.06 * unit, 0.4 * free)),
+        (lower + 0.05 * unit, lower + 0.12 * unit),
+    )
+    found = []
+    for first, last in strips:
+        spread = np.linspace(0, 1, 7, dtype=np.float32)[:, None]
+        y = (first + (last - first) * spread).astype(np.float32)
+        middle = np.median(remap(canvas, frame.canvas(np.broadcast_to(along, y.shape), y)), 0)
+        smooth = np.stack([gaussian_smooth(middle[:, channel], 6.0) for channel in range(3)], -1)
+        found.append((0.7 * smooth + 0.3 * np.median(middle, 0)).astype(np.float32))
+    return found[0], found[1]
 
 
 def _grain(canvas: NDArray[np.uint8], landmarks: Array, unit: float) -> Array:
@@ -154,9 +173,9 @@ def lid(eye: Eye, blink: float) -> Array:
     places = np.empty((rows, columns, 2), np.float32)
     places[..., 0] = np.arange(columns, dtype=np.float32) + still_to_go * eye.down[0]
     places[..., 1] = np.arange(rows, dtype=np.float32)[:, None] + still_to_go * eye.down[1]
-    colour = cv2.remap(eye.skin, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    colour = remap(eye.skin, places)
     soft = max(0.5, 0.006 * unit)
-    from_crease = eye.y - (eye.margin - np.float32(ABOVE_LASHES * unit))
+    from_crease = eye.y - (eye.margin - eye.crease)
     onset = min(1.0, blink / 0.15)
     alpha = sigmoid(-below / (0.7 * soft)) * smoothstep(-0.015 * unit, 0.05 * unit, from_crease) * eye.inside * onset
     thickness = 0.015 * unit * (1 - 0.6 * np.clip(np.abs(eye.x), 0, 1) ** 2)

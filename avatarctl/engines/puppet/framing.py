@@ -101,4 +101,4 @@ def _consistent_texture(square: NDArray[np.uint8], canvas: NDArray[np.uint8], si
     for _ in range(BACK_PROJECTIONS):
         error = target - cv2.resize(texture, target.shape[1::-1], interpolation=cv2.INTER_AREA)
         texture += cv2.resize(error, (size, size), interpolation=cv2.INTER_LANCZOS4)
-    return np.clip(texture + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(texture + 0.5, 0, 255), np.uint8)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from avatarctl.engines.puppet import anatomy
 from avatarctl.engines.puppet.smooth import Array, smoothstep
@@ -75,10 +76,10 @@ class Depth:
         self._weights = np.linalg.solve(system, np.r_[z, 0, 0, 0])
         self._range = (float(z.min()), rim / unit + 1)
 
-    def _kernel(self, points: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> np.ndarray:  # type: ignore[type-arg]
+    def _kernel(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         squares = (points**2).sum(1)[:, None] + (self._centres**2).sum(1) - 2 * points @ self._centres.T
         squares = np.maximum(squares, 0)
-        return 0.5 * squares * np.log(squares + 1e-9)
+        return np.asarray(0.5 * squares * np.log(squares + 1e-9), np.float64)
 
     def at(self, points: Array) -> Array:
         """Depth in pixels at canvas points; float32 (rows, columns, 2) -> (rows, columns)."""

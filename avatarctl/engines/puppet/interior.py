@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from avatarctl.engines.puppet import anatomy
 from avatarctl.engines.puppet.lips import SAMPLES, LipMotion, MouthFrame, MouthShape, PhotoLips
 from avatarctl.engines.puppet.mouthfield import at_columns, curve_columns
+from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.smooth import Array, sigmoid, smoothstep
 
 EYE_DISTANCE = 63.0
@@ -117,7 +118,9 @@ def _teeth(
         inside = (depth > (0.55 if upper else 0.7) * np.abs(place) ** 4) & (depth < height) & (np.abs(place) < 1)
         rounding = (1 - 0.20 * np.abs(place) ** 3) * (1 - 0.0011 * centre**2) * (1 - 0.25 * (centre / 28) ** 3)
         towards_gum = depth / height
-        shade = rounding * (1 - 0.16 * np.clip(towards_gum - 0.35, 0, 1)) * (1 - 0.10 * np.clip(1 - 7 * towards_gum, 0, 1))
+        shade = (
+            rounding * (1 - 0.16 * np.clip(towards_gum - 0.35, 0, 1)) * (1 - 0.10 * np.clip(1 - 7 * towards_gum, 0, 1))
+        )
         shade = shade * (1.0 if upper else 0.84)
         yellowing = 1 - np.clip(towards_gum - 0.5, 0, 1)[..., None] * np.array([0.02, 0.07, 0.13], np.float32)
         painted = enamel * shade[..., None] * yellowing
@@ -160,15 +163,13 @@ def _shrunk(sprite: Array, scale: float) -> Array:
     return np.array(cv2.resize(soft, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _photo_teeth(
-    canvas: NDArray[np.uint8], frame: MouthFrame, lips: PhotoLips, drawn: Interior
-) -> tuple[Array, float]:
+def _photo_teeth(canvas: NDArray[np.uint8], frame: MouthFrame, lips: PhotoLips, drawn: Interior) -> tuple[Array, float]:
     """The teeth that the photo shows, as a sprite fixed to the skull; and their reach below the meeting, mm."""
     unit, scale = frame.unit, drawn.scale
     x, below = interior_places(drawn, frame)
     middle = float(lips.meeting[SAMPLES // 2])
     y = below + np.float32(middle)
-    photo = cv2.remap(canvas, frame.canvas(x, y), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    photo = remap(canvas, frame.canvas(x, y))
     photo = photo.astype(np.float32)
     upper_edge, lower_edge = at_columns(np.stack([lips.upper_inner, lips.lower_inner]), curve_columns(x))
     margin = 0.012 * unit

@@ -9,6 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.smooth import Array
 
 Box = tuple[int, int, int, int]
@@ -47,9 +48,9 @@ class Lattice:
         backward = -field
         for _ in range(iterations):
             where = self._nodes + backward
-            there = cv2.remap(field, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            there = remap(field, where)
             there += backward
-            there_slope = cv2.remap(slope, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            there_slope = remap(slope, where)
             backward -= np.clip(_apply(there_slope, there), -LONGEST_STEP, LONGEST_STEP)
         return np.asarray(backward * self._step, np.float32)
 
@@ -66,7 +67,7 @@ class Lattice:
         """A field given at the nodes, float32 (rows, columns, ...), read at other pixels, bilinearly."""
         where = (points - self._origin) / self._step - np.float32(0.5)
         return np.asarray(
-            cv2.remap(field, where.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
+            remap(field, where.astype(np.float32)),
             np.float32,
         )
 
@@ -78,8 +79,7 @@ def _inverse_jacobian(field: Array) -> Array:
     x_right, y_right = right[..., 0] + 1, right[..., 1]
     x_down, y_down = down[..., 0], down[..., 1] + 1
     area = np.maximum(x_right * y_down - x_down * y_right, SMALLEST_AREA)
-    inverse: Array = np.stack([y_down, -x_down, -y_right, x_right], -1) / area[..., None]
-    return inverse
+    return np.asarray(np.stack([y_down, -x_down, -y_right, x_right], -1) / area[..., None], np.float32)
 
 
 def _apply(matrices: Array, vectors: Array) -> Array:

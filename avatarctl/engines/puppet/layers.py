@@ -17,6 +17,7 @@ from avatarctl.engines.puppet.framing import TEXTURE_SCALE
 from avatarctl.engines.puppet.lattice import Box
 from avatarctl.engines.puppet.lips import MouthFrame, PhotoLips
 from avatarctl.engines.puppet.mouthfield import at_columns, curve_columns
+from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.smooth import Array, sigmoid, smoothstep
 
 
@@ -125,11 +126,11 @@ class _Cleaner:
         depth = (self._y - limit) * way
         shade = smoothstep(-0.01 * unit, 0.035 * unit, depth) * (1 - smoothstep(0.78, 0.97, self._aside))
         mixed = (clean * (1 - weight) + blurred * weight) * (1 - 0.30 * shade)[..., None]
-        return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
 
     def _colour(self, x: Array, y: Array) -> NDArray[np.uint8]:
         places = (self._frame.canvas(x, y) + np.float32(0.5)) * TEXTURE_SCALE - np.float32(0.5)
-        found = cv2.remap(self._texture, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        found = remap(self._texture, places)
         return np.asarray(found, np.uint8)
 
     def _limit(self, x: Array, inner: Array, outer: Array, way: np.float32) -> Array:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.puppet import anatomy
+from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.smooth import Array, gaussian_smooth, monotone_cubic, smoothstep
 
 SAMPLES = 161
@@ -46,7 +47,8 @@ class MouthFrame:
     def local(self, points: Array) -> tuple[Array, Array]:
         """X and Y of canvas points (..., 2)."""
         offset = points - self.origin
-        return (offset @ self.across) / np.float32(self.half_width), offset @ self.down
+        along = np.asarray(offset @ self.across, np.float32) / np.float32(self.half_width)
+        return along, np.asarray(offset @ self.down, np.float32)
 
     def canvas(self, x: Array, y: Array) -> Array:
         """Canvas points (..., 2) of X and Y."""
@@ -96,7 +98,7 @@ def photo_lips(landmarks: Array, frame: MouthFrame, canvas: NDArray[np.uint8]) -
     )
     unit, x = frame.unit, np.abs(positions())
     if float((lower_inner - upper_inner)[x < 0.8].mean()) <= OPEN_GAP * unit:
-        upper_inner = _dark_seam(frame, canvas, (upper_inner + lower_inner) / 2)
+        upper_inner = _dark_seam(frame, canvas, np.float32(0.5) * (upper_inner + lower_inner))
         lower_inner = upper_inner.copy()
     upper_inner = np.maximum(upper_inner, upper_outer + np.float32(0.3))
     lower_inner = np.minimum(np.maximum(lower_inner, upper_inner), np.maximum(lower_outer - 0.3, upper_inner))
@@ -140,7 +142,7 @@ def _dark_seam(frame: MouthFrame, canvas: NDArray[np.uint8], guess: Array) -> Ar
     offsets = np.linspace(-reach, reach, rows, dtype=np.float32)
     places = frame.canvas(np.broadcast_to(x, (rows, columns)), middle + offsets[:, None])
     grey = cv2.GaussianBlur(cv2.cvtColor(canvas, cv2.COLOR_RGB2GRAY), (0, 0), max(0.3, 0.008 * frame.unit))
-    light = cv2.remap(grey.astype(np.float32), places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    light = remap(grey.astype(np.float32), places)
     light = (light - light.mean(0)) / (light.std() + 1e-3)
     cost = light + 0.6 * (offsets[:, None] / reach) ** 2
     came_from = np.zeros((rows, columns), np.int64)

@@ -35,7 +35,7 @@ class MouthField:
 
 def curve_columns(x: Array) -> Array:
     """Fractional index into the curves' samples for X; float32."""
-    return np.clip((x + REACH) * ((SAMPLES - 1) / (2 * REACH)), 0, SAMPLES - 1.001).astype(np.float32)
+    return np.asarray(np.clip((x + REACH) * ((SAMPLES - 1) / (2 * REACH)), 0, SAMPLES - 1.001), np.float32)
 
 
 def at_columns(curves: Array, columns: Array) -> Array:

@@ -16,6 +16,7 @@ from avatarctl.engines.puppet.lattice import Box
 from avatarctl.engines.puppet.lips import SAMPLES, LipMotion, MouthShape, move
 from avatarctl.engines.puppet.mouthfield import displacements
 from avatarctl.engines.puppet.rig import Patch, Rig
+from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.smooth import Array
 
 HEAD_ITERATIONS = 3
@@ -23,6 +24,7 @@ MOUTH_ITERATIONS = 5
 """Of the fields' inversion; the mouth's are steeper."""
 BEHIND_LIPS = 0.10
 """How far the teeth stand behind the lips, u."""
+Picture = NDArray[np.uint8]
 SHAPE_CONTROLS = ("open", "jaw", "up", "round", "press", "tuck", "wide", "tongue", "smile")
 
 
@@ -35,7 +37,7 @@ class Renderer:
         self._interior = Mouth(rig.interior, rig.frame, rig.lips)
         self._moving = np.ascontiguousarray(_part(rig.moving, rig.head.box))
 
-    def render(self, row: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def render(self, row: NDArray[np.float32]) -> Picture:
         """The picture for one row of controls.
 
         Args:
@@ -49,9 +51,7 @@ class Renderer:
         shape = MouthShape(**{name: value[name] for name in SHAPE_CONTROLS})
         unit = rig.frame.unit
         motion = move(rig.lips, unit, shape)
-        turn = pose(
-            rig.pivot, value["yaw"], value["pitch"], value["roll"], (value["tx"] * unit, value["ty"] * unit)
-        )
+        turn = pose(rig.pivot, value["yaw"], value["pitch"], value["roll"], (value["tx"] * unit, value["ty"] * unit))
         blink = min(max(value["blink"], 0.0), 1.0)
         expression = {
             "brow": value["brow"],
@@ -62,7 +62,7 @@ class Renderer:
         (skin,) = displacements(rig.head.mouth, rig.frame, motion, rig.head.depth.shape)
         forward = self._forward(rig.head, self._head.points, skin, displacement(rig.head.expression, expression), turn)
         source = self._head.source_map(self._head.invert(forward, HEAD_ITERATIONS), TEXTURE_SCALE, (0, 0))
-        head = cv2.remap(rig.texture, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+        head = remap(rig.texture, source, cv2.BORDER_REFLECT_101)
         picture = rig.canvas.copy()
         cv2.copyTo(head, self._moving, _part(picture, rig.head.box))
         self._draw_mouth(picture, motion, shape, turn, displacement(rig.mouth.expression, expression))
@@ -77,7 +77,7 @@ class Renderer:
         return np.asarray(local + (turn.apply(placed, patch.depth) - placed) * patch.weight[..., None], np.float32)
 
     def _draw_mouth(
-        self, picture: NDArray[np.uint8], motion: LipMotion, shape: MouthShape, turn: Pose, expression: Array | None
+        self, picture: Picture, motion: LipMotion, shape: MouthShape, turn: Pose, expression: Array | None
     ) -> None:
         rig, patch, layers = self.rig, self.rig.mouth, self.rig.layers
         left, top, width, height = patch.box
@@ -89,22 +89,19 @@ class Renderer:
             forward = self._forward(patch, self._mouth.points, field, expression, turn) - carried
             backward = self._mouth.invert(forward, MOUTH_ITERATIONS)
             source = self._mouth.source_map(backward, TEXTURE_SCALE, (layers.left, layers.top))
-            drawn.append(cv2.remap(texture, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101))
+            drawn.append(remap(texture, source, cv2.BORDER_REFLECT_101))
         left, top = left + int(carried[0]), top + int(carried[1])
         mouth = self._place_interior(self._interior.compose(motion, shape), turn, (left, top, width, height))
         for layer in drawn:
-            alpha = cv2.extractChannel(layer, 3).astype(np.float32)
-            alpha *= np.float32(1 / 255)
-            mouth = cv2.blendLinear(cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), mouth, alpha, 1 - alpha)
+            alpha = layer[..., 3] * np.float32(1 / 255)
+            mouth = _blend(np.asarray(cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), np.uint8), mouth, alpha)
         # The head may carry the mouth's box over the canvas's border.
         x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + width, rig.size), min(top + height, rig.size)
         inside = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
-        region, window = picture[y0:y1, x0:x1], np.ascontiguousarray(layers.window[inside])
-        region[:] = cv2.blendLinear(
-            np.ascontiguousarray(mouth[inside]), np.ascontiguousarray(region), window, 1 - window
-        )
+        region = picture[y0:y1, x0:x1]
+        region[:] = _blend(mouth[inside], region, layers.window[inside])
 
-    def _place_interior(self, picture: NDArray[np.uint8], turn: Pose, box: Box) -> NDArray[np.uint8]:
+    def _place_interior(self, picture: Picture, turn: Pose, box: Box) -> Picture:
         """Warp the interior into the mouth's box: an affine map, since it is flat and far from the eye."""
         rig, frame = self.rig, self.rig.frame
         left, top, width, height = box
@@ -121,7 +118,7 @@ class Renderer:
             np.uint8,
         )
 
-    def _draw_lids(self, picture: NDArray[np.uint8], source: Array, blink: float) -> None:
+    def _draw_lids(self, picture: Picture, source: Array, blink: float) -> None:
         """`source`: where each pixel of the head's box was read from the texture."""
         head_left, head_top, head_width, head_height = self.rig.head.box
         margin = int(0.16 * self.rig.frame.unit)
@@ -133,11 +130,17 @@ class Renderer:
             place = source[top - head_top : bottom - head_top, left - head_left : right - head_left]
             place = (place + np.float32(0.5)) * np.float32(1 / TEXTURE_SCALE)
             place -= np.array([eye.left + 0.5, eye.top + 0.5], np.float32)
-            layer = cv2.remap(lid(eye, blink), place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+            layer = remap(lid(eye, blink), place, cv2.BORDER_CONSTANT)
             region = picture[top:bottom, left:right]
             region[:] = (region * (1 - layer[..., 3:]) + layer[..., :3] + np.float32(0.5)).astype(np.uint8)
 
 
-def _part(picture: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+def _blend(over: Picture, under: Picture, weight: Array) -> Picture:
+    weight = np.ascontiguousarray(weight)
+    mixed = cv2.blendLinear(np.ascontiguousarray(over), np.ascontiguousarray(under), weight, 1 - weight)
+    return np.asarray(mixed, np.uint8)
+
+
+def _part(picture: Picture, box: Box) -> Picture:
     left, top, width, height = box
     return picture[top : top + height, left : left + width]

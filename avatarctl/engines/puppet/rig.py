@@ -103,7 +103,7 @@ def build_rig(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fracti
         at = Lattice(box, *nodes).points
         return Patch(
             *box,
-            depth=cv2.GaussianBlur(depth.at(at), (0, 0), 0.7),
+            depth=np.asarray(cv2.GaussianBlur(depth.at(at), (0, 0), 0.7), np.float32),
             weight=head_weight(axes, at),
             mouth=mouth_field(mouth, lips, at, layered=layered),
             expression=expression_field(axes, points, at),
@@ -112,6 +112,7 @@ def build_rig(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fracti
     whole = Lattice((0, 0, size, size), *HEAD_NODES)
     follows = cv2.resize(head_weight(axes, whole.points), (size, size), interpolation=cv2.INTER_LINEAR)
     moving = (follows > STILL).astype(np.uint8)
+    left, top, width, height = cv2.boundingRect(moving)
     box = mouth_box(mouth, lips, size)
     return Rig(
         size=size,
@@ -122,7 +123,7 @@ def build_rig(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fracti
         lip_depth=float(points[[13, 14], 2].mean()),
         frame=mouth,
         lips=lips,
-        head=patch(tuple(cv2.boundingRect(moving)), HEAD_NODES, False),
+        head=patch((left, top, width, height), HEAD_NODES, False),
         mouth=patch(box, MOUTH_NODES, True),
         layers=lip_layers(framed.texture, box, mouth, lips),
         interior=build_interior(canvas, points, mouth, lips),

@@ -12,7 +12,7 @@ def smoothstep(start: ArrayLike, end: ArrayLike, x: ArrayLike) -> Array:
     """0 up to `start`, 1 from `end` on, and a cubic between them (3t^2 - 2t^3); float32, shape of `x`."""
     low, high = np.asarray(start, np.float32), np.asarray(end, np.float32)
     t = np.clip((np.asarray(x, np.float32) - low) / (high - low), 0, 1)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def sigmoid(x: ArrayLike) -> Array:

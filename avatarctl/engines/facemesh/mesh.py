@@ -1,0 +1,140 @@
+"""From a picture to the landmarks of its faces: detector, region of interest, attention mesh.
+
+The region of interest is cut exactly as MediaPipe cuts it, since the mesh was trained on such crops: half a
+pixel of shift in the crop moves the points by as much.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from avatarctl.engines.facemesh.attention import SIDE, AttentionMesh
+from avatarctl.engines.facemesh.detector import Detection, FaceDetector
+from avatarctl.engines.facemesh.landmarks import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, Landmarks, plausible
+from avatarctl.errors import NoFace
+
+Image = NDArray[np.uint8]
+
+DETECTOR_MODEL, MESH_MODEL = "face-detector", "face-mesh"
+
+_MARGIN = 1.5
+"""Side of the region of interest over the longer side of the face's box."""
+_TRACKING_SCORE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Region:
+    """A turned square: centre, side in pixels, angle in radians, clockwise in the picture."""
+
+    x: float
+    y: float
+    side: float
+    angle: float
+
+    @classmethod
+    def of_detection(cls, detection: Detection) -> _Region:
+        x0, y0, x1, y1 = detection.box
+        across = detection.keypoints[1] - detection.keypoints[0]
+        return cls((x0 + x1) / 2, (y0 + y1) / 2, _MARGIN * max(x1 - x0, y1 - y0), math.atan2(across[1], across[0]))
+
+    @classmethod
+    def of_landmarks(cls, landmarks: Landmarks) -> _Region:
+        low, high = landmarks.xy.min(axis=0), landmarks.xy.max(axis=0)
+        across = landmarks.xy[LEFT_EYE_OUTER] - landmarks.xy[RIGHT_EYE_OUTER]
+        x, y = (low + high) / 2
+        return cls(float(x), float(y), _MARGIN * float((high - low).max()), math.atan2(across[1], across[0]))
+
+    def to_picture(self) -> NDArray[np.float64]:
+        """Affine map, float64 (2, 3), from the crop (192 x 192) to the picture."""
+        scale = self.side / SIDE
+        cos, sin = math.cos(self.angle) * scale, math.sin(self.angle) * scale
+        linear = np.array([[cos, -sin], [sin, cos]])
+        offset = np.array([self.x, self.y]) - linear @ np.full(2, SIDE / 2)
+        return np.column_stack([linear, offset])
+
+
+class FaceMesh:
+    """Finds faces and their 478 points. Not for several threads at a time.
+
+    Args:
+        models: paths by name; `face-detector` and `face-mesh` are used.
+        threads: for the networks; results do not depend on it.
+
+    Raises:
+        Unavailable: a file is not the model that it should be.
+    """
+
+    def __init__(self, models: Mapping[str, Path], threads: int = 1) -> None:
+        self._detector = FaceDetector(models[DETECTOR_MODEL], threads)
+        self._mesh = AttentionMesh(models[MESH_MODEL], threads)
+
+    def detect(self, rgb: Image, *, thorough: bool = False) -> list[Detection]:
+        """Faces in an RGB picture, uint8 (height, width, 3), best score first; see `FaceDetector.detect`.
+
+        Candidates: a few may be no face. `faces` holds what the mesh confirms.
+        """
+        return self._detector.detect(rgb, thorough=thorough)
+
+    def faces(self, rgb: Image) -> list[Landmarks]:
+        """Every face that both detector and mesh agree on, at any size down to some 50 pixels, left to right."""
+        found: list[Landmarks] = []
+        for detection in self.detect(rgb, thorough=True):
+            landmarks = self._refined(rgb, _Region.of_detection(detection))
+            if plausible(landmarks) and not any(_same_face(landmarks, other) for other in found):
+                found.append(landmarks)
+        return sorted(found, key=lambda face: face.box)
+
+    def landmarks(self, rgb: Image, detection: Detection | None = None) -> Landmarks:
+        """The points of one face: of `detection`, else of the largest face in the picture.
+
+        Raises:
+            NoFace: there is none.
+        """
+        detections = self.detect(rgb) if detection is None else [detection]
+        faces = [self._refined(rgb, _Region.of_detection(d)) for d in detections]
+        faces = [face for face in faces if plausible(face)]
+        if not faces:
+            raise NoFace("there is no face in the picture", hint="take a photo that shows one face from the front")
+        return max(faces, key=lambda face: face.interocular)
+
+    def track(self, rgb: Image, previous: Landmarks) -> Landmarks:
+        """The same face in the next frame of a video: one pass of the mesh, no detector unless it is lost.
+
+        Raises:
+            NoFace: lost, and not found again.
+        """
+        landmarks = self._measure(rgb, _Region.of_landmarks(previous))
+        if landmarks.score < _TRACKING_SCORE or not plausible(landmarks):
+            return self.landmarks(rgb)
+        return landmarks
+
+    def _refined(self, rgb: Image, region: _Region) -> Landmarks:
+        """Once where the detector says, and again where the mesh itself then sees the face."""
+        return self._measure(rgb, _Region.of_landmarks(self._measure(rgb, region)))
+
+    def _measure(self, rgb: Image, region: _Region) -> Landmarks:
+        to_picture = region.to_picture()
+        crop = cv2.warpAffine(
+            rgb,
+            to_picture,
+            (SIDE, SIDE),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        on_crop, score = self._mesh(crop.astype(np.float32) / np.float32(255))
+        points = np.empty_like(on_crop)
+        points[:, :2] = on_crop[:, :2] @ to_picture[:, :2].T + to_picture[:, 2]
+        points[:, 2] = on_crop[:, 2] * (region.side / SIDE)
+        return Landmarks(points, score)
+
+
+def _same_face(one: Landmarks, other: Landmarks) -> bool:
+    distance = np.hypot(*(one.xy.mean(axis=0) - other.xy.mean(axis=0)))
+    return bool(distance < 0.5 * max(one.interocular, other.interocular))

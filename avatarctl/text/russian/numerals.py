@@ -1,0 +1,144 @@
+"""Numbers in words, in every case, and the case that the words around a number ask for."""
+
+from __future__ import annotations
+
+import re
+from functools import cache, lru_cache
+from typing import Any
+
+GREATEST = 10**18
+"""From here on a number is read digit by digit."""
+
+_GENITIVE = frozenset(
+    "от до из без для около у после свыше более менее больше меньше кроме против среди ради вокруг возле старше младше"
+    " выше ниже порядка не-менее".split(" ")
+)
+_DATIVE = frozenset("к ко благодаря согласно вопреки".split(" "))
+_INSTRUMENTAL = frozenset("между над под перед".split(" "))
+_PREPOSITIONAL = frozenset("о об обо при".split(" "))
+_WORD = re.compile(r"[а-яёА-ЯЁ-]+")
+_DIGITS = "ноль один два три четыре пять шесть семь восемь девять".split(" ")
+_PARTS = {1: "десят", 2: "сот", 3: "тысячн"}
+_PLURAL_ADJECTIVE = re.compile(r"(?:[ыи]е|[ыи]х|[ыи]ми?)$")
+_MASCULINE_IN_A = frozenset("мужчина папа дядя дедушка юноша судья".split(" "))
+_FEMININE_SOFT = re.compile(r"(?:ость|ночь|дочь|часть|область|площадь|жизнь|смерть|вещь|речь|роль|цель|степень|модель)$")
+
+
+@cache
+def _speller() -> Any:
+    from num2words.lang_RU import Num2Word_RU
+
+    return Num2Word_RU()
+
+
+@lru_cache(maxsize=4096)
+def cardinal(number: int, case: str = "n", gender: str = "m") -> str:
+    """`двадцать одну`; from `GREATEST` on, the digits one by one."""
+    if abs(number) >= GREATEST:
+        return digits(str(number))
+    return str(_speller().to_cardinal(number, case=case, gender=gender, animate=False))
+
+
+@lru_cache(maxsize=4096)
+def ordinal(number: int, case: str = "n", gender: str = "m", plural: bool = False) -> str:
+    """`двадцать первого`; from `GREATEST` on, the digits one by one."""
+    if abs(number) >= GREATEST:
+        return digits(str(number))
+    return str(_speller().to_ordinal(number, case=case, gender=gender, plural=plural, animate=False))
+
+
+def digits(text: str) -> str:
+    """Each digit as a word."""
+    return " ".join(_DIGITS[int(c)] for c in text if c.isdecimal())
+
+
+def decimal(whole: str, fraction: str, case: str = "n") -> str:
+    """`три целых четырнадцать сотых`; more than three decimals one by one after `запятая`."""
+    if len(fraction) > 3 or not fraction.strip("0"):
+        return f"{cardinal(int(whole), case)} запятая {digits(fraction)}"
+    number, part = int(whole), int(fraction)
+    one = _one(number)
+    integers = {"n": "целая" if one else "целых", "g": "целой" if one else "целых", "d": "целой" if one else "целым"}
+    integers |= {"a": "целую" if one else "целых", "i": "целой" if one else "целыми", "p": "целой" if one else "целых"}
+    single = _one(part)
+    ending = {"n": "ая" if single else "ых", "g": "ой" if single else "ых", "d": "ой" if single else "ым"}
+    ending |= {"a": "ую" if single else "ых", "i": "ой" if single else "ыми", "p": "ой" if single else "ых"}
+    parts = f"{cardinal(part, case, 'f')} {_PARTS[len(fraction)]}{ending[case]}"
+    return f"{cardinal(number, case, 'f')} {integers[case]} {parts}"
+
+
+def _one(number: int) -> bool:
+    return number % 10 == 1 and number % 100 != 11
+
+
+def grouped(text: str) -> str:
+    """A group of digits of a telephone number, its zeros included: `05` is `ноль пять`."""
+    bare = text.lstrip("0")
+    zeros = ["ноль"] * (len(text) - len(bare))
+    return " ".join([*zeros, cardinal(int(bare))] if bare else zeros)
+
+
+def whole(text: str, case: str = "n", gender: str = "m") -> str:
+    """A whole number as written; one with leading zeros digit by digit."""
+    if len(text) > 1 and text[0] == "0":
+        return digits(text)
+    return cardinal(int(text), case, gender)
+
+
+def following_noun(after: str) -> str:
+    """The noun that a number counts: the first word that is no plural adjective; empty when another thing stands
+    there. Lower case."""
+    position = 0
+    for _ in range(3):
+        match = _WORD.match(after, position + 1) if after[position : position + 1] in (" ", "\u00a0") else None
+        if match is None:
+            return ""
+        word = match.group().lower()
+        if not (_PLURAL_ADJECTIVE.search(word) and len(word) > 4):
+            return word
+        position = match.end()
+    return ""
+
+
+def case_in(before: str, noun: str, number: int = 0) -> str:
+    """The case for a number: the ending of its noun tells, or else the preposition before it."""
+    if re.search(r"[ая]х$", noun) and len(noun) > 4:
+        return "p"
+    if re.search(r"[ая]ми$", noun):
+        return "i"
+    if re.search(r"[ая]м$", noun) and len(noun) > 4 and not noun.endswith(("грамм", "лам", "рам")):
+        return "d"
+    if _one(number) and re.search(r"(?:ом|ем|ём)$", noun):
+        return "i"
+    words = re.findall(r"[а-яё-]+|\d+", before.lower())[-3:]
+    last = words[-1] if words else ""
+    if len(words) == 3 and words[0] == "между" and last == "и":
+        return "i"
+    if last in _GENITIVE or last == "с" or " ".join(words[-2:]) in ("в течение", "в размере", "в пределах"):
+        return "g"
+    if last in ("течение", "размере", "пределах", "возрасте", "количестве"):
+        return "g"
+    if last in _DATIVE:
+        return "d"
+    if last in _INSTRUMENTAL:
+        return "i"
+    if last in _PREPOSITIONAL:
+        return "p"
+    return "n"
+
+
+def gender_of(noun: str, number: int) -> tuple[str, bool]:
+    """(gender, whether an accusative is meant) of a counted noun, by its ending after one or after two to four."""
+    if not noun or noun in _MASCULINE_IN_A:
+        return "m", False
+    if _one(number):
+        if noun.endswith(("у", "ю")):
+            return "f", True
+        if noun.endswith(("мя", "о", "е", "ё")) and not noun.endswith("ое"):
+            return "n", False
+        if noun.endswith(("а", "я")) or _FEMININE_SOFT.search(noun):
+            return "f", False
+        return ("n", False) if noun.endswith("ое") else ("m", False)
+    if number % 10 == 2 and number % 100 != 12 and noun.endswith(("ы", "и")):
+        return ("m", False) if noun in ("дни", "пути") else ("f", False)
+    return "m", False
