@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,9 +72,7 @@ def _check_tables(layer: Mapping[str, Any], where: str) -> None:
             if not isinstance(value, dict):
                 raise BadConfig(f"{where}: {name} has to be a table", hint=f"write [{name}]")
         elif name not in _META and name not in config.TOP_LEVEL:
-            raise BadConfig(
-                f"{where}: unknown key {name!r}", hint=nearest(name, [*STAGES, *config.TOP_LEVEL, *_META])
-            )
+            raise BadConfig(f"{where}: unknown key {name!r}", hint=nearest(name, [*STAGES, *config.TOP_LEVEL, *_META]))
 
 
 def _lay(under: config.Layer, over: Mapping[str, Any]) -> None:
@@ -184,8 +181,8 @@ def resolve(
     outer = config.layers(STAGES, where=where)
     for layer in outer:
         _check_tables(layer, "avatarctl.toml or AVATARCTL_*")
-    merged: config.Layer = functools.reduce(lambda found, layer: layer.get("preset", found), outer, DEFAULT)
-    name = preset or str(merged)
+    chosen = [str(layer["preset"]) for layer in outer if "preset" in layer]
+    name = preset or (chosen[-1] if chosen else DEFAULT)
     base = read(name, where)
     for layer in (*outer, parse_assignments(assignments)):
         _lay(base, layer)

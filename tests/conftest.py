@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tools import Studio
+
 ROOT = Path(__file__).resolve().parent.parent
 TEST_MODELS = Path(os.environ.get("AVATARCTL_TEST_MODELS", ROOT / ".venv" / "test-models"))
 
@@ -43,3 +45,27 @@ def face_models() -> dict[str, Path]:
 def portraits() -> dict[str, Path]:
     """The two demo portraits."""
     return {name: _one(f"portrait-{name}") for name in ("astronaut", "hopper")}
+
+
+@pytest.fixture(scope="session")
+def enrolled(tmp_path_factory: pytest.TempPathFactory, portraits: dict[str, Path]) -> Studio:
+    """A home where the astronaut is enrolled and the demo documents are known. Not to be changed: `copy` it."""
+    folder = tmp_path_factory.mktemp("studio")
+    (folder / "work").mkdir()
+    studio = Studio(folder / "home", folder / "work", TEST_MODELS)
+    studio.ok("enroll", str(portraits["astronaut"]), "--name", "astronaut", "--set", "animate.size=256")
+    studio.ok("knowledge", "add", "--demo")
+    return studio
+
+
+@pytest.fixture
+def studio(enrolled: Studio, tmp_path: Path) -> Studio:
+    """A copy of `enrolled` of its own."""
+    return enrolled.copy(tmp_path / "studio")
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Studio:
+    """A home with nobody and nothing in it."""
+    (tmp_path / "bare" / "work").mkdir(parents=True)
+    return Studio(tmp_path / "bare" / "home", tmp_path / "bare" / "work", TEST_MODELS)

@@ -95,8 +95,8 @@ def enrol(store: Store, maker: Maker, name: str, photo: bytes, sample: bytes = b
 
 
 def start(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """A Python process of its own, with `tests` on its path."""
-    head = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+    """A Python process of its own, with this project on its path."""
+    head = f"import sys; sys.path.insert(0, {str(Path(__file__).parent.parent)!r})\n"
     return subprocess.Popen(
         [sys.executable, "-c", head + code, *map(str, arguments)],
         stdin=subprocess.PIPE,

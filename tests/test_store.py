@@ -12,7 +12,7 @@ from avatarctl.errors import Busy, StepFailed
 from avatarctl.store.model import RunRecord, new_id
 from avatarctl.store.store import Store
 from avatarctl.store.verify import verify
-from store_support import Maker, finish, key_of, start, together
+from tests.store_support import Maker, finish, key_of, start, together
 
 
 def spoil(path: Path, data: bytes) -> None:
@@ -167,7 +167,7 @@ PUBLISH = """
 from pathlib import Path
 from avatarctl.store.locks import key_lock
 from avatarctl.store.store import Store
-from store_support import Maker, key_of
+from tests.store_support import Maker, key_of
 go()
 with Store.open(Path(sys.argv[1])) as store:
     maker = Maker(store)
@@ -206,7 +206,7 @@ def test_eight_processes_make_each_step_once(tmp_path: Path) -> None:
 WORK = """
 from pathlib import Path
 from avatarctl.store.store import Store
-from store_support import Maker
+from tests.store_support import Maker
 store = Store.open(Path(sys.argv[1]))
 maker = Maker(store)
 store.run_lock(maker.run_id).__enter__()

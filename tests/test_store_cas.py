@@ -9,7 +9,7 @@ import pytest
 from avatarctl.errors import BadInput, StepFailed, Unavailable
 from avatarctl.store.cas import ContentStore
 from avatarctl.store.keys import digest_bytes
-from store_support import finish, start, together
+from tests.store_support import finish, start, together
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from avatarctl.errors import BadInput, StepFailed, Unavailable
 from avatarctl.store import deliver
 from avatarctl.store.model import Artefact
 from avatarctl.store.store import Store
-from store_support import Maker, finish, start
+from tests.store_support import Maker, finish, start
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from avatarctl.errors import Busy
 from avatarctl.store.locks import Abandoned, FileLock, RunLock, key_lock
-from store_support import finish, start, together
+from tests.store_support import finish, start, together
 
 HOLDER = """
 from pathlib import Path

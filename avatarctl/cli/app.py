@@ -81,9 +81,7 @@ def _options(
     ctx: typer.Context,
     quiet: bool = typer.Option(False, "--quiet", "-q", help="Nothing but the result and errors."),
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Also tracebacks and every step's key."),
-    version: bool = typer.Option(
-        False, "--version", callback=_show_version, is_eager=True, help="Show the version."
-    ),
+    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
 ) -> None:
     state.quiet = quiet or state.quiet
     state.verbose = verbose or state.verbose

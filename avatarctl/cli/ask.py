@@ -78,8 +78,8 @@ def ask(
             files = common.deliver_film(run, given.film, out, settings, name) if given.film else {}
         if not manifest.facts.get("found", True):
             say(
-                "No answer was found: add documents (avatarctl knowledge add FILE), or use a language model "
-                "(--set answer.engine=ollama)."
+                "No answer was found: add documents (avatarctl knowledge add FILE). Language models "
+                "(--set answer.engine=ollama) come with a later version."
             )
         _print(run.id, asked, text, sources, manifest.facts, files)
 

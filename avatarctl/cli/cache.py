@@ -63,7 +63,9 @@ def verify(json: common.JsonOption = False) -> None:
 @app.command("gc")
 def gc_(
     max_size: Annotated[str | None, typer.Option("--max-size", help="Keep at most this much, as in 5G.")] = None,
-    max_age: Annotated[float | None, typer.Option("--max-age", min=0, help="Forget what was not used for so many days.")] = None,
+    max_age: Annotated[
+        float | None, typer.Option("--max-age", min=0, help="Forget what was not used for so many days.")
+    ] = None,
     dry_run: common.DryRunOption = False,
     json: common.JsonOption = False,
 ) -> None:
@@ -81,7 +83,9 @@ def gc_(
         print_json({"dry_run": dry_run, **dataclasses.asdict(plan)})
         return
     verb = "would delete" if dry_run else "deleted"
-    print_result(f"{verb} {len(plan.actions)} steps and {len(plan.files)} files, {size(plan.freed)}; {size(plan.kept)} stay")
+    print_result(
+        f"{verb} {len(plan.actions)} steps and {len(plan.files)} files, {size(plan.freed)}; {size(plan.kept)} stay"
+    )
     if limit is None and max_age is None:
         say("only unused files were looked at; give --max-size 5G or --max-age 30 to delete more")
 

@@ -52,7 +52,7 @@ def seed_or_default(seed: int | None) -> int:
 def read_text(argument: str | None, file: Path | None = None) -> str:
     """The text that was meant: the argument, stdin for `-`, or a file."""
     if (argument is None) == (file is None):
-        raise BadInput("give the text once", hint='as an argument, as - for standard input, or with --file')
+        raise BadInput("give the text once", hint="as an argument, as - for standard input, or with --file")
     if file is not None:
         try:
             if file.stat().st_size > MAX_INPUT_BYTES:

@@ -76,7 +76,7 @@ def _python() -> Check:
 def _ffmpeg() -> Check:
     from avatarctl.media import ffmpeg
 
-    return Check("ffmpeg", "ok", f"{ffmpeg.version()} at {ffmpeg.binary()}")
+    return Check("ffmpeg", "ok", ffmpeg.binary())
 
 
 def _espeak() -> Check:
@@ -84,7 +84,9 @@ def _espeak() -> Check:
 
     library, data = Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path())
     if not library.is_file() or not data.is_dir():
-        return Check("espeak-ng", "broken", "its library or data is missing", "pip install --force-reinstall espeakng-loader")
+        return Check(
+            "espeak-ng", "broken", "its library or data is missing", "pip install --force-reinstall espeakng-loader"
+        )
     return Check("espeak-ng", "ok", library.name)
 
 

@@ -11,9 +11,7 @@ from avatarctl.cli import common
 from avatarctl.cli.options import print_json, print_result, print_table, say, size, state
 from avatarctl.errors import Unavailable
 
-app = typer.Typer(
-    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Weights and demo portraits."
-)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Weights and demo portraits.")
 
 NamesArgument = Annotated[list[str] | None, typer.Argument(help="Names of models or groups; default: face.")]
 

@@ -54,9 +54,7 @@ def print_table(headers: list[str], rows: list[list[Any]]) -> None:
 def _width(text: str) -> int:
     import unicodedata
 
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
-    )
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def size(count: float) -> str:

@@ -11,9 +11,7 @@ from avatarctl.cli import common
 from avatarctl.cli.options import print_json, print_result, print_table, state
 from avatarctl.errors import NotHereYet
 
-app = typer.Typer(
-    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Named choices of engines."
-)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Named choices of engines.")
 
 
 @app.command("list")
@@ -57,5 +55,7 @@ def show(
         print_result(f"[{stage}]\nengine = {entry['engine']}" + ("" if entry["here"] else "   # not here yet"))
         for key, param in entry["params"].items():
             value = param["value"] if not isinstance(param["value"], bool) else str(param["value"]).lower()
-            print_result(f"{key} = {value!r}   # {param['help']}" if value == "" else f"{key} = {value}   # {param['help']}")
+            print_result(
+                f"{key} = {value!r}   # {param['help']}" if value == "" else f"{key} = {value}   # {param['help']}"
+            )
         print_result("")

@@ -79,7 +79,9 @@ class PlainLog:
             with self._guard:
                 running = list(self._running.values())
             for event, started, progress in running:
-                say(f"running   {_name(event):<22} {event.label} {time.monotonic() - started:.0f} s {progress}".rstrip())
+                say(
+                    f"running   {_name(event):<22} {event.label} {time.monotonic() - started:.0f} s {progress}".rstrip()
+                )
 
     def close(self) -> None:
         """Stop the heartbeat."""
@@ -117,9 +119,7 @@ class LiveDisplay:
         if isinstance(event, events.Started):
             usual = self._expected(event.stage, event.engine)
             detail = f"{event.label}  (usually {milliseconds(usual)})" if usual else event.label
-            self._tasks[event.index] = self._progress.add_task(
-                "", total=None, name=f"{event.stage:<9}", detail=detail
-            )
+            self._tasks[event.index] = self._progress.add_task("", total=None, name=f"{event.stage:<9}", detail=detail)
         elif isinstance(event, events.Progress) and event.index in self._tasks:
             self._progress.update(self._tasks[event.index], total=event.total, completed=event.done)
         elif isinstance(event, events.Finished):

@@ -43,9 +43,23 @@ def show(
         run = store.ledger.run(run_id)
         steps = store.ledger.steps(run.id)
     if state.json:
-        fields = (
-            "index stage engine key status label queue_ms load_ms run_ms device peak_memory_mb error_code error inputs output_bytes"
-        ).split()
+        fields = [
+            "index",
+            "stage",
+            "engine",
+            "key",
+            "status",
+            "label",
+            "queue_ms",
+            "load_ms",
+            "run_ms",
+            "device",
+            "peak_memory_mb",
+            "error_code",
+            "error",
+            "inputs",
+            "output_bytes",
+        ]
         print_json({"run": _run(run), "steps": [{f: getattr(s, f) for f in fields} for s in steps]})
         return
     print_result(f"{run.id}  {run.recipe}  {run.status}  {run.started} .. {run.ended or '?'}")

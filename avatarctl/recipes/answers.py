@@ -11,7 +11,7 @@ from avatarctl.errors import BadInput
 from avatarctl.recipes import documents, film
 from avatarctl.runtime.handles import Handle, Ref
 from avatarctl.runtime.runner import Run
-from avatarctl.store.model import AvatarRecord
+from avatarctl.store.model import Artefact, AvatarRecord
 from avatarctl.text import language as languages
 from avatarctl.text.sentences import clean, split
 
@@ -92,15 +92,14 @@ def render_recording(
 MAX_RECORDING_SECONDS = 3600.0
 
 
-def load_recording(run: Run, path: Path) -> Ref:
+def load_recording(run: Run, path: Path) -> Artefact:
     """A sound file of any common format as a mono WAV artefact at its own sample rate."""
     from avatarctl.media import audio
 
     with run.store.workspace(run.id) as folder:
         wav = folder / "recording.wav"
         audio.decode_to_wav(path, wav, MAX_RECORDING_SECONDS)
-        made: Ref = run.store.add_file(wav, "audio/wav")
-        return made
+        return run.store.add_file(wav, "audio/wav")
 
 
 def request_of(**fields: Any) -> dict[str, Any]:

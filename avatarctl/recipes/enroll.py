@@ -1,7 +1,7 @@
 """A photo and perhaps a voice become an avatar.
 
-    photo  -> portrait -> rig
-    sample -> voiceprint
+photo  -> portrait -> rig
+sample -> voiceprint
 """
 
 from __future__ import annotations
@@ -99,5 +99,7 @@ def readable_file(path: Path, limit: int, what: str) -> Path:
     if size == 0:
         raise BadInput(f"the {what} {path} is empty")
     if size > limit:
-        raise BadInput(f"the {what} {path} is too large", why=f"{size // 2**20} MB", hint=f"at most {limit // 2**20} MB")
+        raise BadInput(
+            f"the {what} {path} is too large", why=f"{size // 2**20} MB", hint=f"at most {limit // 2**20} MB"
+        )
     return path

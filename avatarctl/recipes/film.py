@@ -44,9 +44,7 @@ def from_sentences(
     return _finish(run, parts, title, language, subtitles)
 
 
-def from_recording(
-    run: Run, avatar: AvatarRecord, audio: Ref, *, title: str, subtitles: bool | None = None
-) -> Handle:
+def from_recording(run: Run, avatar: AvatarRecord, audio: Ref, *, title: str, subtitles: bool | None = None) -> Handle:
     """Animate a recording. Its timings come from the stage `align`."""
     face = _face(run, avatar)
     speech = run.step("align", {"audio": audio}, label=title)

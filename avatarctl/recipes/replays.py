@@ -39,7 +39,14 @@ def makes_film(before: RunRecord) -> bool:
 def title(before: RunRecord) -> str:
     """What the run was about, in its own words."""
     request = before.request
-    return str(request.get("question") or request.get("text") or request.get("title") or "film")
+    return str(
+        request.get("question")
+        or request.get("text")
+        or request.get("title")
+        or request.get("name")
+        or request.get("query")
+        or "film"
+    )
 
 
 def perform(run: Run, before: RunRecord) -> Replay:

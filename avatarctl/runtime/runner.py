@@ -219,9 +219,7 @@ class Run:
             paths = {role: self.store.cas.path(a.digest) for role, a in order.artefacts().items()}
 
             def progress(done: float, total: float, unit: str) -> None:
-                self.listener(
-                    events.Progress(handle.index, handle.stage, spec.name, handle.label, done, total, unit)
-                )
+                self.listener(events.Progress(handle.index, handle.stage, spec.name, handle.label, done, total, unit))
 
             start = time.perf_counter()
             engine.run(
@@ -327,9 +325,7 @@ class Run:
         self, handle: Handle, order: StepOrder, status: str, run_ms: float, facts: Mapping[str, Any]
     ) -> None:
         self.listener(
-            events.Finished(
-                handle.index, handle.stage, order.spec.name, handle.label, status, run_ms, dict(facts)
-            )
+            events.Finished(handle.index, handle.stage, order.spec.name, handle.label, status, run_ms, dict(facts))
         )
 
     def _closed(self, future: Future[Manifest]) -> None:

@@ -31,9 +31,9 @@ def deliver(source: Path, artefact: Artefact, destination: Path) -> bool:
         BadInput: the destination is a folder, or cannot be a file's name.
         Unavailable: its folder cannot be written, or the disk is full.
     """
-    if destination.is_dir():
-        raise BadInput(f"{destination} is a folder", hint="give a file name with --out")
-    with file_faults(destination.parent, _HINT):
+    with file_faults(destination, _HINT):
+        if destination.is_dir():
+            raise BadInput(f"{destination} is a folder", hint="give a file name with --out")
         destination.parent.mkdir(parents=True, exist_ok=True)
     if holds(destination, artefact):
         return True

@@ -77,15 +77,16 @@ def erase(store: Store, avatar: AvatarRecord, *, timeout: float = 0.0) -> Erased
         others = [a for a in store.ledger.avatars() if a.name != avatar.name]
         kept = set[str]().union(*map(_roots, others)) | {d.digest for d in store.ledger.documents()}
         found = derived(store.ledger, set[str]().union(*map(_roots, versions)) - kept)
-        artefacts = (found.artefacts | _released(store.ledger, found)) - kept
+        artefacts = found.artefacts - kept
         deleted, left = _delete_delivered(store.ledger, artefacts)
         sizes = [store.cas.delete(digest) for digest in sorted(artefacts)]
         for path in store.cas.quarantine_older_than(0):
             if path.stem in artefacts:
                 remove(path)
-        for path in store.stale_folders(alone=True):
-            remove(path)
-        _forget(store, found, artefacts, [a.id for a in versions])
+        rest = _forget(store, found, artefacts, [a.id for a in versions])
+        gc.remove_files(store, rest)
+        store.ledger.checkpoint()
+        sizes += [size for _, size in rest.files]
     return ErasedReport(
         name=avatar.name,
         versions=len(versions),
@@ -105,18 +106,6 @@ def _roots(avatar: AvatarRecord) -> set[str]:
     return roots
 
 
-def _released(ledger: Ledger, found: Derived) -> set[str]:
-    """Given files, such as sentences, that went into these actions and into no others."""
-    rows = ledger.rows(
-        """
-        SELECT digest FROM action_inputs JOIN artefacts USING (digest) WHERE given AND NOT made
-        GROUP BY digest HAVING min(key IN (SELECT value FROM json_each(?)))
-        """,
-        (json.dumps(sorted(found.actions)),),
-    )
-    return {str(row["digest"]) for row in rows}
-
-
 def _delete_delivered(ledger: Ledger, artefacts: Set[str]) -> tuple[list[str], list[tuple[str, str]]]:
     deleted, left = [], []
     for digest, path, _ in sorted(set(ledger.deliveries())):
@@ -134,14 +123,15 @@ def _delete_delivered(ledger: Ledger, artefacts: Set[str]) -> tuple[list[str], l
     return deleted, left
 
 
-def _forget(store: Store, found: Derived, artefacts: Set[str], avatars: list[str]) -> None:
+def _forget(store: Store, found: Derived, artefacts: Set[str], avatars: list[str]) -> gc.GcPlan:
+    """Remove the rows, overwriting them: what nobody needs any more, such as the sentences that were spoken."""
     ledger = store.ledger
     with ledger.write(durable=True, secure=True) as connection:
         for run in ledger.rows("SELECT id, outputs FROM runs WHERE outputs != '[]'"):
             outputs = json.loads(run["outputs"])
-            rest = [o for o in outputs if o["digest"] not in artefacts]
-            if rest != outputs:
-                connection.execute("UPDATE runs SET outputs = ? WHERE id = ?", (to_json(rest), run["id"]))
+            others = [o for o in outputs if o["digest"] not in artefacts]
+            if others != outputs:
+                connection.execute("UPDATE runs SET outputs = ? WHERE id = ?", (to_json(others), run["id"]))
         connection.execute(
             """
             UPDATE steps SET label = '', inputs = '{}', error = ''
@@ -152,4 +142,6 @@ def _forget(store: Store, found: Derived, artefacts: Set[str], avatars: list[str
         )
         gc.forget(store, found.actions, artefacts)
         ledger.remove_avatar(avatars)
-    ledger.checkpoint()
+        rest = gc.plan(store)
+        gc.forget(store, (), (digest for digest, _ in rest.files))
+    return rest

@@ -37,7 +37,7 @@ class GcPlan:
     """Actions last used before this time are too old; empty: none is."""
     actions: tuple[PlannedAction, ...]
     files: tuple[tuple[str, int], ...]
-    leftovers: tuple[Path, ...]
+    leftovers: tuple[str, ...]
     freed: int
     """Bytes that the removal gives back."""
     kept: int
@@ -63,11 +63,18 @@ def apply(store: Store, planned: GcPlan, *, timeout: float = 0.0) -> GcPlan:
         actual = _plan(store, planned.max_bytes, planned.used_before)
         # Rows first: a crash after it leaves files without rows, which are harmless and collected next time.
         forget(store, (a.key for a in actual.actions), (digest for digest, _ in actual.files))
-        for digest, _ in actual.files:
-            store.cas.delete(digest)
-        for path in (*actual.leftovers, *(store.locks_folder / "steps").glob("*")):
-            remove(path)
+        remove_files(store, actual)
     return actual
+
+
+def remove_files(store: Store, planned: GcPlan) -> None:
+    """Delete the files of a plan whose rows are gone from the ledger already. The caller is alone."""
+    for digest, _ in planned.files:
+        store.cas.delete(digest)
+    for name in planned.leftovers:
+        remove(Path(name))
+    for path in (store.locks_folder / "steps").glob("*"):
+        remove(path)
 
 
 def forget(store: Store, keys: Iterable[str], digests: Iterable[str]) -> None:
@@ -129,7 +136,7 @@ def _plan(store: Store, max_bytes: int | None, used_before: str) -> GcPlan:
     files = [(d, sizes.get(d, 0)) for d in sorted(known | sizes.keys()) if needed.count[d] == 0]
     leftovers = [*store.stale_folders(alone=True), *store.cas.quarantine_older_than(QUARANTINE_SECONDS)]
     freed = sum(size for _, size in files) + sum(_bytes(path) for path in leftovers)
-    return GcPlan(max_bytes, used_before, tuple(actions), tuple(files), tuple(leftovers), freed, kept)
+    return GcPlan(max_bytes, used_before, tuple(actions), tuple(files), tuple(map(str, leftovers)), freed, kept)
 
 
 def _bytes(path: Path) -> int:

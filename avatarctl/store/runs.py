@@ -136,6 +136,7 @@ def _run(row: sqlite3.Row) -> RunRecord:
     values = dict(row)
     for name in ("request", "settings", "outputs"):
         values[name] = json.loads(values[name])
+    values["outputs"] = tuple(values["outputs"])
     return RunRecord(**values)
 
 

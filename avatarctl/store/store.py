@@ -139,6 +139,7 @@ class Store:
             StepFailed: an output is not a regular file.
             Unavailable: the disk is full, or the store cannot be written.
         """
+        self._must_write()
         made = {}
         for role, (path, media_type) in outputs.items():
             digest, size = self.cas.add_file(path, move=True)
@@ -164,13 +165,19 @@ class Store:
 
     def add_file(self, path: Path, media_type: str) -> Artefact:
         """Take in a copy of a file that was given from outside."""
+        self._must_write()
         digest, size = self.cas.add_file(path)
         return self._given(Artefact(digest, size, media_type))
 
     def add_bytes(self, data: bytes, media_type: str) -> Artefact:
         """Take in bytes that were given from outside."""
+        self._must_write()
         digest, size = self.cas.add_bytes(data)
         return self._given(Artefact(digest, size, media_type))
+
+    def _must_write(self) -> None:
+        if self.ledger.readonly:
+            raise RuntimeError("the store was opened for reading")
 
     def _given(self, artefact: Artefact) -> Artefact:
         self.ledger.add_artefact(artefact)
@@ -224,6 +231,7 @@ class Store:
                 folder.parent.rmdir()
 
     def _hold(self, run_id: str) -> None:
+        self._must_write()
         with self._guard:
             if run_id not in self._runs:
                 self._runs[run_id] = RunLock(self.locks_folder, run_id).__enter__()
@@ -239,6 +247,7 @@ class Store:
         Raises:
             Busy: others were still at work after `timeout` seconds.
         """
+        self._must_write()
         self._flush()
         self._cache_lock.switch(exclusive=True, timeout=timeout)
         try:

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatarctl.engines.facemesh.crop import Image, TurnedSquare, cut
 from avatarctl.engines.facemesh.network import Graph
 
-Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 SIDE = 128
@@ -88,19 +88,20 @@ class FaceDetector:
             found += [self._look(tile, scale, x, y) for tile, scale, x, y in _tiles(rgb)]
         return _merge(found)
 
+    def score(self, rgb: Image, square: TurnedSquare) -> float:
+        """The best score of a face within a square of the picture, 0 where there is none."""
+        patch = cut(rgb, square, SIDE, border=cv2.BORDER_REPLICATE)
+        return float(self._look(patch, 1, 0, 0, cut_off=False).scores.max(initial=0))
+
     def _whole(self, rgb: Image) -> _Candidates:
         height, width = rgb.shape[:2]
         side = max(height, width)
-        scale = side / SIDE
-        x, y = (width - side) / 2, (height - side) / 2
-        to_picture = np.array([[scale, 0, x], [0, scale, y]], np.float64)
-        patch = cv2.warpAffine(
-            rgb, to_picture, (SIDE, SIDE), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT
-        )
-        return self._look(patch, scale, x, y, cut=False)
+        square = TurnedSquare(width / 2, height / 2, side)
+        patch = cut(rgb, square, SIDE, shrink_from=8, border=cv2.BORDER_CONSTANT)
+        return self._look(patch, side / SIDE, (width - side) / 2, (height - side) / 2, cut_off=False)
 
-    def _look(self, patch: NDArray[np.generic], scale: float, x: float, y: float, *, cut: bool = True) -> _Candidates:
-        """`scale`, `x`, `y` map the patch onto the picture. `cut`: faces cut by the patch's edge are dropped."""
+    def _look(self, patch: Image, scale: float, x: float, y: float, *, cut_off: bool = True) -> _Candidates:
+        """`scale`, `x`, `y` map the patch onto the picture. `cut_off`: drop faces that the patch's edge cuts."""
         values, logits = self._network((patch.astype(np.float32) / 127.5 - 1)[None])
         scores = 1 / (1 + np.exp(-logits[0, :, 0].clip(-60, 60)))
         sure = np.flatnonzero(scores >= MIN_SCORE)
@@ -108,7 +109,7 @@ class FaceDetector:
         size, centre = pairs[:, 1], pairs[:, 0] + self._anchors[sure]
         points = pairs[:, 2:] + self._anchors[sure][:, None]
         rows = np.concatenate([centre - size / 2, centre + size / 2, points.reshape(-1, 12)], axis=1)
-        if cut:
+        if cut_off:
             whole = (rows[:, :4].min(axis=1) > 0.01) & (rows[:, :4].max(axis=1) < 0.99)
             sure, rows = sure[whole], rows[whole]
         rows = rows * (SIDE * scale) + np.tile(np.array([x, y], np.float32), 8)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.contract import Cancelled, Job
+from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.puppet import timeline
 from avatarctl.engines.puppet.controls import CONTROLS, Timeline
@@ -33,8 +34,6 @@ FRAMES_IN_FLIGHT = 4
 """Drawn, and not yet taken by the encoder."""
 PROGRESS_EVERY = 25
 """Frames."""
-AROUND_FACE = 2.0
-"""Side of the part of the portrait in which a chosen face is looked for, in widths of the face."""
 
 
 class RigEngine:
@@ -64,17 +63,17 @@ class RigEngine:
 
     def _landmarks(self, portrait: NDArray[np.uint8], chosen: tuple[float, float, float] | None) -> NDArray[np.float32]:
         if chosen is None:
-            points: NDArray[np.float32] = self._mesh.landmarks(portrait).points
-            return points
+            return self._mesh.landmarks(portrait).points
         x, y, width = chosen
-        reach = AROUND_FACE * width / 2
-        left, top = max(0, round(x - reach)), max(0, round(y - reach))
-        part = np.ascontiguousarray(portrait[top : round(y + reach) + 1, left : round(x + reach) + 1])
-        if min(part.shape[:2]) < 16:
+
+        def distance(face: Landmarks) -> float:
+            x0, y0, x1, y1 = face.box
+            return math.hypot((x0 + x1) / 2 - x, (y0 + y1) / 2 - y)
+
+        faces = self._mesh.faces(portrait)
+        if not faces or distance(nearest := min(faces, key=distance)) > width / 2:
             raise NoFace("the chosen face is not in the portrait", hint="enrol the person again")
-        points = self._mesh.landmarks(part).points.copy()
-        points[:, :2] += np.array([left, top], np.float32)
-        return points
+        return nearest.points
 
     def close(self) -> None:
         """Nothing outlives a rig."""
@@ -169,4 +168,4 @@ def save_curves(path: Path, moves: Timeline) -> None:
             entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(entry, "w") as file:
-                np.lib.format.write_array(file, np.ascontiguousarray(values), allow_pickle=False)
+                np.lib.format.write_array(file, np.asarray(values, order="C"), allow_pickle=False)

@@ -1,7 +1,7 @@
 """Blinks: a lid painted once from the skin around the eye, drawn down over it.
 
-Stretching the photo's own lid would smear its lashes and make-up over the eye. So the closed lid is made
-of the skin above and below, with the grain of the cheek and a line of lashes, and follows its margin.
+Stretching the photo's own lid would smear its lashes and make-up over the eye. So the lid is made of the
+skin above and below with the grain of the cheek, and only a narrow band with the lashes is the photo's own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.puppet import anatomy
 from avatarctl.engines.puppet.anatomy import EyeIndices
-from avatarctl.engines.puppet.sampling import remap
+from avatarctl.engines.puppet.sampling import Scalar, remap
 from avatarctl.engines.puppet.smooth import Array, gaussian_smooth, monotone_cubic, sigmoid, smoothstep
 
 COLUMNS = 49
@@ -23,6 +23,8 @@ SKIN_REACH = 1.15
 """How far to either side it is taken, in half widths of the eye."""
 ABOVE_LASHES = 0.09
 """The painted lid begins this far above the lid's margin, u: lashes and liner lie below."""
+LASH_BAND = 0.065
+"""Height above the margin of what goes down with it, u."""
 TRAVEL = 0.9
 """Part of the eye's opening that the upper lid covers; the lower one rises by the rest."""
 
@@ -34,7 +36,8 @@ class Eye:
     `down`: unit vector of the image, from the upper lid to the lower. `x`: place along the eye, -1 and 1
     at its corners. `y`: place across it. `margin`: y of the open upper lid. `travel`: how far it comes
     down to close. `crease`: how far above it the painted lid begins. `inside`: 1 over the eye, 0 beyond
-    its corners. `skin`: the closed lid, RGB float32 (h, w, 3). `lash`: colour of the lashes, float32 (3,).
+    its corners. `skin`: the closed lid, RGB float32 (h, w, 3). `open_eye`: the photo, RGB uint8 (h, w, 3).
+    `lash`: colour of the lashes, float32 (3,).
     """
 
     left: int
@@ -48,6 +51,7 @@ class Eye:
     crease: Array
     inside: Array
     skin: Array
+    open_eye: NDArray[np.uint8]
     lash: Array
 
 
@@ -103,7 +107,7 @@ def _build(canvas: NDArray[np.uint8], landmarks: Array, unit: float, indices: Ey
     on_row = np.stack([place, np.zeros_like(place)], -1)
     begin = upper - crease
     t = np.clip((y - begin) / np.maximum(upper + travel - begin, 1), 0, 1)[..., None]
-    roundness = 1 + 0.05 * np.sin(np.pi * t) - 0.10 * t**6
+    roundness = 1 + 0.05 * np.sin(np.pi * t) - 0.08 * np.exp(-t / 0.12) - 0.10 * t**6
     skin = (remap(above[None], on_row) * (1 - t) + remap(under[None], on_row) * t) * roundness
     return Eye(
         left=left,
@@ -117,6 +121,7 @@ def _build(canvas: NDArray[np.uint8], landmarks: Array, unit: float, indices: Ey
         crease=crease,
         inside=1 - smoothstep(0.98, 1.22, np.abs(x)),
         skin=(skin + cv2.resize(grain, skin.shape[1::-1], interpolation=cv2.INTER_LINEAR)).astype(np.float32),
+        open_eye=np.ascontiguousarray(canvas[top : bottom + 1, left : right + 1]),
         lash=_lash_colour(canvas, landmarks, unit, indices),
     )
 
@@ -169,11 +174,16 @@ def lid(eye: Eye, blink: float) -> Array:
     margin = eye.margin + eye.travel * np.float32(blink)
     below = eye.y - margin
     rows, columns = eye.x.shape
-    still_to_go = eye.travel * np.float32(1 - blink)
-    places = np.empty((rows, columns, 2), np.float32)
-    places[..., 0] = np.arange(columns, dtype=np.float32) + still_to_go * eye.down[0]
-    places[..., 1] = np.arange(rows, dtype=np.float32)[:, None] + still_to_go * eye.down[1]
-    colour = remap(eye.skin, places)
+    here = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
+
+    def shifted(picture: NDArray[Scalar], by: Array) -> Array:
+        return remap(picture, here + by[..., None] * eye.down).astype(np.float32)
+
+    colour = shifted(eye.skin, eye.travel * np.float32(1 - blink))
+    # The photo's own lashes ride on the margin; as they turn downwards, less of them is seen above it.
+    lash_band = smoothstep(-LASH_BAND * unit, -0.35 * LASH_BAND * unit, below) * np.float32(1 - 0.6 * blink)
+    own = shifted(eye.open_eye, eye.travel * np.float32(-blink))
+    colour += (own - colour) * lash_band[..., None]
     soft = max(0.5, 0.006 * unit)
     from_crease = eye.y - (eye.margin - eye.crease)
     onset = min(1.0, blink / 0.15)

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatarctl.engines.facemesh import landmarks as mesh
 from avatarctl.engines.puppet import anatomy
 from avatarctl.engines.puppet.smooth import Array, smoothstep
 
@@ -58,13 +59,13 @@ def frame(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fraction: 
 
 
 def _square(height: int, width: int, landmarks: Array, face_fraction: float) -> tuple[int, int, int]:
-    face = float(np.linalg.norm(landmarks[anatomy.FOREHEAD_TOP, :2] - landmarks[anatomy.CHIN, :2]))
+    face = float(np.linalg.norm(landmarks[mesh.FOREHEAD, :2] - landmarks[mesh.CHIN, :2]))
     side = face / face_fraction
     room = min(height, width)
     if side > room:
         side = max(room, face / LARGEST_FACE)
     side_px = max(16, round(side))
-    centre = float(landmarks[list(anatomy.OVAL), 0].mean())
+    centre = float(landmarks[list(mesh.FACE_OVAL), 0].mean())
     eyes = float(landmarks[[i for eye in anatomy.EYES for i in eye.corners], 1].mean())
     left, top = round(centre - side_px / 2), round(eyes - EYE_LEVEL * side_px)
     if side_px <= width:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from avatarctl.engines.facemesh import landmarks as mesh
 from avatarctl.engines.puppet import anatomy
 from avatarctl.engines.puppet.smooth import Array, smoothstep
 
@@ -40,7 +41,7 @@ def face_axes(landmarks: Array) -> FaceAxes:
     left, right = (landmarks[list(eye.corners), :2].mean(0) for eye in anatomy.EYES)
     unit = float(np.linalg.norm(right - left))
     across = ((right - left) / unit).astype(np.float32)
-    top, chin = landmarks[anatomy.FOREHEAD_TOP, :2], landmarks[anatomy.CHIN, :2]
+    top, chin = landmarks[mesh.FOREHEAD, :2], landmarks[mesh.CHIN, :2]
     temples = landmarks[list(anatomy.TEMPLES), :2]
     return FaceAxes(
         unit=unit,
@@ -58,10 +59,10 @@ class Depth:
     """Depth of the face and its surroundings: a thin-plate spline (Duchon 1977) through the mesh."""
 
     def __init__(self, landmarks: Array, unit: float) -> None:
-        oval = landmarks[list(anatomy.OVAL)].astype(np.float64)
+        oval = landmarks[list(mesh.FACE_OVAL)].astype(np.float64)
         centre, rim = oval[:, :2].mean(0), float(oval[:, 2].mean())
-        mesh = landmarks[: anatomy.MESH_POINTS].astype(np.float64)
-        places, depths = [mesh[:, :2]], [mesh[:, 2]]
+        face = landmarks[: anatomy.MESH_POINTS].astype(np.float64)
+        places, depths = [face[:, :2]], [face[:, 2]]
         for size, behind in RINGS:
             places.append(centre + (oval[:, :2] - centre) * size)
             depths.append(np.full(len(oval), rim + behind * unit))

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatarctl.engines.facemesh import landmarks as mesh
 from avatarctl.engines.puppet import anatomy
 from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.smooth import Array, gaussian_smooth, monotone_cubic, smoothstep
@@ -90,10 +91,10 @@ def photo_lips(landmarks: Array, frame: MouthFrame, canvas: NDArray[np.uint8]) -
     upper_outer, upper_inner, lower_inner, lower_outer = (
         _curve(landmarks, frame, points)
         for points in (
-            anatomy.UPPER_LIP_OUTER,
-            anatomy.UPPER_LIP_INNER,
-            anatomy.LOWER_LIP_INNER,
-            anatomy.LOWER_LIP_OUTER,
+            mesh.LIPS_OUTER_UPPER,
+            mesh.LIPS_INNER_UPPER,
+            mesh.LIPS_INNER_LOWER,
+            mesh.LIPS_OUTER_LOWER,
         )
     )
     unit, x = frame.unit, np.abs(positions())
@@ -108,7 +109,7 @@ def photo_lips(landmarks: Array, frame: MouthFrame, canvas: NDArray[np.uint8]) -
     arc = max(0.0, float(meeting[SAMPLES // 2]) / unit) if is_open else 0.0
     excess = max(0.0, 2 * frame.half_width / unit - NEUTRAL_WIDTH) if is_open else 0.0
     nose = frame.local(landmarks[[anatomy.NOSE_BASE], :2])[1]
-    chin = frame.local(landmarks[[anatomy.CHIN], :2])[1]
+    chin = frame.local(landmarks[[mesh.CHIN], :2])[1]
     return PhotoLips(
         upper_outer=upper_outer,
         upper_inner=upper_inner,
@@ -204,7 +205,7 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     # A smile's upturned corners would make a laughing crescent of every vowel: they let go with the opening.
     release = float(smoothstep(0.0, 0.22, opening)) * (1 - 0.7 * shape.round)
     narrow = 0.985 - 0.28 * shape.round - (0.02 * release if lips.is_open else 0.0)
-    fullness = (0.74 if lips.is_open else 0.66) - 0.16 * shape.round
+    fullness = (0.68 if lips.is_open else 0.66) - 0.16 * shape.round
     profile = np.clip(1 - (x / narrow) ** (2.3 - 0.3 * shape.round), 0, 1) ** fullness
     gap = opening * unit * gaussian_smooth(profile, 1.2) * within
     raised = np.clip(1 - (x / (1 - 0.2 * shape.round)) ** 2.2, 0, 1)
@@ -230,7 +231,7 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
             lower_outer + corners - lips.lower_outer,
         ]
     ).astype(np.float32)
-    inset = lips.smile_inset * (1 + 0.6 * release)
+    inset = lips.smile_inset * (1 + 0.4 * release)
     corner = shape.wide - inset + 0.055 * shape.smile - 0.13 * shape.round - 0.14 * max(0.0, shape.jaw - 0.05)
     return LipMotion(
         curves=curves,

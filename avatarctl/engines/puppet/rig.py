@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatarctl.engines.facemesh import landmarks as mesh
 from avatarctl.engines.puppet import rigfile
 from avatarctl.engines.puppet.expression import ExpressionField, expression_field
 from avatarctl.engines.puppet.eyes import Eye, build_eyes
@@ -120,7 +121,7 @@ def build_rig(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fracti
         texture=framed.texture,
         moving=moving,
         pivot=neck_pivot(axes, points),
-        lip_depth=float(points[[13, 14], 2].mean()),
+        lip_depth=float(points[[mesh.LIP_UPPER_INNER_MIDDLE, mesh.LIP_LOWER_INNER_MIDDLE], 2].mean()),
         frame=mouth,
         lips=lips,
         head=patch((left, top, width, height), HEAD_NODES, False),

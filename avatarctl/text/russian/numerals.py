@@ -36,7 +36,8 @@ def cardinal(number: int, case: str = "n", gender: str = "m") -> str:
     """`двадцать одну`; from `GREATEST` on, the digits one by one."""
     if abs(number) >= GREATEST:
         return digits(str(number))
-    return str(_speller().to_cardinal(number, case=case, gender=gender, animate=False))
+    said = str(_speller().to_cardinal(number, case=case, gender=gender, animate=False))
+    return said.replace("ноля", "нуля").replace("нолю", "нулю").replace("нолём", "нулём").replace("ноле", "нуле")
 
 
 @lru_cache(maxsize=4096)

@@ -1,0 +1,94 @@
+# Everything from a bare Python: `make demo` and `make test` each do all of their own set-up, in .venv/.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check install --quiet --no-input --require-hashes --no-deps --only-binary :all:
+TEST_MODELS := $(VENV)/test-models
+WORKERS ?= 2
+DEMO := AVATARCTL_HOME="$(CURDIR)/.demo" $(PY) -m avatarctl
+QUESTION ?= Кто первым полетел в космос?
+UV_COMPILE := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint bench wheel lock clean
+
+help: ## Show what can be made (the default)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+# -- environment. A stamp is written last, so what was interrupted is done again.
+
+# `--clear`: half an environment is worse than none.
+$(VENV)/.made:
+	@python=; \
+	for candidate in $(PYTHON) python3.14 python3.13 python3.12 python3.11 python3; do \
+		if $$candidate -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; \
+		then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo 'error: no Python of version 3.11 or newer was found, or it lacks the module venv' >&2; \
+		echo '  try: install python3 and python3-venv, or say where it is: make PYTHON=/path/to/python3' >&2; \
+		exit 1; \
+	fi; \
+	echo "making $(VENV)/ with $$($$python --version)"; \
+	$$python -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.made requirements.lock pyproject.toml
+	@echo 'installing avatarctl and what it needs (requirements.lock)'
+	@$(PIP) -r requirements.lock
+	@$(PY) -m pip --disable-pip-version-check install --quiet --no-input --no-index --no-deps --no-build-isolation \
+		--editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core tests/requirements.lock
+	@echo 'installing what the tests need (tests/requirements.lock)'
+	@$(PIP) -r tests/requirements.lock
+	@touch $@
+
+$(VENV)/.test-models: $(VENV)/.core avatarctl/models/catalog.py
+	@echo 'fetching the face model and the demo portraits for the tests'
+	@$(PY) -c 'from pathlib import Path; from avatarctl.models import pull; \
+	pull(Path("$(TEST_MODELS)"), ["face-detector", "face-mesh", "portrait-astronaut", "portrait-hopper"])'
+	@touch $@
+
+# -- what people ask for
+
+demo: $(VENV)/.core ## Enrol a photo, ask it a question, leave a film in outputs/
+	@$(DEMO) models pull face demo >/dev/null
+	@$(DEMO) enroll .demo/models/portrait-astronaut/astronaut.png --name astronaut \
+		--consent-by 'NASA, public domain' >/dev/null
+	@$(DEMO) --quiet knowledge add --demo >/dev/null
+	@$(DEMO) ask '$(QUESTION)' --render --avatar astronaut --preset demo --subtitles
+
+test: lint $(VENV)/.test-models ## Check style and types, then run every test
+	@$(PY) -m pytest -n $(WORKERS) -q
+
+lint: $(VENV)/.dev ## Check style and types only
+	@$(PY) -m ruff check --quiet
+	@$(PY) -m ruff format --check --quiet
+	@$(PY) -m mypy --no-error-summary
+
+bench: $(VENV)/.dev $(VENV)/.test-models ## Measure what the design promises, and print a table
+	@$(PY) tests/bench/run.py
+
+wheel: $(VENV)/.core ## Build the wheel into dist/
+	@$(PY) -m hatchling build --target wheel --directory dist
+
+# A lock holds names, versions and hashes; where packages come from is the user's own setting of pip and uv.
+# docopt is left out: only num2words' own command needs it, and it has no wheel. pip comes with the environment.
+# backports-strenum 1.3 refuses the Python versions that uv takes it for.
+lock: $(VENV)/.made ## Write both locks anew, with the newest versions
+	@$(VENV)/bin/python -m venv $(VENV)/lock
+	@$(VENV)/lock/bin/python -m pip --disable-pip-version-check install --quiet uv
+	@echo 'backports-strenum<1.3' >$(VENV)/lock/constraints.txt
+	@printf '%s\n' 'hatchling>=1.27' editables | $(UV_COMPILE) --upgrade --constraints $(VENV)/lock/constraints.txt \
+		--no-emit-package docopt --no-emit-package pip pyproject.toml - --output-file requirements.lock >/dev/null
+	@$(UV_COMPILE) --upgrade --constraints requirements.lock --constraints $(VENV)/lock/constraints.txt --extra dev \
+		--no-emit-package docopt --no-emit-package pip \
+		$$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements.lock) \
+		pyproject.toml --output-file tests/requirements.lock >/dev/null
+
+clean: ## Remove everything that was made, but not outputs/
+	rm -rf $(VENV) .demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find avatarctl tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,151 @@
+"""Abbreviations to whole words, and initialisms to the names of their letters."""
+
+from __future__ import annotations
+
+import re
+
+from avatarctl.text.tracked import Tracked
+
+_SPACE = "[ \u00a0]?"
+_ABBREVIATIONS: dict[str, str] = {
+    rf"т\.{_SPACE}е\.": "то есть",
+    rf"т\.{_SPACE}к\.": "так как",
+    rf"т\.{_SPACE}н\.": "так называемый",
+    rf"и{_SPACE}т\.{_SPACE}д\.": "и так далее",
+    rf"и{_SPACE}т\.{_SPACE}п\.": "и тому подобное",
+    rf"в{_SPACE}т\.{_SPACE}ч\.": "в том числе",
+    r"и др\.": "и другие",
+    r"и пр\.": "и прочее",
+    rf"до{_SPACE}н\.{_SPACE}э\.": "до нашей эры",
+    rf"н\.{_SPACE}э\.": "нашей эры",
+    rf"и\.{_SPACE}о\.": "исполняющий обязанности",
+    rf"с\.{_SPACE}ш\.": "северной широты",
+    rf"ю\.{_SPACE}ш\.": "южной широты",
+    rf"в\.{_SPACE}д\.": "восточной долготы",
+    rf"з\.{_SPACE}д\.": "западной долготы",
+    r"напр\.": "например",
+    r"см\.(?=\s[а-яёА-ЯЁ])": "смотри",
+    r"ср\.(?=\s[а-яё])": "сравни",
+    r"ул\.": "улица",
+    r"просп\.": "проспект",
+    r"пр-т": "проспект",
+    r"пер\.(?=\s[А-ЯЁ])": "переулок",
+    r"наб\.(?=\s[А-ЯЁ])": "набережная",
+    r"пл\.(?=\s[А-ЯЁ])": "площадь",
+    r"обл\.": "область",
+    r"респ\.": "республика",
+    r"р-н": "район",
+    r"пос\.(?=\s[А-ЯЁ])": "посёлок",
+    r"дер\.(?=\s[А-ЯЁ])": "деревня",
+    r"г\.(?=\s?[А-ЯЁ])": "город",
+    r"д\.(?=\s\d)": "дом",
+    r"кв\.(?=\s\d)": "квартира",
+    r"корп\.(?=\s\d)": "корпус",
+    r"стр\.(?=\s\d)": "страница",
+    r"с\.(?=\s\d)": "страница",
+    r"гл\.(?=\s\d)": "глава",
+    r"рис\.(?=\s\d)": "рисунок",
+    r"табл\.(?=\s\d)": "таблица",
+    r"п\.(?=\s\d)": "пункт",
+    r"ст\.(?=\s\d)": "статья",
+    r"проф\.": "профессор",
+    r"акад\.": "академик",
+    r"доц\.": "доцент",
+    r"им\.(?=\s[А-ЯЁ])": "имени",
+    r"тел\.": "телефон",
+    r"эл\.(?=\s)": "электронная",
+    r"руб\.": "рублей",
+    r"коп\.": "копеек",
+    r"тыс\.": "тысяч",
+    r"млн": "миллионов",
+    r"млрд": "миллиардов",
+    r"гг\.": "годы",
+    r"вв\.": "века",
+    r"чел\.": "человек",
+    r"мин\.": "минут",
+    r"сек\.": "секунд",
+    r"ч\.(?=\s\d)": "часть",
+    r"км/ч": "километров в час",
+    r"м/с": "метров в секунду",
+}
+_SENTENCE_MAY_END = ("и т", "др", "пр", "н\\.", "руб", "коп", "гг", "вв", "чел", "мин", "сек", "обл", "эры")
+_ANY = re.compile(
+    "|".join(rf"(?P<a{i}>(?<![\w-]){pattern}(?!\w))" for i, pattern in enumerate(_ABBREVIATIONS)), re.IGNORECASE
+)
+_WORDS = tuple(_ABBREVIATIONS.values())
+_ENDS = tuple(pattern.startswith(_SENTENCE_MAY_END) for pattern in _ABBREVIATIONS)
+
+_LETTERS = dict(
+    zip(
+        "АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ",
+        "а бэ вэ гэ дэ е ё жэ зэ и ий ка эль эм эн о пэ эр эс тэ у эф ха цэ че ша ща ъ ы ь э ю я".split(" "),
+        strict=True,
+    )
+)
+_INITIALISM = re.compile(r"(?<![\w-])[А-ЯЁ]{2,6}(?![а-яё\w])")
+_VOWEL, _CONSONANT = "[АЕЁИОУЫЭЮЯ]", "[БВГДЖЗЙКЛМНПРСТФХЦЧШЩ]"
+_READ_AS_WORD = re.compile(
+    rf"{_CONSONANT}{{1,2}}{_VOWEL}{_CONSONANT}{{1,2}}|(?:{_CONSONANT}{_VOWEL}){{2,3}}{_CONSONANT}?"
+    rf"|{_VOWEL}{_CONSONANT}{_VOWEL}{_CONSONANT}?|{_CONSONANT}{_VOWEL}{_CONSONANT}{{1,2}}{_VOWEL}{_CONSONANT}?"
+)
+_SPECIAL = {
+    "США": "сэ-шэ-а́",
+    "ФРГ": "фэ-эр-гэ́",
+    "ФСБ": "эф-эс-бэ́",
+    "НИИ": "нии́",
+    "МЧС": "эм-че-э́с",
+    "ОК": "окей",
+    "ЮАР": "юа́р",
+    "ГЭС": "гэс",
+    "АЭС": "аэ́с",
+    "ВАЗ": "ваз",
+    "ЛЭП": "лэп",
+    "ЖЭК": "жэк",
+    "ЮНЕСКО": "юнэ́ско",
+    "ИКЕА": "ике́а",
+    "МИД": "мид",
+    "ВИЧ": "вич",
+    "СПИД": "спид",
+    "РАН": "ран",
+    "ДНК": "дэ-эн-ка́",
+}
+_STRESSED = re.compile(r"[аеёиоуыэюя](?=[^аеёиоуыэюя]*$)")
+_WORD_SHORT = frozenset("НЕ НА НО ДА ОН ОНА МЫ ВЫ ТЫ ЭТО КАК ЧТО ТАК ВСЕ ВСЁ ДЛЯ ИЛИ ПО ДО ОТ ЗА ИЗ ТО БЫ ЖЕ И О У".split(" "))
+_STRICTLY_LETTERS = frozenset("ГИБДД ОБЖ ЭВМ ИП ЕС ИИ".split(" "))
+
+
+def apply(text: Tracked) -> Tracked:
+    """Abbreviations, then initialisms; text that is all capitals is shouting, not initialisms."""
+    text = text.sub(_ANY, _abbreviation)
+    if _shouted(text.text):
+        return text
+    return text.sub(_INITIALISM, lambda m: letters(m[0]))
+
+
+def letters(word: str) -> str | None:
+    """How a word in capitals is read: `эс-эс-эс-эр`, or None when it is a word (`НАСА`)."""
+    if word in _SPECIAL:
+        return _SPECIAL[word]
+    if word in _WORD_SHORT or (_READ_AS_WORD.fullmatch(word) and word not in _STRICTLY_LETTERS):
+        return None
+    names = [_LETTERS[c] for c in word]
+    # The last letter is stressed, the names before it are said quickly.
+    names[-1] = _STRESSED.sub(lambda m: m[0] + "\u0301", names[-1])
+    return "-".join(names)
+
+
+def _abbreviation(match: re.Match[str]) -> str:
+    index = int((match.lastgroup or "a0")[1:])
+    written, said = match[0], _WORDS[index]
+    if written[0].isupper():
+        said = said[0].upper() + said[1:]
+    # The full stop of the abbreviation is the sentence's too.
+    rest = match.string[match.end() : match.end() + 3]
+    ends = written.endswith(".") and (not rest.strip() or (_ENDS[index] and rest.strip()[:1].isupper()))
+    return said + "." if ends else said
+
+
+def _shouted(text: str) -> bool:
+    words = re.findall(r"[А-ЯЁа-яё]{2,}", text)
+    capitals = sum(w.isupper() for w in words)
+    return len(words) > 2 and capitals > 0.6 * len(words)

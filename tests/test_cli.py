@@ -1,0 +1,204 @@
+"""The command line's contract: stdout, stderr, exit codes, JSON, precedence."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.tools import Studio, refused
+
+# --- without anybody enrolled
+
+
+def test_help_lists_every_command(bare: Studio) -> None:
+    from avatarctl.cli.app import COMMANDS
+
+    shown = bare.ok("--help")
+    assert all(f"  {name} " in shown.out for name in COMMANDS)
+    assert shown.err == ""
+
+
+@pytest.mark.parametrize("command", ["ask", "render", "enroll", "upscale", "replay", "doctor"])
+def test_each_command_has_help(bare: Studio, command: str) -> None:
+    assert "Usage: avatarctl " + command in bare.ok(command, "--help").out
+
+
+@pytest.mark.parametrize("group", ["avatars", "knowledge", "runs", "presets", "models", "cache"])
+def test_each_group_lists_its_commands(bare: Studio, group: str) -> None:
+    shown = bare.run(group)
+    assert shown.code == 2
+    assert "Commands:" in shown.err
+
+
+def test_lists_are_empty_and_say_so_without_making_anything(bare: Studio) -> None:
+    for command in (("avatars", "list"), ("runs", "list"), ("knowledge", "list"), ("cache", "stats")):
+        assert bare.ok(*command, "--json").json["schema_version"] == 1
+    assert [p.name for p in bare.home.iterdir()] == ["models"]
+
+
+def test_wrong_usage(bare: Studio) -> None:
+    refused(bare.run("sing"), 2, "sing", "--help")
+    refused(bare.run("ask"), 2, "question")
+    refused(bare.run("ask", "a", "--audio", "b.wav"), 2)
+    refused(bare.run("ask", "a", "--nonsense"), 2, "--nonsense")
+    refused(bare.run("render"), 2)
+    refused(bare.run("upscale", "film.mp4", "--scale", "9"), 2)
+
+
+def test_nobody_enrolled(bare: Studio) -> None:
+    refused(bare.run("ask", "вопрос", "--render"), 2, "nobody", "avatarctl enroll photo.jpg voice.wav")
+    refused(bare.run("render", "Привет."), 2, "nobody")
+    refused(bare.run("avatars", "show", "Анна"), 2, "Анна")
+    refused(bare.run("replay", "last"), 2, "last")
+    refused(bare.run("runs", "show", "01ABC"), 2)
+    assert bare.delivered() == []
+
+
+def test_settings_that_do_not_exist(bare: Studio) -> None:
+    refused(bare.run("ask", "x", "--preset", "litte"), 3, "did you mean 'lite'")
+    refused(bare.run("ask", "x", "--set", "speak.rat=2"), 3, "did you mean 'rate'")
+    refused(bare.run("ask", "x", "--set", "speek.rate=2"), 3, "did you mean 'speak'")
+    refused(bare.run("ask", "x", "--set", "animate.engine=pupet"), 3, "did you mean 'puppet'")
+    refused(bare.run("ask", "x", "--set", "animate.fps=24"), 3, "25, 30, 50")
+    refused(bare.run("ask", "x", "--set", "animate.size=big"), 3, "int")
+    refused(bare.run("ask", "x", "--set", "animate"), 3, "stage.key=value")
+
+
+def test_a_preset_of_the_user(bare: Studio) -> None:
+    folder = bare.home / "config" / "presets"
+    folder.mkdir(parents=True)
+    (folder / "mine.toml").write_text('extends = "lite"\n[speak]\nrate = 1.5\n')
+    shown = bare.ok("presets", "show", "mine", "--json").json
+    assert shown["stages"]["speak"]["params"]["rate"]["value"] == 1.5
+    assert shown["stages"]["animate"]["engine"] == "puppet"
+    (folder / "mine.toml").write_text('extends = "lite"\n[speak]\nraet = 1.5\n')
+    refused(bare.run("presets", "show", "mine"), 3, "did you mean 'rate'")
+    (folder / "mine.toml").write_text('extends = "mine"\n')
+    refused(bare.run("presets", "show", "mine"), 3, "itself")
+    (folder / "mine.toml").write_text("[speak\n")
+    refused(bare.run("presets", "show", "mine"), 3, "TOML")
+
+
+def test_flag_beats_environment_beats_project_beats_user(bare: Studio) -> None:
+    def rate(*arguments: str, **extra: str) -> float:
+        shown = bare.ok("presets", "show", "lite", *arguments, "--json", **extra).json
+        return float(shown["stages"]["speak"]["params"]["rate"]["value"])
+
+    assert rate() == 1.0
+    (bare.home / "config").mkdir(parents=True)
+    (bare.home / "config" / "avatarctl.toml").write_text("[speak]\nrate = 0.6\n")
+    assert rate() == 0.6
+    (bare.work / "avatarctl.toml").write_text("[speak]\nrate = 0.7\n")
+    assert rate() == 0.7
+    assert rate(AVATARCTL_SPEAK_RATE="0.8") == 0.8
+    assert rate("--set", "speak.rate=0.9", AVATARCTL_SPEAK_RATE="0.8") == 0.9
+    refused(bare.run("presets", "show", "lite", AVATARCTL_SPEAK_RAET="1"), 3, "rate")
+
+
+@pytest.mark.parametrize("preset", ["cpu", "studio"])
+def test_what_is_not_here_yet_says_so(bare: Studio, preset: str) -> None:
+    bare.ok("presets", "show", preset)
+    refused(bare.run("ask", "вопрос", "--preset", preset), 4, "not here yet")
+
+
+def test_a_spoken_question_is_not_here_yet(bare: Studio) -> None:
+    (bare.work / "q.wav").write_bytes(b"RIFF")
+    result = bare.run("ask", "--audio", "q.wav", "--json")
+    assert result.code == 4
+    assert json.loads(result.err)["code"] == "not_here_yet"
+
+
+def test_errors_as_json(bare: Studio) -> None:
+    result = bare.run("ask", "x", "--set", "speak.rat=2", "--json")
+    assert result.code == 3
+    assert set(json.loads(result.err)) == {"code", "message", "hint"}
+    assert result.out == ""
+
+
+def test_texts_that_cannot_be_said(bare: Studio) -> None:
+    refused(bare.run("ask", ""), 2)
+    refused(bare.run("ask", " \n\t"), 2)
+    refused(bare.run("ask", "-", stdin=""), 2)
+    refused(bare.run("ask", "-", stdin="слово " * 40_000), 2)
+    refused(bare.run("ask", "🙂🙂"), 2)
+    (bare.work / "latin1.txt").write_bytes("привет".encode("cp1251"))
+    refused(bare.run("render", "--file", "latin1.txt"), 2, "UTF-8")
+    refused(bare.run("render", "--file", "none.txt"), 2, "none.txt")
+
+
+def test_without_documents_the_answer_is_honest(bare: Studio) -> None:
+    result = bare.ok("ask", "Кто первым полетел в космос?", "--json")
+    assert result.json["found"] is False
+    assert result.json["answer"].strip()
+
+
+def test_models_say_what_is_missing(bare: Studio) -> None:
+    (bare.home / "models").mkdir(parents=True)
+    listed = bare.ok("models", "list", "--json").json["models"]
+    assert {m["state"] for m in listed} == {"missing"}
+    assert all(m["licence"] and len(m["sha256"]) == 64 for m in listed)
+    refused(bare.run("models", "pull"), 4, "offline")
+    refused(bare.run("models", "pull", "fase"), 2, "face")
+    assert bare.run("doctor").code == 4
+
+
+# --- with somebody enrolled
+
+
+def test_doctor_is_content(enrolled: Studio) -> None:
+    checks = enrolled.ok("doctor", "--json").json["checks"]
+    assert {c["state"] for c in checks} == {"ok"}, checks
+
+
+def test_an_answer_and_its_run(studio: Studio) -> None:
+    asked = studio.ok("ask", "Кто первым полетел в космос?")
+    assert "Гагарин" in asked.out
+    assert len(asked.out.strip().splitlines()) == 1
+    again = studio.ok("ask", "Кто первым полетел в космос?", "--json").json
+    assert again["answer"] == asked.out
+    assert again["found"] is True
+    shown = studio.ok("runs", "show", again["run"], "--json").json
+    assert [(s["stage"], s["status"]) for s in shown["steps"]] == [("index", "hit"), ("answer", "hit")]
+    assert shown["run"]["status"] == "done"
+    assert again["run"] in studio.ok("runs", "list").out
+
+
+def test_quiet_and_pipes(studio: Studio) -> None:
+    assert studio.ok("--quiet", "ask", "Кто первым полетел в космос?").err == ""
+    assert studio.ok("ask", "-", "-q", stdin="Кто первым полетел в космос?").err == ""
+
+
+def test_documents_come_and_go(studio: Studio) -> None:
+    (studio.work / "Рецепты.md").write_text("# Борщ\n\nДля борща нужна свёкла. Свёклу варят полтора часа.\n")
+    studio.ok("knowledge", "add", "Рецепты.md")
+    assert "Рецепты.md" in studio.ok("knowledge", "list").out
+    found = studio.ok("knowledge", "search", "свеклой", "--json").json["hits"]
+    assert found[0]["document"] == "Рецепты.md"
+    assert "свёкла" in studio.ok("ask", "Что нужно для борща?").out
+    studio.ok("knowledge", "rm", "Рецепты.md")
+    assert studio.ok("ask", "Что нужно для борща?", "--json").json["found"] is False
+    refused(studio.run("knowledge", "rm", "Рецепты.md"), 2)
+    (studio.work / "bad.md").write_bytes(os.urandom(2000))
+    refused(studio.run("knowledge", "add", "bad.md"), 2)
+
+
+def test_plugins_register_through_entry_points(bare: Studio, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    (site / "loud-1.dist-info").mkdir(parents=True)
+    (site / "loud-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: loud\nVersion: 1\n")
+    (site / "loud-1.dist-info" / "entry_points.txt").write_text("[avatarctl.engines]\nloud = loud:SPEC\n")
+    (site / "loud.py").write_text(
+        "from avatarctl.engines.contract import EngineSpec\n"
+        "SPEC = EngineSpec(stage='answer', name='loud', summary='', cache_version=1, factory='loud:Loud')\n"
+        "class Loud:\n"
+        "    def load(self, models): pass\n"
+        "    def run(self, job):\n"
+        "        (job.out / 'answer.txt').write_text(job.inputs['question'].read_text().upper())\n"
+        "        (job.out / 'sources.json').write_text('{\"found\": true}')\n"
+        "    def close(self): pass\n"
+    )
+    said = bare.ok("ask", "эхо", "--set", "answer.engine=loud", PYTHONPATH=str(site))
+    assert said.out == "ЭХО\n"
