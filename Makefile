@@ -2,7 +2,7 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check install --quiet --no-input --require-hashes --no-deps --only-binary :all:
+PIP := $(PY) -m pip --disable-pip-version-check install -qq --no-input --require-hashes --no-deps --only-binary :all:
 TEST_MODELS := $(VENV)/test-models
 WORKERS ?= 2
 DEMO := AVATARCTL_HOME="$(CURDIR)/.demo" $(PY) -m avatarctl
@@ -37,7 +37,7 @@ $(VENV)/.made:
 $(VENV)/.core: $(VENV)/.made requirements.lock pyproject.toml
 	@echo 'installing avatarctl and what it needs (requirements.lock)'
 	@$(PIP) -r requirements.lock
-	@$(PY) -m pip --disable-pip-version-check install --quiet --no-input --no-index --no-deps --no-build-isolation \
+	@$(PY) -m pip --disable-pip-version-check install -qq --no-input --no-index --no-deps --no-build-isolation \
 		--editable .
 	@touch $@
 
@@ -80,7 +80,7 @@ wheel: $(VENV)/.core ## Build the wheel into dist/
 # backports-strenum 1.3 refuses the Python versions that uv takes it for.
 lock: $(VENV)/.made ## Write both locks anew, with the newest versions
 	@$(VENV)/bin/python -m venv $(VENV)/lock
-	@$(VENV)/lock/bin/python -m pip --disable-pip-version-check install --quiet uv
+	@$(VENV)/lock/bin/python -m pip --disable-pip-version-check install -qq uv
 	@echo 'backports-strenum<1.3' >$(VENV)/lock/constraints.txt
 	@printf '%s\n' 'hatchling>=1.27' editables | $(UV_COMPILE) --upgrade --constraints $(VENV)/lock/constraints.txt \
 		--no-emit-package docopt --no-emit-package pip pyproject.toml - --output-file requirements.lock >/dev/null

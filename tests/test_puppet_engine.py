@@ -25,7 +25,7 @@ from avatarctl.errors import BadConfig, BadInput, NoFace
 from avatarctl.media import ffmpeg
 from avatarctl.text.timings import Phoneme, Timings
 
-SIZE = 256
+SIZE = 384
 SOUNDS = (*"mamapapabobotelefonvuli", "ts", *"amama")
 
 
@@ -163,7 +163,7 @@ def test_the_film_shows_what_the_curves_say(rig_file: Path, tmp_path: Path, face
     assert np.corrcoef(opening, found)[0, 1] > 0.93
     assert np.corrcoef(opening[2:], found[:-2])[0, 1] < 0.8
     closed = opening <= 0.001
-    assert closed.sum() >= 5 and found[closed].max() < 0.03
+    assert closed.sum() >= 5 and found[closed].max() < 0.03, found[closed]
     ends = frames[[0, -1]].astype(np.float64)
     assert np.mean((ends[0] - ends[1]) ** 2) < 12
 

@@ -262,6 +262,7 @@ class Run:
                 facts=facts,
                 step=record,
                 replace=refresh,
+                sticky=not spec.deterministic,
             )
         self._refreshed.add(key)
         self._tell_finished(handle, order, "done", run_ms, facts)

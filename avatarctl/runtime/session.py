@@ -20,7 +20,7 @@ from avatarctl.store.store import Store
 
 def open_store(*, readonly: bool = False) -> Store:
     """The store of this installation."""
-    return Store.open(config.paths().data, readonly=readonly)
+    return Store.open(config.paths().data, readonly=readonly, lock_timeout=config.lock_timeout())
 
 
 @contextmanager
@@ -44,23 +44,25 @@ def performing(
         request=request,
         settings={**settings.as_dict(), "seed": seed, "take": take},
     )
+    run = Run(
+        store,
+        settings,
+        run_id=record.id,
+        listener=listener,
+        seed=seed,
+        take=take,
+        refresh_from=refresh_from,
+    )
     with store.run_lock(record.id):
         store.ledger.start_run(record)
         try:
-            with Run(
-                store,
-                settings,
-                run_id=record.id,
-                listener=listener,
-                seed=seed,
-                take=take,
-                refresh_from=refresh_from,
-            ) as run:
+            with run:
                 yield run
         except BaseException as error:
             stopped = isinstance(error, Stopped | KeyboardInterrupt | Cancelled)
             code = error.code if isinstance(error, AvatarctlError) else type(error).__name__
-            store.ledger.finish_run(record.id, "stopped" if stopped else "failed", error=f"{code}: {error}")
+            status = "stopped" if stopped else "failed"
+            store.ledger.finish_run(record.id, status, error=f"{code}: {error}", outputs=run.delivered)
             raise
         store.ledger.finish_run(record.id, "done", outputs=run.delivered)
 

@@ -28,11 +28,6 @@ def new_id() -> str:
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
 
-def is_id(text: str) -> bool:
-    """Whether `text` is a ULID in upper case."""
-    return len(text) == 26 and text[0] in "01234567" and all(c in _ALPHABET for c in text)
-
-
 def now() -> str:
     """The present time in UTC: `2031-02-03T04:05:06.789Z`."""
     return iso(datetime.now(UTC))

@@ -20,7 +20,6 @@ BLOCK = 1 << 20
 """Bytes read at a time. The kernel reads ahead while a block is hashed, which a second thread could not beat."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_KEY = re.compile(r"s1:[0-9a-f]{64}")
 
 
 def canonical_json(value: object) -> bytes:
@@ -102,8 +101,3 @@ def digest_open(descriptor: int) -> str:
 def is_digest(text: str) -> bool:
     """Whether `text` is a SHA-256 in lower-case hex."""
     return _DIGEST.fullmatch(text) is not None
-
-
-def is_key(text: str) -> bool:
-    """Whether `text` is a step's key."""
-    return _KEY.fullmatch(text) is not None

@@ -15,20 +15,41 @@ from avatarctl.text.russian.latin import Pronounce
 from avatarctl.text.tracked import Tracked
 
 _LINK = re.compile(r"\[([^\[\]\n]{1,300})\]\((?:https?://|www\.)[^\s()]{1,2000}\)")
-_MARKUP = re.compile(r"(?m)^\s{0,8}(?:#{1,6}|[*•·▪>]|[-–](?=\s))\s{1,8}|[*_`~|#]{1,200}|<[/a-zA-Z][^<>\n]{0,80}>")
+_MARKUP = re.compile(r"(?m)^\s{0,8}(?:#{1,6}|[*•·▪>]|[-–](?=\s))\s{1,8}|[*_`|]{1,200}|~~|<[/a-zA-Z][^<>\n]{0,80}>")
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,6}")
 _URL = re.compile(
     r"(?:https?://|www\.)[^\s<>«»\"]{1,2000}|(?<![\w@.-])(?:[a-zA-Z0-9-]{1,63}\.){1,6}"
     r"(?:com|org|net|ru|io|dev|edu|gov|info|su|ua|by|kz|de|fr|uk|us|eu|рф)(?:/[^\s<>«»\"]{0,2000})?(?![\w.-]\w)"
 )
+_SHARP = re.compile(r"(?<=\b[CF])#")
+_BEGINNING = re.compile(r"(?:^\W*|[.!?…][»\")]*\s+)[а-яё](?!\.)")
 _SPACES = re.compile(r"[^\S\n]+")
+_OUTER = re.compile(r"^\s+|\s+$")
 _BEFORE_MARK = re.compile(r"\s+(?=[,.!?;:…](?:\s|$))")
 
 _SIGNS = {
     "ru": {"&": " и ", "+": " плюс ", "=": " равно ", "×": " умножить на ", "÷": " делить на ", "<": " меньше "}
     | {">": " больше ", "@": " собака ", "/": " ", "\\": " ", "№": " номер ", "§": " параграф ", "→": " – "}
-    | {"%": " процентов", "$": " долларов ", "€": " евро ", "₽": " рублей ", "°": " градусов ", "≠": " не равно "},
-    "en": {"&": " and ", "=": " equals ", "×": " times ", "÷": " divided by ", "→": " to ", "\\": " "},
+    | {
+        "%": " процентов",
+        "$": " долларов ",
+        "€": " евро ",
+        "₽": " рублей ",
+        "°": " градусов ",
+        "≠": " не равно ",
+        "#": " ",
+        "~": " ",
+    },
+    "en": {
+        "&": " and ",
+        "=": " equals ",
+        "×": " times ",
+        "÷": " divided by ",
+        "→": " to ",
+        "\\": " ",
+        "#": " ",
+        "~": " ",
+    },
 }
 _SAID = {
     "ru": {".": " точка ", "@": " собака ", "-": " дефис ", "_": " подчёркивание ", "+": " плюс "},
@@ -56,26 +77,33 @@ def tracked(text: str, language: str, pronounce: Pronounce | None = None) -> Tra
     made = made.sub(_MARKUP, " ")
     made = made.sub(_UNSAID, lambda m: None if _is_said(m[0]) else " ")
     if language == "ru":
+        made = made.sub(_SHARP, " шарп")
         made = quantities.phones(made)
         made = dates.apply(made)
+        made = words.before_numbers(made)
         made = quantities.apply(made)
         made = words.apply(made)
         made = made.sub(_SIGN["ru"], lambda m: _SIGNS["ru"][m[0]])
         made = latin.apply(made, pronounce)
+        # A number at a sentence's beginning is a word now, and a voice takes small letters for no beginning.
+        made = made.sub(_BEGINNING, lambda m: m[0][:-1] + m[0][-1].upper())
     elif language == "en":
         made = english.apply(made)
         made = made.sub(_SIGN["en"], lambda m: _SIGNS["en"][m[0]])
     made = made.sub(_SPACES, " ")
-    return made.sub(_BEFORE_MARK, "")
+    return made.sub(_BEFORE_MARK, "").sub(_OUTER, "")
 
 
-_UNSAID = re.compile(r"[^\w\s.,!?;:…\-–—()\"'«»„“”’%$€£¥₽₴₸°№§&+=×÷<>@/\\~≈±−²³½¼¾⅓⅔‰→≠\u0301¿¡。！？،؛؟।॥、，]")
+_UNSAID = re.compile(r"[^\w\s.,!?;:…\-–—()\"'«»„“”’%$€£¥₽₴₸°№§&+=×÷<>@/\\~#≈±−²³½¼¾⅓⅔‰→≠\u0301¿¡。！？،؛؟।॥、，]")
 _SIGN = {language: re.compile("|".join(map(re.escape, signs))) for language, signs in _SIGNS.items()}
 
 
 def _is_said(character: str) -> bool:
     """Marks of writing systems are part of their words; emoji, dingbats and box drawings are not said."""
-    return unicodedata.category(character) in ("Mn", "Mc", "Lm", "Lo", "Pi", "Pf", "Po", "Sc") or character in "\u200c\u200d"
+    return (
+        unicodedata.category(character) in ("Mn", "Mc", "Lm", "Lo", "Pi", "Pf", "Po", "Sc")
+        or character in "\u200c\u200d"
+    )
 
 
 def _address(text: str, language: str) -> str:

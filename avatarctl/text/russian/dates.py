@@ -36,6 +36,11 @@ _CENTURY = re.compile(
     rf"(?<!\w)({_ROMAN})(?:-(?:й|го|му|м))?\s(в\.|век[а-я]*|столети[а-я]*|съезд[а-я]*|тысячелети[а-я]*)(?!\w)"
 )
 _REGNAL = re.compile(r"\b([А-ЯЁ][а-яё]{2,})\s([IVX]+)(?![\w-])")
+_NUMBERED = re.compile(
+    r"(?<![\w-])((?:глав|част|том|раздел|класс|тип|групп|степен|фаз|этап|курс|акт)[а-я]{0,3}\s)([IVX]+)(?![\w-])",
+    re.IGNORECASE,
+)
+_ALONE = re.compile(r"(?<![\w-])()([IVX]{2,})(?![\w-])")
 _WORLD_WAR = re.compile(r"(?<!\w)(I{1,3})(?=\s([Мм]ировая|[Мм]ировой|[Мм]ировую|[Ии]нтернационал))")
 
 _BY_ENDING = {
@@ -203,7 +208,7 @@ def _century(match: re.Match[str]) -> str | None:
         return None
     word = match[2].lower()
     if word == "в.":
-        case, word = (("p", "веке") if re.search(r"\b[Вв]о?\s*$", _before(match)) else ("n", "век"))
+        case, word = ("p", "веке") if re.search(r"\b[Вв]о?\s*$", _before(match)) else ("n", "век")
         if re.search(r"\b(?:с|до|от|после|начала|начале|конца|конце|середине|половине|половины)\s*$", _before(match)):
             case, word = "g", "века"
         return f"{ordinal(number, case)} {word}"
@@ -237,6 +242,11 @@ def _regnal(match: re.Match[str]) -> str | None:
             case, gender = found
             break
     return f"{name} {ordinal(number, case, gender).capitalize()}"
+
+
+def _numbered(match: re.Match[str]) -> str | None:
+    number = roman(match[2])
+    return f"{match[1]}{cardinal(number)}" if number else None
 
 
 _NAME_ENDINGS: tuple[tuple[str, tuple[str, str]], ...] = (
@@ -282,5 +292,7 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str | None]], ...
     (_CENTURIES, _centuries),
     (_CENTURY, _century),
     (_WORLD_WAR, _world_war),
+    (_NUMBERED, _numbered),
     (_REGNAL, _regnal),
+    (_ALONE, _numbered),
 )

@@ -16,6 +16,8 @@ Pronounce = Callable[[str], str]
 
 _WORD = re.compile(r"[A-Za-zÀ-ɏ]+(?:['’-][A-Za-zÀ-ɏ]+)*(?:(?<=[a-z])\d+(?![\w]))?")
 
+_DOT = re.compile(r"(?<=[A-Za-z])\.(?=[A-Za-z])")
+
 _KNOWN_TEXT = """
 google гугл youtube ютью́б iphone айфо́н ipad айпа́д windows ви́ндоус linux ли́нукс python па́йтон java джа́ва
 javascript джаваскри́пт typescript тайпскри́пт chatgpt чат-джипити́ gpt джипити́ openai оупэн-эйа́й github гитха́б
@@ -28,8 +30,8 @@ visa ви́за mastercard мастерка́рд bitcoin битко́ин block
 toyota тойо́та samsung самсу́нг sony со́ни xiaomi сяоми́ huawei хуаве́й adidas а́дидас nike найк coca-cola ко́ка-ко́ла
 pdf пэ-дэ-э́ф html эйч-ти-эм-э́ль http эйч-ти-ти-пи́ sql эс-кю-э́ль api эй-пи-а́й cpu си-пи-ю́ gpu джи-пи-ю́ it ай-ти́
 ai эй-а́й ok оке́й vs ве́рсус no но the зэ a э of оф and энд for фор to ту you ю hello хэло́у world ворлд
-c си c++ си-плюс-плю́с vpn вэ-пэ-э́н sms эс-эм-э́с gps джи-пи-э́с led лед dvd ди-ви-ди́ cd си-ди́ tv ти-ви́ pc пи-си́
-avatar аватар
+c си vpn вэ-пэ-э́н sms эс-эм-э́с gps джи-пи-э́с led лед dvd ди-ви-ди́ cd си-ди́ tv ти-ви́ pc пи-си́
+avatar авата́р js джей-э́с studio сту́дия code код
 """
 _KNOWN = dict(zip(_KNOWN_TEXT.split()[::2], _KNOWN_TEXT.split()[1::2], strict=True))
 
@@ -138,11 +140,11 @@ _GROUPS = {
 
 
 def apply(text: Tracked, pronounce: Pronounce | None = None) -> Tracked:
-    """Every Latin word respelled; `pronounce` is asked once, for all words that the table does not know."""
+    """Every Latin word respelled; `pronounce` is asked once for each word that the table does not know."""
+    text = text.sub(_DOT, " точка ")
     unknown = sorted({m[0].lower() for m in _WORD.finditer(text.text) if _told(m[0]) is None})
     learnt: dict[str, str] = {}
     if unknown and pronounce is not None:
-        # A full stop after each word keeps the phonemes of one word from running into the next.
         for word in unknown:
             said = pronounce(word)
             if said:
@@ -171,16 +173,17 @@ def _respelled_word(ipa: str) -> str:
         else:
             position += 1
             continue
-        # A mark inside a diphthong's stretch never occurs: espeak puts it before the vowel.
         vowel = next((i for i, c in enumerate(sound) if c in _CYRILLIC_VOWELS), None)
         if sound[:1] == "ё" and (not made or made[-1] in _CYRILLIC_VOWELS):
             sound = "э" + sound[1:]
+        if sound == "оу" and position + length == len(ipa) and not stressed:
+            sound = "о"
         if stressed and vowel is not None:
             sound = sound[: vowel + 1] + "\u0301" + sound[vowel + 1 :]
             stressed = False
         made += sound
         position += length
-    made = re.sub(r"(?<=[аоэи])р(?=р)", "", made)
+    made = re.sub(r"р(?=р)", "", made).replace("ё\u0301", "ё")
     if sum(c in _CYRILLIC_VOWELS for c in made) < 2:
         made = made.replace("\u0301", "")
     return made

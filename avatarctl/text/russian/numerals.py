@@ -6,22 +6,26 @@ import re
 from functools import cache, lru_cache
 from typing import Any
 
-GREATEST = 10**18
+_LONGEST = 15
+GREATEST = 10**_LONGEST
 """From here on a number is read digit by digit."""
 
 _GENITIVE = frozenset(
     "от до из без для около у после свыше более менее больше меньше кроме против среди ради вокруг возле старше младше"
-    " выше ниже порядка не-менее".split(" ")
+    " выше ниже порядка с течение размере пределах возрасте количестве".split(" ")
 )
 _DATIVE = frozenset("к ко благодаря согласно вопреки".split(" "))
 _INSTRUMENTAL = frozenset("между над под перед".split(" "))
 _PREPOSITIONAL = frozenset("о об обо при".split(" "))
 _WORD = re.compile(r"[а-яёА-ЯЁ-]+")
+_BEFORE = re.compile(r"[а-яё-]+|\d+")
 _DIGITS = "ноль один два три четыре пять шесть семь восемь девять".split(" ")
 _PARTS = {1: "десят", 2: "сот", 3: "тысячн"}
 _PLURAL_ADJECTIVE = re.compile(r"(?:[ыи]е|[ыи]х|[ыи]ми?)$")
 _MASCULINE_IN_A = frozenset("мужчина папа дядя дедушка юноша судья".split(" "))
-_FEMININE_SOFT = re.compile(r"(?:ость|ночь|дочь|часть|область|площадь|жизнь|смерть|вещь|речь|роль|цель|степень|модель)$")
+_FEMININE_SOFT = re.compile(
+    r"(?:ость|ночь|дочь|часть|область|площадь|жизнь|смерть|вещь|речь|роль|цель|степень|модель)$"
+)
 
 
 @cache
@@ -33,19 +37,27 @@ def _speller() -> Any:
 
 @lru_cache(maxsize=4096)
 def cardinal(number: int, case: str = "n", gender: str = "m") -> str:
-    """`двадцать одну`; from `GREATEST` on, the digits one by one."""
-    if abs(number) >= GREATEST:
-        return digits(str(number))
-    said = str(_speller().to_cardinal(number, case=case, gender=gender, animate=False))
-    return said.replace("ноля", "нуля").replace("нолю", "нулю").replace("нолём", "нулём").replace("ноле", "нуле")
+    """`двадцать одну`, for 0 <= number < `GREATEST`."""
+    high, low = number // 1000 * 1000, number % 1000
+    words = []
+    if high:
+        # The gender belongs to the last three digits: num2words would give it to the millions too.
+        said = str(_speller().to_cardinal(high, case=case))
+        words.append(said.split(" ", 1)[1] if high == 1000 else said)
+    if low or not high:
+        words.append(str(_speller().to_cardinal(low, case=case, gender=gender, animate=False)))
+    return re.sub(r"^нол(?=[яюеё])", "нул", " ".join(words))
 
 
 @lru_cache(maxsize=4096)
 def ordinal(number: int, case: str = "n", gender: str = "m", plural: bool = False) -> str:
-    """`двадцать первого`; from `GREATEST` on, the digits one by one."""
-    if abs(number) >= GREATEST:
-        return digits(str(number))
+    """`двадцать первого`, for 0 <= number < `GREATEST`."""
     return str(_speller().to_ordinal(number, case=case, gender=gender, plural=plural, animate=False))
+
+
+def value(text: str) -> int:
+    """The number that some digits write; of very many digits the last ones, which decide about the grammar."""
+    return int(text[-_LONGEST:])
 
 
 def digits(text: str) -> str:
@@ -53,11 +65,11 @@ def digits(text: str) -> str:
     return " ".join(_DIGITS[int(c)] for c in text if c.isdecimal())
 
 
-def decimal(whole: str, fraction: str, case: str = "n") -> str:
+def decimal(integer: str, fraction: str, case: str = "n") -> str:
     """`три целых четырнадцать сотых`; more than three decimals one by one after `запятая`."""
-    if len(fraction) > 3 or not fraction.strip("0"):
-        return f"{cardinal(int(whole), case)} запятая {digits(fraction)}"
-    number, part = int(whole), int(fraction)
+    if len(fraction) > 3 or not fraction.strip("0") or len(integer) > _LONGEST:
+        return f"{whole(integer, case)} запятая {digits(fraction)}"
+    number, part = int(integer), int(fraction)
     one = _one(number)
     integers = {"n": "целая" if one else "целых", "g": "целой" if one else "целых", "d": "целой" if one else "целым"}
     integers |= {"a": "целую" if one else "целых", "i": "целой" if one else "целыми", "p": "целой" if one else "целых"}
@@ -80,8 +92,8 @@ def grouped(text: str) -> str:
 
 
 def whole(text: str, case: str = "n", gender: str = "m") -> str:
-    """A whole number as written; one with leading zeros digit by digit."""
-    if len(text) > 1 and text[0] == "0":
+    """A whole number as written; one with leading zeros or very many digits digit by digit."""
+    if len(text) > _LONGEST or (len(text) > 1 and text[0] == "0"):
         return digits(text)
     return cardinal(int(text), case, gender)
 
@@ -103,21 +115,19 @@ def following_noun(after: str) -> str:
 
 def case_in(before: str, noun: str, number: int = 0) -> str:
     """The case for a number: the ending of its noun tells, or else the preposition before it."""
-    if re.search(r"[ая]х$", noun) and len(noun) > 4:
+    if noun.endswith(("ах", "ях")) and len(noun) > 4:
         return "p"
-    if re.search(r"[ая]ми$", noun):
+    if noun.endswith(("ами", "ями")):
         return "i"
-    if re.search(r"[ая]м$", noun) and len(noun) > 4 and not noun.endswith(("грамм", "лам", "рам")):
+    if noun.endswith(("ам", "ям")) and len(noun) > 4 and not noun.endswith(("лам", "рам")):
         return "d"
-    if _one(number) and re.search(r"(?:ом|ем|ём)$", noun):
+    if _one(number) and noun.endswith(("ом", "ем", "ём")):
         return "i"
-    words = re.findall(r"[а-яё-]+|\d+", before.lower())[-3:]
+    words = _BEFORE.findall(before[-30:].lower())[-3:]
     last = words[-1] if words else ""
     if len(words) == 3 and words[0] == "между" and last == "и":
         return "i"
-    if last in _GENITIVE or last == "с" or " ".join(words[-2:]) in ("в течение", "в размере", "в пределах"):
-        return "g"
-    if last in ("течение", "размере", "пределах", "возрасте", "количестве"):
+    if last in _GENITIVE:
         return "g"
     if last in _DATIVE:
         return "d"

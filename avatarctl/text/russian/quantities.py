@@ -12,6 +12,8 @@ from avatarctl.text.tracked import Tracked
 
 _SPACE = "[ \u00a0\u202f\u2009]"
 _THOUSANDS = re.compile(rf"(?<![\w.,-])\d{{1,3}}(?:{_SPACE}\d{{3}})+(?![\w])")
+_COMMAS = re.compile(r"(?<![\w.,-])\d{1,3}(?:(?:,\d{3})+(?=\.\d)|(?:,\d{3}){2,}(?![\w,]))")
+"""Thousands in the English way, where that is certain."""
 _PHONE = re.compile(
     r"(?<![\w-])(\+\d{1,3}|8)[ \u00a0-]?\(?(\d{3,5})\)?[ \u00a0-]?(\d{1,3})[ -](\d{2})[ -](\d{2})(?![\w-])"
 )
@@ -21,17 +23,17 @@ _QUANTITY = re.compile(
     rf"(?<![\w.,:/])(?P<money>[{MONEY}])?(?P<sign>[-−–+±~≈]{_SPACE}?)?(?P<first>{_NUMBER})"
     rf"(?:{_SPACE}?[–—-]{_SPACE}?(?P<last>{_NUMBER}))?"
     rf"(?:{_SPACE}?(?P<scale>тыс|млн|млрд|трлн)(?:\.|(?!\w)))?"
-    rf"(?:{_SPACE}?(?P<unit>{_UNIT})(?![\w/²³]))?(?![\w²³])"
+    rf"(?:{_SPACE}?(?P<unit>{_UNIT})(?![\w/²³])(?P<stop>(?<=[а-я])\.)?)?(?![\w²³])"
 )
 _ORDINAL = re.compile(
-    r"(?<![\w.,])(\d+)-(ого|его|ому|ему|ой|ей|ый|ий|ая|яя|ое|ее|ые|ие|ых|их|ыми|ими|ым|им|ом|ем|го|му|ми|ую|юю"
-    r"|й|я|е|х|м|ю)(?!\w)"
+    r"(?<![\w.,])(\d{1,9})-(ого|его|ому|ему|ой|ей|ый|ий|ая|яя|ое|ее|ые|ие|ых|их|ыми|ими|ым|им|ом|ем|го|му|ми|ую|юю"
+    r"|й|я|е|х|м|ю|ти|мя)(?!\w)"
 )
 _COMPOUND = re.compile(r"(?<![\w.,])(\d{1,3})-?((?:летн|летие|летия|летию|летием|этажн|дневн|часов|минутн|процентн|кратн"
                        r"|метров|километров|градусн|месячн|секундн|мерн|значн|томн|местн|комнатн|тысячн)\w*)")  # fmt: skip
 _FRACTION = re.compile(r"(?<![\w./,])(\d{1,3})/(\d{1,3})(?![\w./])|([½¼¾⅓⅔])")
 _NUMBERED = re.compile(rf"(№|§){_SPACE}?(?=\d)")
-_VERSION = re.compile(r"(?<![\w.])\d+(?:\.\d+){2,}(?![\w.])")
+_VERSION = re.compile(r"(?<![\w.])\d{1,9}(?:\.\d{1,9}){2,8}(?![\w.]\w|\w)")
 _SHARES = {"½": (1, 2), "¼": (1, 4), "¾": (3, 4), "⅓": (1, 3), "⅔": (2, 3)}
 _SIGNS = {"-": "минус ", "−": "минус ", "–": "минус ", "+": "плюс ", "±": "плюс-минус ", "~": "примерно "}
 _SIGNS["≈"] = "примерно "
@@ -65,9 +67,10 @@ def _quantity(match: re.Match[str]) -> str | None:
         # `5 с половиной`, `в 5 В Москве`: a word, not seconds or volts.
         return f"{_said(match['sign'], first, last, None, None, before, ' ' + match['unit'] + after)} {match['unit']}"
     unit = UNITS[symbol] if symbol else None
-    if symbol == "°" and re.match(r"\s*[сю]\.?\s*ш", after):
-        unit = UNITS["°"]
-    return _said(match["sign"], first, last, SCALES[scale] if scale else None, unit, before, after)
+    said = _said(match["sign"], first, last, SCALES[scale] if scale else None, unit, before, after)
+    # The full stop of `руб.` may be the sentence's as well.
+    ends = match["stop"] and re.match(r"\s*$|\s+[А-ЯЁ]", after)
+    return f"{said}." if ends else said
 
 
 def _said(
@@ -81,7 +84,7 @@ def _said(
 ) -> str:
     noun = "" if unit or scale else numerals.following_noun(after)
     final = last or first
-    amount = int(final) if final.isdecimal() else 0
+    amount = numerals.value(final) if final.isdecimal() else 0
     case = numerals.case_in(before, noun, amount)
     counted = scale[1] if scale else unit
     numbers = [_number(n, case, counted, noun) for n in ([first, last] if last else [first])]
@@ -101,12 +104,13 @@ def _said(
 def _number(written: str, case: str, counted: Noun | None, noun: str) -> str:
     if not written.isdecimal():
         integer, fraction = re.split(r"[.,]", written)
-        if (integer, fraction) == ("1", "5") and counted and case in "na":
-            return "полторы" if counted.gender == "f" else "полтора"
+        if (integer, fraction) == ("1", "5") and case in "na" and (counted or noun.endswith(("а", "я", "ы", "и"))):
+            feminine = counted.gender == "f" if counted else noun.endswith(("ы", "и"))
+            return "полторы" if feminine else "полтора"
         return decimal(integer, fraction, case)
     if counted:
         return whole(written, case, counted.gender)
-    gender, accusative = numerals.gender_of(noun, int(written))
+    gender, accusative = numerals.gender_of(noun, numerals.value(written))
     return whole(written, "a" if accusative and case == "n" else case, gender)
 
 
@@ -115,6 +119,10 @@ def _ordinal(match: re.Match[str]) -> str | None:
     number, suffix = int(match[1]), match[2]
     before = match.string[max(match.start() - 20, 0) : match.start()].lower()
     after = numerals.following_noun(match.string[match.end() : match.end() + 40])
+    if suffix == "ти" or (suffix == "х" and number in (2, 3, 4)):
+        return cardinal(number, "g")
+    if suffix == "мя":
+        return cardinal(number, "i")
     if suffix == "м" and re.search(r"\b(?:в|на|о|об|при)\s*$", before):
         return ordinal(number, "p")
     if suffix in ("й", "ой", "ей") and (after.endswith(("ы", "и", "ой", "ей")) or re.search(r"\b[ву]\s*$", before)):
@@ -163,6 +171,8 @@ def _compound(match: re.Match[str]) -> str:
 
 def _fraction(match: re.Match[str]) -> str | None:
     top, bottom = _SHARES[match[3]] if match[3] else (int(match[1]), int(match[2]))
+    if (top, bottom) == (24, 7):
+        return "двадцать четыре на семь"
     if not 0 < top < bottom <= 100:
         return f"{cardinal(top)} дробь {cardinal(bottom)}"
     if (top, bottom) == (1, 2):
@@ -174,6 +184,7 @@ def _fraction(match: re.Match[str]) -> str | None:
 
 _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str | None]], ...] = (
     (_THOUSANDS, lambda m: re.sub(_SPACE, "", m[0])),
+    (_COMMAS, lambda m: m[0].replace(",", "")),
     (_VERSION, lambda m: " точка ".join(whole(part) for part in m[0].split("."))),
     (_NUMBERED, lambda m: "номер " if m[1] == "№" else "параграф "),
     (_ORDINAL, _ordinal),

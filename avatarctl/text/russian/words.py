@@ -7,6 +7,42 @@ import re
 from avatarctl.text.tracked import Tracked
 
 _SPACE = "[ \u00a0]?"
+_BEFORE_NUMBER = {
+    "д": "дом",
+    "кв": "квартира",
+    "корп": "корпус",
+    "стр": "страница",
+    "с": "страница",
+    "гл": "глава",
+    "рис": "рисунок",
+    "табл": "таблица",
+    "п": "пункт",
+    "ст": "статья",
+    "ч": "часть",
+    "т": "том",
+}
+_NUMBERED = re.compile(rf"(?<![\w-])({'|'.join(_BEFORE_NUMBER)})\.(?=\s?\d)", re.IGNORECASE)
+
+_PLACES = {
+    "ул": ("улица", "улицы", "улице", "улице"),
+    "г": ("город", "города", "городу", "городе"),
+    "пл": ("площадь", "площади", "площади", "площади"),
+    "просп": ("проспект", "проспекта", "проспекту", "проспекте"),
+    "пер": ("переулок", "переулка", "переулку", "переулке"),
+    "наб": ("набережная", "набережной", "набережной", "набережной"),
+    "пос": ("посёлок", "посёлка", "посёлку", "посёлке"),
+    "дер": ("деревня", "деревни", "деревне", "деревне"),
+    "оз": ("озеро", "озера", "озеру", "озере"),
+}
+"""Nominative, genitive, dative, prepositional."""
+_PLACE = re.compile(
+    rf"(?:(?<![\w-])(?P<preposition>в|во|на|о|об|при|из|от|до|с|у|для|около|к|ко|по)(?P<space>\s))?"
+    rf"(?<![\w-])(?P<place>{'|'.join(_PLACES)})\.\s?(?=[«\"]?[А-ЯЁ])",
+    re.IGNORECASE,
+)
+_CASE_AFTER = dict.fromkeys(("в", "во", "на", "о", "об", "при"), 3) | dict.fromkeys(("к", "ко", "по"), 2)
+_CASE_AFTER |= dict.fromkeys(("из", "от", "до", "с", "у", "для", "около"), 1)
+
 _ABBREVIATIONS: dict[str, str] = {
     rf"т\.{_SPACE}е\.": "то есть",
     rf"т\.{_SPACE}к\.": "так как",
@@ -18,7 +54,7 @@ _ABBREVIATIONS: dict[str, str] = {
     r"и пр\.": "и прочее",
     rf"до{_SPACE}н\.{_SPACE}э\.": "до нашей эры",
     rf"н\.{_SPACE}э\.": "нашей эры",
-    rf"и\.{_SPACE}о\.": "исполняющий обязанности",
+    rf"и\.{_SPACE}о\.(?=\s[а-яё])": "исполняющий обязанности",
     rf"с\.{_SPACE}ш\.": "северной широты",
     rf"ю\.{_SPACE}ш\.": "южной широты",
     rf"в\.{_SPACE}д\.": "восточной долготы",
@@ -26,28 +62,10 @@ _ABBREVIATIONS: dict[str, str] = {
     r"напр\.": "например",
     r"см\.(?=\s[а-яёА-ЯЁ])": "смотри",
     r"ср\.(?=\s[а-яё])": "сравни",
-    r"ул\.": "улица",
-    r"просп\.": "проспект",
     r"пр-т": "проспект",
-    r"пер\.(?=\s[А-ЯЁ])": "переулок",
-    r"наб\.(?=\s[А-ЯЁ])": "набережная",
-    r"пл\.(?=\s[А-ЯЁ])": "площадь",
     r"обл\.": "область",
     r"респ\.": "республика",
     r"р-н": "район",
-    r"пос\.(?=\s[А-ЯЁ])": "посёлок",
-    r"дер\.(?=\s[А-ЯЁ])": "деревня",
-    r"г\.(?=\s?[А-ЯЁ])": "город",
-    r"д\.(?=\s\d)": "дом",
-    r"кв\.(?=\s\d)": "квартира",
-    r"корп\.(?=\s\d)": "корпус",
-    r"стр\.(?=\s\d)": "страница",
-    r"с\.(?=\s\d)": "страница",
-    r"гл\.(?=\s\d)": "глава",
-    r"рис\.(?=\s\d)": "рисунок",
-    r"табл\.(?=\s\d)": "таблица",
-    r"п\.(?=\s\d)": "пункт",
-    r"ст\.(?=\s\d)": "статья",
     r"проф\.": "профессор",
     r"акад\.": "академик",
     r"доц\.": "доцент",
@@ -57,23 +75,24 @@ _ABBREVIATIONS: dict[str, str] = {
     r"руб\.": "рублей",
     r"коп\.": "копеек",
     r"тыс\.": "тысяч",
-    r"млн": "миллионов",
-    r"млрд": "миллиардов",
+    r"млн\.?": "миллионов",
+    r"млрд\.?": "миллиардов",
     r"гг\.": "годы",
     r"вв\.": "века",
     r"чел\.": "человек",
     r"мин\.": "минут",
     r"сек\.": "секунд",
-    r"ч\.(?=\s\d)": "часть",
     r"км/ч": "километров в час",
     r"м/с": "метров в секунду",
 }
-_SENTENCE_MAY_END = ("и т", "др", "пр", "н\\.", "руб", "коп", "гг", "вв", "чел", "мин", "сек", "обл", "эры")
+_NEVER_LAST = frozenset(
+    "то есть;так как;так называемый;в том числе;исполняющий обязанности;например;смотри;сравни;профессор;академик"
+    ";доцент;имени;телефон;электронная".split(";")
+)
 _ANY = re.compile(
     "|".join(rf"(?P<a{i}>(?<![\w-]){pattern}(?!\w))" for i, pattern in enumerate(_ABBREVIATIONS)), re.IGNORECASE
 )
 _WORDS = tuple(_ABBREVIATIONS.values())
-_ENDS = tuple(pattern.startswith(_SENTENCE_MAY_END) for pattern in _ABBREVIATIONS)
 
 _LETTERS = dict(
     zip(
@@ -110,12 +129,20 @@ _SPECIAL = {
     "ДНК": "дэ-эн-ка́",
 }
 _STRESSED = re.compile(r"[аеёиоуыэюя](?=[^аеёиоуыэюя]*$)")
-_WORD_SHORT = frozenset("НЕ НА НО ДА ОН ОНА МЫ ВЫ ТЫ ЭТО КАК ЧТО ТАК ВСЕ ВСЁ ДЛЯ ИЛИ ПО ДО ОТ ЗА ИЗ ТО БЫ ЖЕ И О У".split(" "))
+_WORD_SHORT = frozenset(
+    "НЕ НА НО ДА ОН ОНА МЫ ВЫ ТЫ ЭТО КАК ЧТО ТАК ВСЕ ВСЁ ДЛЯ ИЛИ ПО ДО ОТ ЗА ИЗ ТО БЫ ЖЕ И О У".split(" ")
+)
 _STRICTLY_LETTERS = frozenset("ГИБДД ОБЖ ЭВМ ИП ЕС ИИ".split(" "))
+
+
+def before_numbers(text: Tracked) -> Tracked:
+    """`д. 5`, `рис. 3`: must go before the numbers become words."""
+    return text.sub(_NUMBERED, lambda m: _BEFORE_NUMBER[m[1].lower()])
 
 
 def apply(text: Tracked) -> Tracked:
     """Abbreviations, then initialisms; text that is all capitals is shouting, not initialisms."""
+    text = text.sub(_PLACE, _place)
     text = text.sub(_ANY, _abbreviation)
     if _shouted(text.text):
         return text
@@ -134,18 +161,29 @@ def letters(word: str) -> str | None:
     return "-".join(names)
 
 
+def _place(match: re.Match[str]) -> str | None:
+    preposition, short = match["preposition"], match["place"]
+    if short[0].isupper() and not short.isupper() and preposition:
+        return None
+    if len(short) == 1 and short.isupper():
+        # `Г. Иванов`: somebody's initial.
+        return None
+    said = _PLACES[short.lower()][_CASE_AFTER.get((preposition or "").lower(), 0)]
+    said = said.capitalize() if short[0].isupper() else said
+    return f"{preposition or ''}{match['space'] or ''}{said} "
+
+
 def _abbreviation(match: re.Match[str]) -> str:
-    index = int((match.lastgroup or "a0")[1:])
-    written, said = match[0], _WORDS[index]
+    written, said = match[0], _WORDS[int((match.lastgroup or "a0")[1:])]
+    rest = match.string[match.end() : match.end() + 3]
+    # The full stop of the abbreviation may be the sentence's too.
+    ends = written.endswith(".") and (not rest.strip() or (said not in _NEVER_LAST and rest.strip()[:1].isupper()))
     if written[0].isupper():
         said = said[0].upper() + said[1:]
-    # The full stop of the abbreviation is the sentence's too.
-    rest = match.string[match.end() : match.end() + 3]
-    ends = written.endswith(".") and (not rest.strip() or (_ENDS[index] and rest.strip()[:1].isupper()))
     return said + "." if ends else said
 
 
 def _shouted(text: str) -> bool:
     words = re.findall(r"[А-ЯЁа-яё]{2,}", text)
-    capitals = sum(w.isupper() for w in words)
-    return len(words) > 2 and capitals > 0.6 * len(words)
+    capitals = [w for w in words if w.isupper()]
+    return len(words) > 2 and len(capitals) > 0.6 * len(words) and max(map(len, capitals)) > 5
