@@ -72,12 +72,16 @@ _NEIGHBOURS = {
 }
 _WORDS = {language: frozenset(words.split()) for language, words in _FREQUENT.items()}
 _WORD = re.compile(r"[^\W\d_]+")
+_FOREIGN_WITH_LATIN = 0.4
+"""Letters of another script for each Latin one from which on the text is that script's: its voices can say Latin
+names, while a voice of a Latin language spells the other script out letter by letter."""
 _SAMPLE = 20_000
 """Characters that are looked at; more would change nothing."""
 
 
 def detect(text: str) -> str:
-    """A code that espeak-ng knows (`ru`, `en`, `cmn`, ...); mixed text is what most of its letters are.
+    """A code that espeak-ng knows (`ru`, `en`, `cmn`, ...); mixed text is what most of its letters are,
+    with an advantage for other scripts over Latin names among them.
 
     Text without letters is `en`, as is Latin text that no other language claims.
     """
@@ -87,6 +91,10 @@ def detect(text: str) -> str:
     if not known:
         return DEFAULT
     script = max(known, key=lambda s: (known[s], s))
+    if script == "LATIN":
+        others = max((s for s in known if s != "LATIN"), key=lambda s: (known[s], s), default="LATIN")
+        if known[others] >= _FOREIGN_WITH_LATIN * known["LATIN"]:
+            script = others
     if script == "CJK" and known.get("HIRAGANA", 0) + known.get("KATAKANA", 0):
         return "ja"
     if script == "ARABIC" and set(text) & set("پچژگ"):

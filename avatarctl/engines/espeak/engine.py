@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import wave
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,8 +23,11 @@ from avatarctl.text.timings import Phoneme, Timings
 
 _WORDS_A_MINUTE = 155
 _SLOWEST, _FASTEST = 80, 450
+_FADE_IN = 0.004
 _TAIL = 0.03
 """Seconds kept behind the last sound, faded, so that it does not break off."""
+_STRESS_MARK = re.compile("\u0301")
+"""espeak-ng 1.52 knows no stress marks: they only keep it from finding the word in its dictionary."""
 _VOICES = {"en": "en-us"}
 
 
@@ -53,6 +57,7 @@ class EspeakEngine:
         voice, setting = _voice(params, language, rate, _enrolled_f0(job))
         with library.opened() as espeak:
             normalised = normalise.tracked(written, language, lambda text: _pronounce(espeak, text))
+            normalised = normalised.sub(_STRESS_MARK, "")
             espeak.choose(voice, rate=rate, pitch=setting, intonation=params.intonation)
             spoken = espeak.synthesise(normalised.text, job.cancelled)
         if spoken is None:
@@ -118,11 +123,10 @@ def _framed(
     rate = spoken.rate
     first = round(sounds[0].start * rate)
     last = min(round((sounds[-1].end + _TAIL) * rate), len(spoken.samples))
-    body = spoken.samples[first:last].astype(np.float32) / 32768
-    body = levelled(body, rate)
-    for edge, length in ((body, round(0.004 * rate)), (body[::-1], round(_TAIL * rate))):
-        length = min(length, len(body) // 2)
-        edge[:length] *= np.linspace(0, 1, length, endpoint=False, dtype=np.float32)
+    body = levelled((spoken.samples[first:last] / np.float32(32768)).astype(np.float32), rate).copy()
+    for edge, length in ((body, round(_FADE_IN * rate)), (body[::-1], round(_TAIL * rate))):
+        faded = min(length, len(body) // 2)
+        edge[:faded] *= np.linspace(0, 1, faded, endpoint=False, dtype=np.float32)
     ahead, behind = round(lead * rate), round(pause * rate)
     whole = np.concatenate([np.zeros(ahead, np.float32), body, np.zeros(behind, np.float32)])
     return np.round(whole * 32767).astype(np.int16), (ahead - first) / rate

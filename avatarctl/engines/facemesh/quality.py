@@ -22,6 +22,11 @@ _MEASURED_WIDTH = 160
 """Faces are brought down to this width, pixels, before their sharpness is measured: more is never shown."""
 _DARK, _BRIGHT = 20, 250
 """Below and above these, of 255, a photo keeps no detail."""
+_OPEN_GAP = 0.03
+"""Lips nearer than this, u, are closed: the mesh itself errs by 0.01."""
+_TEETH_SHARE = 0.25
+_GLASSES_EDGE = 0.15
+"""As much of an edge as makes glasses as likely as not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +98,15 @@ def sharpness(rgb: Image, landmarks: Landmarks) -> float:
     more than a hundredth of the face's width. (Laplacian energy: Pech-Pacheco et al., "Diatom autofocusing in
     brightfield microscopy", 2000; contrast and scale are divided out here.)
     """
+    height, width = rgb.shape[:2]
     x0, y0, x1, y1 = landmarks.box
-    square = TurnedSquare((x0 + x1) / 2, (y0 + y1) / 2, max(x1 - x0, y1 - y0))
-    pixels = max(16, round(square.side * min(1.0, _MEASURED_WIDTH / (x1 - x0))))
-    face = _luminance(cut(rgb, square, pixels, shrink_from=1.5, border=cv2.BORDER_REPLICATE))
+    rows = slice(round(np.clip(y0, 0, height - 2)), round(np.clip(y1, 2, height)))
+    columns = slice(round(np.clip(x0, 0, width - 2)), round(np.clip(x1, 2, width)))
+    face = _luminance(rgb[rows, columns])  # whole pixels, since sampling between them would blur
+    reduction = _MEASURED_WIDTH / (x1 - x0)
+    if reduction < 1:
+        size = max(1, round(face.shape[1] * reduction)), max(1, round(face.shape[0] * reduction))
+        face = cv2.resize(face, size, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
     contrast = float(face.std())
     return float(cv2.Laplacian(face, cv2.CV_32F).std()) / contrast if contrast > 0 else 0.0
 
@@ -126,9 +136,7 @@ def exposure(rgb: Image, landmarks: Landmarks) -> Exposure:
     if not len(skin):
         skin = _luminance(rgb).ravel()
     p5, p50, p95 = (float(v) for v in np.percentile(skin, (5, 50, 95)))
-    return Exposure(
-        float(skin.mean()), p5, p50, p95, float((skin <= _DARK).mean()), float((skin >= _BRIGHT).mean())
-    )
+    return Exposure(float(skin.mean()), p5, p50, p95, float((skin <= _DARK).mean()), float((skin >= _BRIGHT).mean()))
 
 
 def colourless(rgb: Image, landmarks: Landmarks) -> bool:
@@ -160,10 +168,6 @@ def mouth(rgb: Image, landmarks: Landmarks) -> Mouth:
     return Mouth("teeth" if share > _TEETH_SHARE else "open", gap, share)
 
 
-_OPEN_GAP = 0.03
-_TEETH_SHARE = 0.25
-
-
 def glasses(rgb: Image, landmarks: Landmarks) -> Glasses:
     """Frames cross the nose between the eyes, and run below them: both are edges that bare skin lacks.
 
@@ -191,12 +195,10 @@ def glasses(rgb: Image, landmarks: Landmarks) -> Glasses:
     return Glasses(1 / (1 + (_GLASSES_EDGE / max(evidence, 1e-6)) ** 4), bridge, rims)
 
 
-_GLASSES_EDGE = 0.15
-
-
 def covered_share(rgb: Image, landmarks: Landmarks) -> float:
     """Share of the skin's area that looks unlike the skin between eyes and mouth, 0..1: hair, a hand, a mask."""
-    lab = cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.float32)
+    calm = cv2.GaussianBlur(rgb, (0, 0), max(0.5, 0.03 * landmarks.interocular))
+    lab = cv2.cvtColor(calm, cv2.COLOR_RGB2LAB).astype(np.float32)
     mask = skin_mask(rgb.shape[:2], landmarks)
     sure = np.zeros(rgb.shape[:2], np.uint8)
     cv2.fillConvexPoly(sure, _rounded(landmarks.xy[[mesh.CHEEK_RIGHT, mesh.NOSE_BRIDGE[1], mesh.CHEEK_LEFT]]), 1)

@@ -1,6 +1,6 @@
 """The puppet as two engines: a portrait to its rig; speech, timings and a rig to a silent clip.
 
-Frames are drawn by the caller's thread and encoded by ffmpeg's process; a helper thread between them
+Frames are drawn by the caller's thread and encoded by ffmpeg's process; a second thread between them
 converts colours and feeds the pipe, a few frames behind. Memory does not grow with the clip's length.
 """
 

@@ -21,7 +21,7 @@ _DAY = re.compile(
     rf"(?<![\w.,:])(\d{{1,2}})\s({_MONTH}|(?:{'|'.join(_MONTH_SHORT)})\.)(?:\s(\d{{3,4}})(?:\s?{_YEAR_WORD})?)?(?!\w)",
     re.IGNORECASE,
 )
-_MONTH_YEAR = re.compile(rf"\b([а-яё]+[ьйтеряа])\s(\d{{4}})\s?(г\.|года|год|году)(?!\w)", re.IGNORECASE)
+_MONTH_YEAR = re.compile(r"\b([а-яё]+[ьйтеряа])\s(\d{4})\s?(г\.|года|год|году)(?!\w)", re.IGNORECASE)
 _TIME = re.compile(r"(?<![\w:.])([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d))?(?![\w:])")
 _YEARS_FROM_TO = re.compile(
     rf"\b([сСC])\s(\d{{4}})(?:\s?{_YEAR_WORD})?(?:\s|,\s)(по|до)\s(\d{{4}})(?:\s?{_YEAR_WORD})?(?!\w)"
@@ -80,14 +80,14 @@ def _before(match: re.Match[str]) -> str:
 
 def _day_case(before: str) -> str:
     """A date is genitive (when?) unless a preposition or `сегодня` asks for another case."""
-    words = re.findall(r"[а-яё]+", before.lower())[-1:]
-    if words and words[0] in ("к", "ко"):
+    last = "".join(re.findall(r"[а-яё]+", before.lower())[-1:])
+    if last in ("к", "ко"):
         return "d"
-    if words and words[0] in ("на", "по", "за", "сегодня", "завтра", "вчера", "это"):
+    if last in ("на", "по", "за", "сегодня", "завтра", "вчера", "это"):
         return "n"
-    if words and words[0] in ("перед", "между"):
+    if last in ("перед", "между"):
         return "i"
-    if words and words[0] == "о":
+    if last == "о":
         return "p"
     return "g"
 

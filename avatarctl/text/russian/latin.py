@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 from avatarctl.text.tracked import Tracked
+from avatarctl.text.wordlist import words
 
 Pronounce = Callable[[str], str]
 """English text to IPA, words separated by spaces."""
@@ -19,14 +20,14 @@ _WORD = re.compile(r"[A-Za-zÀ-ɏ]+(?:['’-][A-Za-zÀ-ɏ]+)*(?:(?<=[a-z])\d+(?!
 _DOT = re.compile(r"(?<=[A-Za-z])\.(?=[A-Za-z])")
 
 _KNOWN_TEXT = """
-google гугл youtube ютью́б iphone айфо́н ipad айпа́д windows ви́ндоус linux ли́нукс python па́йтон java джа́ва
-javascript джаваскри́пт typescript тайпскри́пт chatgpt чат-джипити́ gpt джипити́ openai оупэн-эйа́й github гитха́б
+google гугл youtube ютью́б iphone ай-фо́н ipad ай-па́д windows ви́ндоус linux ли́нукс python па́йтон java джа́ва
+javascript джаваскри́пт typescript тайпскри́пт chatgpt чат-джи-пи-ти́ gpt джи-пи-ти́ openai оупэн-эй-а́й github гитха́б
 git гит telegram телегра́м whatsapp вотса́п facebook фейсбу́к instagram инстагра́м apple эпл microsoft майкросо́фт
-android андро́ид tesla те́сла spacex спэйсэ́кс starlink старли́нк excel эксэ́ль word ворд zoom зум docker до́кер
-intel и́нтел nvidia энви́диа amazon амазо́н netflix нетфли́кс twitter тви́ттер tiktok тикто́к skype скайп
-email име́йл e-mail име́йл mail мэйл internet интерне́т online онла́йн offline офла́йн wi-fi вай-фа́й wifi вай-фа́й
-bluetooth блюту́с usb ю-эс-би́ nasa на́са nato на́то wikipedia википе́дия photoshop фотошо́п powerpoint пауэрпо́йнт
-visa ви́за mastercard мастерка́рд bitcoin битко́ин blockchain блокче́йн startup старта́п bmw бэ-эм-вэ́ mercedes мерседе́с
+android андро́ид tesla те́сла spacex спэйс-э́кс starlink старли́нк excel эксэ́ль word ворд zoom зум docker до́кер
+intel и́нтел nvidia энви́диа amazon амазо́н netflix нет-фли́кс twitter тви́ттер tiktok тикто́к skype скайп
+email и-ме́йл e-mail и-ме́йл mail мэйл internet интерне́т online онла́йн offline оф-ла́йн wi-fi вай-фа́й wifi вай-фа́й
+bluetooth блю-ту́с usb ю-эс-би́ nasa на́са nato на́то wikipedia википе́дия photoshop фотошо́п powerpoint пауэр-по́йнт
+visa ви́за mastercard мастерка́рд bitcoin битко́ин blockchain блок-че́йн startup старта́п bmw бэ-эм-вэ́ mercedes мерседе́с
 toyota тойо́та samsung самсу́нг sony со́ни xiaomi сяоми́ huawei хуаве́й adidas а́дидас nike найк coca-cola ко́ка-ко́ла
 pdf пэ-дэ-э́ф html эйч-ти-эм-э́ль http эйч-ти-ти-пи́ sql эс-кю-э́ль api эй-пи-а́й cpu си-пи-ю́ gpu джи-пи-ю́ it ай-ти́
 ai эй-а́й ok оке́й vs ве́рсус no но the зэ a э of оф and энд for фор to ту you ю hello хэло́у world ворлд
@@ -38,7 +39,7 @@ _KNOWN = dict(zip(_KNOWN_TEXT.split()[::2], _KNOWN_TEXT.split()[1::2], strict=Tr
 _LETTERS = dict(
     zip(
         "abcdefghijklmnopqrstuvwxyz",
-        "эй би си ди и эф джи эйч ай джей кей эль эм эн о пи кью ар эс ти ю ви дабл-ю экс уай зет".split(" "),
+        words("эй би си ди и эф джи эйч ай джей кей эль эм эн о пи кью ар эс ти ю ви дабл-ю экс уай зет"),
         strict=True,
     )
 )
@@ -129,8 +130,8 @@ _LONGEST = max(map(len, _SOUNDS))
 _CYRILLIC_VOWELS = "аеёиоуыэюя"
 
 _GROUPS = {
-    "tion": "шн", "sch": "ш", "tch": "ч", "igh": "ай", "sh": "ш", "ch": "ч", "th": "т", "ph": "ф", "ck": "к", "qu": "кв",
-    "oo": "у", "ee": "и", "ea": "и", "ou": "ау", "ow": "оу", "ai": "эй", "ay": "эй", "ei": "ей", "ey": "ей", "kh": "х",
+    "tion": "шн", "sch": "ш", "tch": "ч", "igh": "ай", "sh": "ш", "ch": "ч", "th": "т", "ph": "ф", "ck": "к",
+    "qu": "кв", "oo": "у", "ee": "и", "ea": "и", "ou": "ау", "ow": "оу", "ai": "эй", "ay": "эй", "ei": "ей", "ey": "ей", "kh": "х",
     "zh": "ж", "ya": "я", "yu": "ю", "yo": "ё", "a": "а", "b": "б", "c": "к", "d": "д", "e": "е", "f": "ф", "g": "г",
     "h": "х", "i": "и", "j": "дж", "k": "к", "l": "л", "m": "м", "n": "н", "o": "о", "p": "п", "q": "к", "r": "р",
     "s": "с", "t": "т", "u": "у", "v": "в", "w": "в", "x": "кс", "y": "и", "z": "з", "ä": "э", "ö": "ё", "ü": "ю",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from avatarctl.text.wordlist import words
+
 CASES = "ngdaip"
 """Nominative, genitive, dative, accusative, instrumental, prepositional."""
 
@@ -181,7 +183,7 @@ SCALES: dict[str, tuple[int, Noun]] = {
     "трлн": (1_000_000_000_000, Noun("триллион")),
 }
 
-MONTHS = tuple("января февраля марта апреля мая июня июля августа сентября октября ноября декабря".split(" "))
+MONTHS = words("января февраля марта апреля мая июня июля августа сентября октября ноября декабря")
 """In the genitive, as dates have them."""
 
 HOUR = Noun("час")

@@ -6,23 +6,27 @@ import re
 from functools import cache, lru_cache
 from typing import Any
 
+from avatarctl.text.wordlist import words
+
 _LONGEST = 15
 GREATEST = 10**_LONGEST
 """From here on a number is read digit by digit."""
 
 _GENITIVE = frozenset(
-    "от до из без для около у после свыше более менее больше меньше кроме против среди ради вокруг возле старше младше"
-    " выше ниже порядка с течение размере пределах возрасте количестве".split(" ")
+    words(
+        "от до из без для около у после свыше более менее больше меньше кроме против среди ради вокруг возле старше младше"
+        " выше ниже порядка с течение размере пределах возрасте количестве"
+    )
 )
-_DATIVE = frozenset("к ко благодаря согласно вопреки".split(" "))
-_INSTRUMENTAL = frozenset("между над под перед".split(" "))
-_PREPOSITIONAL = frozenset("о об обо при".split(" "))
+_DATIVE = frozenset(words("к ко благодаря согласно вопреки"))
+_INSTRUMENTAL = frozenset(words("между над под перед"))
+_PREPOSITIONAL = frozenset(words("о об обо при"))
 _WORD = re.compile(r"[а-яёА-ЯЁ-]+")
 _BEFORE = re.compile(r"[а-яё-]+|\d+")
-_DIGITS = "ноль один два три четыре пять шесть семь восемь девять".split(" ")
+_DIGITS = words("ноль один два три четыре пять шесть семь восемь девять")
 _PARTS = {1: "десят", 2: "сот", 3: "тысячн"}
 _PLURAL_ADJECTIVE = re.compile(r"(?:[ыи]е|[ыи]х|[ыи]ми?)$")
-_MASCULINE_IN_A = frozenset("мужчина папа дядя дедушка юноша судья".split(" "))
+_MASCULINE_IN_A = frozenset(words("мужчина папа дядя дедушка юноша судья"))
 _FEMININE_SOFT = re.compile(
     r"(?:ость|ночь|дочь|часть|область|площадь|жизнь|смерть|вещь|речь|роль|цель|степень|модель)$"
 )
@@ -123,9 +127,9 @@ def case_in(before: str, noun: str, number: int = 0) -> str:
         return "d"
     if _one(number) and noun.endswith(("ом", "ем", "ём")):
         return "i"
-    words = _BEFORE.findall(before[-30:].lower())[-3:]
-    last = words[-1] if words else ""
-    if len(words) == 3 and words[0] == "между" and last == "и":
+    preceding = _BEFORE.findall(before[-30:].lower())[-3:]
+    last = preceding[-1] if preceding else ""
+    if len(preceding) == 3 and preceding[0] == "между" and last == "и":
         return "i"
     if last in _GENITIVE:
         return "g"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from avatarctl.text.tracked import Tracked
+from avatarctl.text.wordlist import phrases, words
 
 _SPACE = "[ \u00a0]?"
 _BEFORE_NUMBER = {
@@ -86,8 +87,10 @@ _ABBREVIATIONS: dict[str, str] = {
     r"м/с": "метров в секунду",
 }
 _NEVER_LAST = frozenset(
-    "то есть;так как;так называемый;в том числе;исполняющий обязанности;например;смотри;сравни;профессор;академик"
-    ";доцент;имени;телефон;электронная".split(";")
+    phrases(
+        "то есть;так как;так называемый;в том числе;исполняющий обязанности;например;смотри;сравни;профессор;академик"
+        ";доцент;имени;телефон;электронная"
+    )
 )
 _ANY = re.compile(
     "|".join(rf"(?P<a{i}>(?<![\w-]){pattern}(?!\w))" for i, pattern in enumerate(_ABBREVIATIONS)), re.IGNORECASE
@@ -97,7 +100,7 @@ _WORDS = tuple(_ABBREVIATIONS.values())
 _LETTERS = dict(
     zip(
         "АБВГДЕЁЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯ",
-        "а бэ вэ гэ дэ е ё жэ зэ и ий ка эль эм эн о пэ эр эс тэ у эф ха цэ че ша ща ъ ы ь э ю я".split(" "),
+        words("а бэ вэ гэ дэ е ё жэ зэ и ий ка эль эм эн о пэ эр эс тэ у эф ха цэ че ша ща ъ ы ь э ю я"),
         strict=True,
     )
 )
@@ -130,9 +133,9 @@ _SPECIAL = {
 }
 _STRESSED = re.compile(r"[аеёиоуыэюя](?=[^аеёиоуыэюя]*$)")
 _WORD_SHORT = frozenset(
-    "НЕ НА НО ДА ОН ОНА МЫ ВЫ ТЫ ЭТО КАК ЧТО ТАК ВСЕ ВСЁ ДЛЯ ИЛИ ПО ДО ОТ ЗА ИЗ ТО БЫ ЖЕ И О У".split(" ")
+    words("НЕ НА НО ДА ОН ОНА МЫ ВЫ ТЫ ЭТО КАК ЧТО ТАК ВСЕ ВСЁ ДЛЯ ИЛИ ПО ДО ОТ ЗА ИЗ ТО БЫ ЖЕ И О У")
 )
-_STRICTLY_LETTERS = frozenset("ГИБДД ОБЖ ЭВМ ИП ЕС ИИ".split(" "))
+_STRICTLY_LETTERS = frozenset(words("ГИБДД ОБЖ ЭВМ ИП ЕС ИИ"))
 
 
 def before_numbers(text: Tracked) -> Tracked:
@@ -184,6 +187,6 @@ def _abbreviation(match: re.Match[str]) -> str:
 
 
 def _shouted(text: str) -> bool:
-    words = re.findall(r"[А-ЯЁа-яё]{2,}", text)
-    capitals = [w for w in words if w.isupper()]
-    return len(words) > 2 and len(capitals) > 0.6 * len(words) and max(map(len, capitals)) > 5
+    found = re.findall(r"[А-ЯЁа-яё]{2,}", text)
+    capitals = [w for w in found if w.isupper()]
+    return len(found) > 2 and len(capitals) > 0.6 * len(found) and max(map(len, capitals)) > 5

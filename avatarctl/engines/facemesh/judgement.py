@@ -1,0 +1,163 @@
+"""What the measurements mean for a film: which photos are refused, and what is said about the others."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from avatarctl.engines.facemesh import quality
+from avatarctl.engines.facemesh.crop import Image
+from avatarctl.engines.facemesh.landmarks import Landmarks
+from avatarctl.errors import BadInput, NoFace
+
+MIN_WIDTH, GOOD_WIDTH = 40, 160
+MAX_YAW, GOOD_YAW = 35, 20
+MAX_PITCH, GOOD_PITCH = 35, 25
+MAX_ROLL, GOOD_ROLL = 60, 20
+GOOD_SHARPNESS = 0.14
+DARK_P95 = 100
+"""Even dark skin has lights above this luminance in a well-lit photo."""
+WHITE_SHARE = 0.1
+COVERED_SHARE = 0.3
+GLASSES_PROBABILITY = 0.5
+
+_FRONT = "take a photo from the front, eyes on the camera"
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """All that is measured of the chosen face. `width`, `interocular`: pixels."""
+
+    width: float
+    interocular: float
+    pose: quality.Pose
+    sharpness: float
+    exposure: quality.Exposure
+    mouth: quality.Mouth
+    glasses: quality.Glasses
+    colourless: bool
+    covered_share: float
+
+
+def measure(rgb: Image, landmarks: Landmarks) -> Measurements:
+    """Every measurement of one face in an RGB picture, uint8 (height, width, 3)."""
+    x0, _, x1, _ = landmarks.box
+    return Measurements(
+        width=x1 - x0,
+        interocular=landmarks.interocular,
+        pose=quality.pose(landmarks),
+        sharpness=quality.sharpness(rgb, landmarks),
+        exposure=quality.exposure(rgb, landmarks),
+        mouth=quality.mouth(rgb, landmarks),
+        glasses=quality.glasses(rgb, landmarks),
+        colourless=quality.colourless(rgb, landmarks),
+        covered_share=quality.covered_share(rgb, landmarks),
+    )
+
+
+def choose(faces: list[Landmarks], wanted: int) -> int:
+    """The index of the face to take. `wanted`: from the left, starting at 1; 0 takes the largest.
+
+    Raises:
+        NoFace: there are none.
+        BadInput: there are fewer than `wanted`.
+    """
+    if not faces:
+        raise NoFace(
+            "no face was found in the photo",
+            why="neither in the whole picture nor in parts of it",
+            hint="take a sharp, well-lit photo of one face from the front, at least 160 pixels wide",
+        )
+    if wanted > len(faces):
+        count = "only one face was" if len(faces) == 1 else f"{len(faces)} faces were"
+        raise BadInput(
+            f"there is no face {wanted} in the photo", why=f"{count} found", hint=f"--face goes from 1 to {len(faces)}"
+        )
+    if wanted:
+        return wanted - 1
+    return max(range(len(faces)), key=lambda index: faces[index].interocular)
+
+
+def refuse(measured: Measurements) -> None:
+    """Raises `BadInput` for a face from which no good film can come."""
+    if measured.width < MIN_WIDTH:
+        raise BadInput(
+            "the face is too small",
+            why=f"{measured.width:.0f} pixels wide; at least {MIN_WIDTH} are needed, {GOOD_WIDTH} are good",
+            hint="take a larger photo, or come closer to the camera",
+        )
+    yaw, pitch, roll = measured.pose.yaw, measured.pose.pitch, measured.pose.roll
+    if abs(roll) > MAX_ROLL:
+        side = "upside down" if abs(roll) > 135 else "on its side"
+        raise BadInput(f"the face is {side}", why=f"it is turned by {abs(roll):.0f} degrees", hint="turn the photo")
+    if abs(yaw) > MAX_YAW:
+        raise BadInput(
+            "the face looks too far to the side", why=f"by {abs(yaw):.0f} degrees, at most {MAX_YAW}", hint=_FRONT
+        )
+    if abs(pitch) > MAX_PITCH:
+        way = "down" if pitch > 0 else "up"
+        raise BadInput(
+            f"the face looks too far {way}", why=f"by {abs(pitch):.0f} degrees, at most {MAX_PITCH}", hint=_FRONT
+        )
+
+
+def warnings(measured: Measurements, chosen: int, count: int) -> list[dict[str, str]]:
+    """`{code, message, advice}` for each thing that makes the film worse than it could be."""
+    found: list[dict[str, str]] = []
+
+    def warn(code: str, message: str, advice: str) -> None:
+        found.append({"code": code, "message": message, "advice": advice})
+
+    if count > 1:
+        warn("several_faces", f"{count} faces; number {chosen + 1} from the left is taken", "--face N takes another")
+    if measured.width < GOOD_WIDTH:
+        warn("small_face", f"the face is {measured.width:.0f} pixels wide", f"{GOOD_WIDTH} or more look sharp")
+    if measured.sharpness < GOOD_SHARPNESS:
+        warn("blurred", f"the face is blurred (sharpness {measured.sharpness:.2f})", "hold the camera still; focus")
+    light = measured.exposure
+    dark, bright = light.p95 < DARK_P95, light.white_share > WHITE_SHARE
+    if dark:
+        warn(
+            "underexposed", f"the face is dark (brightest skin {light.p95:.0f} of 255)", "use more light from the front"
+        )
+    if bright:
+        warn("overexposed", f"{light.white_share:.0%} of the skin is plain white", "use softer light or less exposure")
+    pose = measured.pose
+    if abs(pose.yaw) > GOOD_YAW:
+        warn("turned", f"the face is turned by {abs(pose.yaw):.0f} degrees", _FRONT)
+    if abs(pose.pitch) > GOOD_PITCH:
+        warn("tilted", f"the face looks {'down' if pose.pitch > 0 else 'up'} by {abs(pose.pitch):.0f} degrees", _FRONT)
+    if abs(pose.roll) > GOOD_ROLL:
+        warn("rolled", f"the head leans by {abs(pose.roll):.0f} degrees", "hold the head upright")
+    if measured.mouth.state != "closed":
+        shown = "shows teeth" if measured.mouth.state == "teeth" else "is open"
+        warn("mouth_open", f"the mouth {shown}", "a closed, relaxed mouth moves best")
+    if measured.glasses.probability > GLASSES_PROBABILITY:
+        warn("glasses", "the person seems to wear glasses", "blinks look softer behind them; take them off if you can")
+    if measured.covered_share > COVERED_SHARE and not (dark or bright):
+        warn("covered", f"{measured.covered_share:.0%} of the face looks covered", "keep hair and hands off the face")
+    return found
+
+
+def as_report(measured: Measurements) -> dict[str, Any]:
+    """Plain numbers, rounded so that equal photos give equal text."""
+    glasses = asdict(measured.glasses)
+    glasses["worn"] = measured.glasses.probability > GLASSES_PROBABILITY
+    report = {
+        "face_width": measured.width,
+        "interocular": measured.interocular,
+        "pose": asdict(measured.pose),
+        "sharpness": measured.sharpness,
+        "exposure": asdict(measured.exposure),
+        "mouth": asdict(measured.mouth),
+        "glasses": glasses,
+        "greyscale": measured.colourless,
+        "covered_share": measured.covered_share,
+    }
+    return {name: _rounded(value) for name, value in report.items()}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _rounded(inner) for name, inner in value.items()}
+    return round(value, 3) if isinstance(value, float) else value

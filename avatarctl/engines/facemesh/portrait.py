@@ -1,0 +1,82 @@
+"""The engine of the stage `portrait`: from a user's photo to a portrait that is fit for animation.
+
+The report is JSON, schema `portrait/1`:
+
+    image        width, height of portrait.png, and what was found out about the photo's file
+    faces        every face from left to right: its number, box (x0, y0, x1, y1) and score
+    face         number (from 1), box and score of the one that is taken
+    landmarks    478 x [x, y, z], pixels of portrait.png, z negative towards the camera
+    face_width, interocular (pixels), pose (degrees), sharpness, exposure, mouth, glasses, greyscale,
+    covered_share: see `quality`
+    warnings     [{code, message, advice}]
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from avatarctl.engines.contract import Cancelled, Job
+from avatarctl.engines.facemesh import judgement, preview
+from avatarctl.engines.facemesh.landmarks import Landmarks
+from avatarctl.engines.facemesh.mesh import FaceMesh
+from avatarctl.errors import StepFailed
+from avatarctl.media import image
+
+SCHEMA = "portrait/1"
+
+
+class FaceMeshPortrait:
+    """Finds the face, judges the photo, and refuses what cannot become a film."""
+
+    def __init__(self) -> None:
+        self._mesh: FaceMesh | None = None
+
+    def load(self, models: Mapping[str, Path]) -> None:
+        """Raises `Unavailable` when a model file is not what it should be."""
+        self._mesh = FaceMesh(models)
+
+    def run(self, job: Job) -> None:
+        """Raises `BadInput` for a photo that cannot be read or used, `NoFace` where no face is found."""
+        if self._mesh is None:
+            raise StepFailed("the engine facemesh was not loaded")
+        rgb, notes = image.read_photo(job.inputs["photo"])
+        _go_on(job, 1)
+        faces = self._mesh.faces(rgb)
+        chosen = judgement.choose(faces, job.params.face)
+        face = faces[chosen]
+        _go_on(job, 2)
+        measured = judgement.measure(rgb, face)
+        judgement.refuse(measured)
+        warnings = judgement.warnings(measured, chosen, len(faces))
+
+        report = {
+            "schema": SCHEMA,
+            "image": notes,
+            "faces": [_entry(number, one) for number, one in enumerate(faces, start=1)],
+            "face": _entry(chosen + 1, face),
+            "landmarks": [[round(float(v), 2) for v in point] for point in face.points],
+            **judgement.as_report(measured),
+            "warnings": warnings,
+        }
+        text = json.dumps(report, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        (job.out / "report.json").write_text(text, encoding="utf-8")
+        image.write_png(job.out / "portrait.png", rgb)
+        _go_on(job, 3)
+        image.write_png(job.out / "preview.png", preview.draw(rgb, faces, chosen, measured, warnings))
+
+    def close(self) -> None:
+        """Drop the networks."""
+        self._mesh = None
+
+
+def _go_on(job: Job, done: int) -> None:
+    job.progress(done, 4, "parts")
+    if job.cancelled():
+        raise Cancelled
+
+
+def _entry(number: int, face: Landmarks) -> dict[str, Any]:
+    return {"number": number, "box": [round(v, 2) for v in face.box], "score": round(face.score, 4)}
