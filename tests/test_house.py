@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 SHARED_BY_ENGINES = {"contract", "registry"}
 BORROWED_BY = {"puppet": {"facemesh"}}
 
-HEAVY = {"numpy", "cv2", "sqlite_utils", "rich", "ffmpeg", "ai_edge_litert", "num2words", "snowballstemmer", "pydantic"}
+HEAVY = {"numpy", "cv2", "sqlite_utils", "rich", "ffmpeg", "ai_edge_litert", "num2words", "snowballstemmer"}
 
 
 def modules() -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -181,3 +181,29 @@ def one_line(text: str, length: int) -> str:
     """The beginning of `text`, for a table."""
     line = " ".join(text.split())
     return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def describe_portrait(report: Mapping[str, Any]) -> list[str]:
+    """What enrolment found in the photo, in a few lines; warnings last."""
+    pose, image = report["pose"], report["image"]
+    lines = [
+        f"photo     {image['width']} x {image['height']}, face {report['face_width']:.0f} px wide, "
+        f"number {report['face']['number']} of {len(report['faces'])}",
+        f"pose      yaw {pose['yaw']:+.0f}, pitch {pose['pitch']:+.0f}, roll {pose['roll']:+.0f} degrees",
+        f"mouth     {report['mouth']['state']}; glasses {'yes' if report['glasses']['worn'] else 'no'}",
+    ]
+    return lines + _warnings(report)
+
+
+def describe_voice(report: Mapping[str, Any] | None) -> list[str]:
+    """What enrolment found in the voice sample."""
+    if report is None:
+        return ["voice     none: the preset's own voice speaks"]
+    f0 = report.get("f0")
+    pitch = f"{f0:.0f} Hz" if f0 else "not found"
+    lines = [f"voice     {report['duration']:.1f} s, noise {report['snr']:.0f} dB below, median pitch {pitch}"]
+    return lines + _warnings(report)
+
+
+def _warnings(report: Mapping[str, Any]) -> list[str]:
+    return [f"warning   {w['message']}: {w['advice']}" for w in report.get("warnings", [])]

@@ -19,6 +19,9 @@ from avatarctl.media import ffmpeg
 FULL_SCALE = 0.999
 """A sample at or above this share of full scale counts as clipped."""
 
+CLOCK = {"enc_time_base:v": "1:90000"}
+"""Ticks in which every usual frame rate is a whole number; ffmpeg's names for "as in the file" differ by release."""
+
 _EVEN = Fraction(11, 10_000)
 """How far from its place a frame may be, seconds: containers with millisecond clocks round by up to this."""
 
@@ -79,9 +82,8 @@ def header(
     Raises:
         AvatarctlError: of the class `blame`, with the message `what`, when it cannot be opened.
     """
-    peek = ffmpeg.to_pipe(
-        ffmpeg.source(path, formats), format="null", c="copy", t=0, map=["0:a:0?", "0:V:0?"], sn=None, dn=None
-    )
+    given = ffmpeg.source(path, formats)
+    peek = ffmpeg.to_pipe(given["a:0?"], given["V:0?"], format="null", c="copy", t=0)
     _, log = ffmpeg.run(peek, what=what, blame=blame, level="info")
     duration: float | None = None
     sample_rate: int | None = None
@@ -118,12 +120,9 @@ def decode_all(
     """
     what = "the film does not decode"
     formats = f"{ffmpeg.FILM_FORMATS},{ffmpeg.SOUND_FORMATS}"
+    given = ffmpeg.source(path, formats)
     listing = ffmpeg.to_pipe(
-        ffmpeg.source(path, formats),
-        format="framecrc",
-        map=["0:V:0?", "0:a:0?"],
-        fps_mode="passthrough",
-        enc_time_base=-1,
+        given["V:0?"], given["a:0?"], format="framecrc", fps_mode="passthrough", **CLOCK
     )
     output, log = ffmpeg.run(listing, what=what, blame=blame, check=check)
     complaints = ffmpeg.complaints(log)

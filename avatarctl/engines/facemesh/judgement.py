@@ -14,7 +14,7 @@ MIN_WIDTH, GOOD_WIDTH = 40, 160
 MAX_YAW, GOOD_YAW = 35, 20
 MAX_PITCH, GOOD_PITCH = 35, 25
 MAX_ROLL, GOOD_ROLL = 60, 20
-GOOD_SHARPNESS = 0.14
+GOOD_SHARPNESS = 0.16
 DARK_P95 = 100
 """Even dark skin has lights above this luminance in a well-lit photo."""
 WHITE_SHARE = 0.1

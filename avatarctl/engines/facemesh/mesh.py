@@ -23,6 +23,8 @@ DETECTOR_MODEL, MESH_MODEL = "face-detector", "face-mesh"
 
 _MARGIN = 1.5
 """Side of the region of interest over the longer side of the face's box."""
+_LOOKS = 12
+"""Crops whose points are averaged for a photo."""
 _SECOND_LOOKS = (1.0, 1.33, 2.0)
 _MIN_SECOND_SCORE = 0.63
 """Measured: faces 0.66 (upside down, half covered, noisy) to 0.95, patterns mistaken for one up to 0.6."""
@@ -41,6 +43,17 @@ def _square_of_landmarks(landmarks: Landmarks) -> TurnedSquare:
     x, y = (low + high) / 2
     side = _MARGIN * float((high - low).max())
     return TurnedSquare(float(x), float(y), side, math.atan2(across[1], across[0]))
+
+
+def _nudged(square: TurnedSquare, phase: float) -> TurnedSquare:
+    """The square moved along a closed path around itself. `phase`: 0..1."""
+    turn = 2 * math.pi * phase
+    return TurnedSquare(
+        square.x + 0.03 * square.side * math.cos(turn),
+        square.y + 0.03 * square.side * math.sin(turn),
+        square.side * (1 + 0.06 * math.cos(2 * turn + 0.5)),
+        square.angle + 0.06 * math.sin(2 * turn + 0.5),
+    )
 
 
 class FaceMesh:
@@ -72,10 +85,10 @@ class FaceMesh:
             landmarks = self._refined(rgb, _square_of_detection(detection))
             if self._is_face(rgb, landmarks) and not any(_same_face(landmarks, other) for other in found):
                 found.append(landmarks)
-        return sorted(found, key=lambda face: face.box)
+        return sorted((self._averaged(rgb, face) for face in found), key=lambda face: face.box)
 
     def landmarks(self, rgb: Image, detection: Detection | None = None) -> Landmarks:
-        """The points of one face: of `detection`, else of the largest face in the picture.
+        """The points of one face in a photo: of `detection`, else of the largest. Some 30 ms; see `track` for films.
 
         Raises:
             NoFace: there is none.
@@ -88,7 +101,7 @@ class FaceMesh:
             faces = [face for face in faces if self._is_face(rgb, face)]
         if not faces:
             raise NoFace("there is no face in the picture", hint="take a photo that shows one face from the front")
-        return max(faces, key=lambda face: face.interocular)
+        return self._averaged(rgb, max(faces, key=lambda face: face.interocular))
 
     def track(self, rgb: Image, previous: Landmarks) -> Landmarks:
         """The same face in the next frame of a video: one pass of the mesh, no detector unless it is lost.
@@ -116,6 +129,17 @@ class FaceMesh:
     def _refined(self, rgb: Image, square: TurnedSquare) -> Landmarks:
         """Once where the detector says, and again where the mesh itself then sees the face."""
         return self._measure(rgb, _square_of_landmarks(self._measure(rgb, square)))
+
+    def _averaged(self, rgb: Image, landmarks: Landmarks) -> Landmarks:
+        """The mean over crops that are shifted, scaled and turned a little around the face.
+
+        A single crop leaves an error of about a hundredth of the eyes' distance, which depends on where exactly
+        the crop lies and does not get smaller by repeating; the mean leaves a third of it.
+        """
+        square = _square_of_landmarks(landmarks)
+        looks = [self._measure(rgb, _nudged(square, number / _LOOKS)) for number in range(_LOOKS)]
+        points = np.stack([look.points for look in looks]).mean(axis=0)
+        return Landmarks(points, min(look.score for look in looks))
 
     def _measure(self, rgb: Image, square: TurnedSquare) -> Landmarks:
         to_picture = square.to_picture(SIDE)

@@ -33,8 +33,6 @@ _PATHS: tuple[tuple[tuple[int, ...], bool, Colour], ...] = (
     (mesh.BROW_LEFT_UPPER, False, _LINE),
     (mesh.RIGHT_EYE_UPPER + mesh.RIGHT_EYE_LOWER[-2:0:-1], True, _LINE),
     (mesh.LEFT_EYE_UPPER + mesh.LEFT_EYE_LOWER[-2:0:-1], True, _LINE),
-    (mesh.IRIS_RIGHT, True, _LINE),
-    (mesh.IRIS_LEFT, True, _LINE),
     ((*mesh.NOSE_BRIDGE, mesh.NOSE_TIP), False, _LINE),
     (mesh.NOSE_BASE, False, _LINE),
     (mesh.LIPS_OUTER_UPPER + mesh.LIPS_OUTER_LOWER[-2:0:-1], True, _LIPS),
@@ -77,6 +75,10 @@ def _mesh_marks(picture: Image, points: NDArray[np.floating]) -> None:
         cv2.circle(picture, (int(x), int(y)), 22, _TEXT, -1, cv2.LINE_AA, shift=4)
     for path, closed, colour in _PATHS:
         cv2.polylines(picture, [_fixed(points[list(path)])], closed, colour, 2, cv2.LINE_AA, shift=4)
+    for middle, rim in ((mesh.IRIS_RIGHT_CENTRE, mesh.IRIS_RIGHT), (mesh.IRIS_LEFT_CENTRE, mesh.IRIS_LEFT)):
+        radius = float(np.linalg.norm(points[list(rim)] - points[middle], axis=1).mean())
+        x, y = _fixed(points[middle])
+        cv2.circle(picture, (int(x), int(y)), round(radius * 16), _LINE, 2, cv2.LINE_AA, shift=4)
 
 
 def _corners(picture: Image, box: NDArray[np.floating], colour: Colour) -> None:

@@ -81,7 +81,7 @@ def _film(job: Job, media: Path, scale: int) -> None:
         **h264(fps, ENCODER_THREADS, crf=18),
         "format": "mp4",
         "fps_mode": "passthrough",
-        "enc_time_base": -1,
+        **probe.CLOCK,
         "map_metadata": -1,
         "metadata": f"comment={job.key}",
         "movflags": "+faststart",

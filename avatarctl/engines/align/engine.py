@@ -1,0 +1,126 @@
+"""Stage `align` without text: a recording to sounds that move the mouth believably, in windows of flat memory."""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatarctl.engines.align import segments
+from avatarctl.engines.align.features import HOP, Features, margin, measure
+from avatarctl.engines.align.spec import SoundParams
+from avatarctl.engines.contract import Cancelled, Job
+from avatarctl.errors import BadInput
+from avatarctl.text.timings import Timings
+
+_WINDOW = 10.0
+"""Seconds that are in memory at a time."""
+_LOWEST_RATE = 8000
+
+
+class SoundEngine:
+    """Needs no models and keeps nothing."""
+
+    def load(self, models: Mapping[str, Path]) -> None:
+        """Nothing to read."""
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+    def run(self, job: Job) -> None:
+        """Write `speech.wav`, the recording with silence ensured at both ends, and `timings.json`.
+
+        Raises:
+            BadInput: not a mono WAV of 16 bits, or nothing to be heard in it.
+        """
+        params: SoundParams = job.params
+        source = job.inputs["audio"]
+        rate, frames = _checked(source)
+        sounds = segments.find(_features(source, rate, frames, job))
+        if not sounds:
+            raise BadInput("nothing can be heard in the recording", hint="check its level, or take another one")
+        total = frames / rate
+        lead = max(round((params.lead - sounds[0].start) * rate), 0)
+        tail = max(round((params.pause - (total - sounds[-1].end)) * rate), 0)
+        _copy(source, job.out / "speech.wav", lead, tail, job)
+        moved, duration = lead / rate, (lead + frames + tail) / rate
+        timings = Timings(
+            language="und",
+            duration=duration,
+            source="sound",
+            phonemes=tuple(
+                replace(s, start=s.start + moved, end=min(s.end + moved, duration)) for s in sounds if s.start < total
+            ),
+        )
+        (job.out / "timings.json").write_text(timings.to_json(), encoding="utf-8")
+        job.progress(total, total, "s")
+
+
+def _checked(path: Path) -> tuple[int, int]:
+    """(sample rate, number of samples)."""
+    try:
+        with wave.open(str(path), "rb") as file:
+            channels, width, rate, frames = file.getparams()[:4]
+    except (wave.Error, EOFError) as error:
+        raise BadInput("the recording is not a WAV file", why=str(error) or "it ends too early") from error
+    if channels != 1 or width != 2 or rate < _LOWEST_RATE:
+        raise BadInput(
+            "the recording has the wrong form",
+            why=f"{channels} channels of {8 * width} bits at {rate} Hz",
+            hint=f"make it mono, 16 bits, at least {_LOWEST_RATE} Hz",
+        )
+    return rate, frames
+
+
+def _blocks(file: wave.Wave_read, samples: int, job: Job) -> Iterator[bytes]:
+    while data := file.readframes(samples):
+        if job.cancelled():
+            raise Cancelled
+        yield data
+
+
+def _features(path: Path, rate: int, frames: int, job: Job) -> Features:
+    """Features of the whole recording; only they, a few numbers for each hop, stay in memory."""
+    edge = margin(rate)
+    per_window = round(_WINDOW / HOP)
+    count = -(-frames * 100 // rate)
+    parts: list[Features] = []
+    with wave.open(str(path), "rb") as file:
+        buffer = np.zeros(edge, np.float32)
+        begins, done = -edge, 0
+        for data in _blocks(file, round(_WINDOW * rate), job):
+            buffer = np.concatenate([buffer, np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)])
+            ready = min(per_window, int((begins + len(buffer) - edge) / (HOP * rate) - 0.5) - done)
+            if ready > 0:
+                parts.append(_measured(buffer, begins, done, ready, rate))
+                done += ready
+                keep = int(done * HOP * rate) - edge - begins
+                buffer, begins = buffer[keep:], begins + keep
+            job.progress(done * HOP, frames / rate, "s")
+        rest = count - done
+        if rest > 0:
+            buffer = np.concatenate([buffer, np.zeros(2 * edge + round(2 * HOP * rate), np.float32)])
+            parts.append(_measured(buffer, begins, done, rest, rate))
+    return Features.joined(parts) if parts else Features(*(np.zeros(0, np.float32),) * 4)
+
+
+def _measured(buffer: NDArray[np.float32], begins: int, done: int, count: int, rate: int) -> Features:
+    """`count` frames from number `done`; `buffer` begins at sample `begins` of the recording."""
+    offset = round(done * HOP * rate) - margin(rate) - begins
+    return measure(buffer[offset:], rate, count)
+
+
+def _copy(source: Path, target: Path, lead: int, tail: int, job: Job) -> None:
+    with wave.open(str(source), "rb") as file, wave.open(str(target), "wb") as made:
+        rate = file.getframerate()
+        made.setnchannels(1)
+        made.setsampwidth(2)
+        made.setframerate(rate)
+        made.writeframes(bytes(2 * lead))
+        for data in _blocks(file, round(_WINDOW * rate), job):
+            made.writeframes(data)
+        made.writeframes(bytes(2 * tail))

@@ -1,0 +1,145 @@
+"""From features of a recording to sounds: five vowels, `s` for hiss, `m` for short closures, gaps for silence."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatarctl.engines.align.features import HOP, Features
+from avatarctl.text.timings import Phoneme
+
+SILENCE, CLOSURE, HISS = "", "m", "s"
+_VOWELS: dict[str, tuple[float, float]] = {
+    "a": (720.0, 1300.0),
+    "e": (500.0, 1800.0),
+    "i": (300.0, 2150.0),
+    "o": (480.0, 900.0),
+    "u": (320.0, 780.0),
+}
+"""Formants of an average voice, Hz (Peterson & Barney 1952, men and women)."""
+_AVERAGE_F1, _AVERAGE_F2 = 460.0, 1400.0
+
+_ABOVE_NOISE, _BELOW_SPEECH = 8.0, 32.0
+_SMALLEST_RANGE = 12.0
+"""Decibels."""
+_SILENT_LEVEL = -62.0
+_HISS_SHARE = 0.45
+_DIP = 7.0
+"""Decibels below the vowels on both sides that make a closure."""
+_CLOSURE = (0.03, 0.14)
+_REACH = 0.12
+_SHORTEST, _SHORTEST_SILENCE = 0.04, 0.08
+"""Seconds."""
+_LABELS = (SILENCE, CLOSURE, HISS, *_VOWELS)
+
+
+def find(features: Features) -> list[Phoneme]:
+    """The sounds in order, seconds from the recording's beginning; empty when there is none.
+
+    Loud vowels have primary stress, quiet ones none, so that the mouth opens with the voice.
+    """
+    level = features.level
+    if len(level) == 0:
+        return []
+    smooth = _smoothed(level)
+    speech = float(np.percentile(smooth, 95))
+    noise = float(np.percentile(smooth, 10))
+    if speech < _SILENT_LEVEL:
+        return []
+    # A recording without any pause has no noise to be seen: its quietest moments are speech too.
+    floor = noise + _ABOVE_NOISE if speech - noise > _SMALLEST_RANGE + _ABOVE_NOISE else speech - _BELOW_SPEECH
+    threshold = max(floor, speech - _BELOW_SPEECH, _SILENT_LEVEL)
+    sounding = level >= threshold
+    labels = np.zeros(len(level), np.int8)
+    voiced = sounding & (features.hiss < _HISS_SHARE)
+    labels[voiced] = _vowels(features, voiced)
+    labels[sounding & ~voiced] = _LABELS.index(HISS)
+    labels[_closures(smooth, threshold)] = _LABELS.index(CLOSURE)
+    runs = _runs(labels)
+    return _phonemes(runs, smooth, speech)
+
+
+def _smoothed(level: NDArray[np.float32]) -> NDArray[np.float32]:
+    padded = np.pad(level, 1, mode="edge")
+    mean: NDArray[np.float32] = (padded[:-2] + padded[1:-1] + padded[2:]) / np.float32(3)
+    return mean
+
+
+def _vowels(features: Features, voiced: NDArray[np.bool_]) -> NDArray[np.int8]:
+    """The nearest vowel on a logarithmic scale, after the speaker's medians are moved to the average voice's."""
+    f1, f2 = np.log(features.f1[voiced]), np.log(features.f2[voiced])
+    if len(f1) == 0:
+        return np.zeros(0, np.int8)
+    # Half of the way only: the medians belong to what was said as well as to who said it.
+    f1 = f1 - 0.5 * (np.median(f1) - np.log(_AVERAGE_F1))
+    f2 = f2 - 0.5 * (np.median(f2) - np.log(_AVERAGE_F2))
+    targets = np.log(np.array(list(_VOWELS.values())))
+    distance = (f1[:, None] - targets[:, 0]) ** 2 + (f2[:, None] - targets[:, 1]) ** 2
+    first = _LABELS.index("a")
+    nearest: NDArray[np.int8] = (first + distance.argmin(axis=1)).astype(np.int8)
+    return nearest
+
+
+def _closures(smooth: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
+    """Frames of short dips between louder sound on both sides."""
+    reach = round(_REACH / HOP)
+    before = _running_maximum(smooth, reach)
+    after = _running_maximum(smooth[::-1], reach)[::-1]
+    shoulders = np.minimum(before, after)
+    dip = (smooth < shoulders - _DIP) & (shoulders > threshold)
+    closed = np.zeros(len(smooth), np.bool_)
+    for start, end in _spans(dip):
+        if _CLOSURE[0] <= (end - start) * HOP <= _CLOSURE[1]:
+            closed[start:end] = True
+    return closed
+
+
+def _running_maximum(values: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
+    """The maximum of each value and the `reach` before it."""
+    padded = np.pad(values, (reach, 0), constant_values=-200.0)
+    result: NDArray[np.float32] = np.lib.stride_tricks.sliding_window_view(padded, reach + 1).max(axis=1)
+    return result
+
+
+def _spans(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+
+
+def _runs(labels: NDArray[np.int8]) -> list[tuple[int, int, str]]:
+    """(first frame, frame behind the last, label) with splinters given to the neighbour before or behind them."""
+    borders = np.flatnonzero(np.diff(labels)) + 1
+    starts = [0, *borders.tolist()]
+    ends = [*borders.tolist(), len(labels)]
+    runs = [(a, b, _LABELS[labels[a]]) for a, b in zip(starts, ends, strict=True)]
+    kept: list[tuple[int, int, str]] = []
+    waiting: int | None = None
+    for start, end, label in runs:
+        shortest = _SHORTEST_SILENCE if label == SILENCE else _CLOSURE[0] if label == CLOSURE else _SHORTEST
+        outer = start == 0 or end == len(labels)
+        if (end - start) * HOP < shortest - 1e-9 and not (outer and label == SILENCE):
+            if kept and kept[-1][2] != SILENCE:
+                kept[-1] = (kept[-1][0], end, kept[-1][2])
+            elif label != SILENCE and waiting is None:
+                waiting = start
+            continue
+        begin = start if waiting is None or label == SILENCE else waiting
+        waiting = None
+        if kept and kept[-1][2] == label:
+            kept[-1] = (kept[-1][0], end, label)
+        else:
+            kept.append((max(begin, kept[-1][1]) if kept else begin, end, label))
+    return kept
+
+
+def _phonemes(runs: list[tuple[int, int, str]], smooth: NDArray[np.float32], speech: float) -> list[Phoneme]:
+    found = []
+    for start, end, label in runs:
+        if label == SILENCE:
+            continue
+        stress = 0
+        if label in _VOWELS:
+            loudest = float(smooth[start:end].max())
+            stress = 2 if loudest > speech - 3 else 1 if loudest > speech - 9 else 0
+        found.append(Phoneme(round(start * HOP, 4), round(end * HOP, 4), label, stress))
+    return found
