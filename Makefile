@@ -16,7 +16,8 @@ UV_COMPILE := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-versi
 help: ## Show what can be made (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-# -- environment. A stamp is written last, so what was interrupted is done again.
+# -- environment. A stamp is written last, so what was interrupted is done again; and without a stamp nothing
+# that lies there is believed to be whole (`--force-reinstall`).
 
 # `--clear`: half an environment is worse than none.
 $(VENV)/.made:
@@ -36,14 +37,14 @@ $(VENV)/.made:
 
 $(VENV)/.core: $(VENV)/.made requirements.lock pyproject.toml
 	@echo 'installing avatarctl and what it needs (requirements.lock)'
-	@$(PIP) -r requirements.lock
+	@anew=$$(test -e $@ || echo --force-reinstall); rm -f $@; $(PIP) $$anew -r requirements.lock
 	@$(PY) -m pip --disable-pip-version-check install -qq --no-input --no-index --no-deps --no-build-isolation \
 		--editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.core tests/requirements.lock
 	@echo 'installing what the tests need (tests/requirements.lock)'
-	@$(PIP) -r tests/requirements.lock
+	@anew=$$(test -e $@ || echo --force-reinstall); rm -f $@; $(PIP) $$anew -r tests/requirements.lock
 	@touch $@
 
 $(VENV)/.test-models: $(VENV)/.core avatarctl/models/catalog.py

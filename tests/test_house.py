@@ -36,7 +36,7 @@ LEAVES = {"media", "text", "models", "knowledge"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "config": FOUNDATION,
-    "media": FOUNDATION,
+    "media": FOUNDATION | {"text"},
     "text": FOUNDATION,
     "models": FOUNDATION,
     "knowledge": FOUNDATION | {"text"},

@@ -31,12 +31,15 @@ def show(
     json: common.JsonOption = False,
 ) -> None:
     """Every stage's engine and params, with your own settings applied, and what each param means."""
+    from avatarctl.engines import registry
     from avatarctl.stages.catalog import STAGES
 
     settings = presets.resolve(name, set_ or ())
     document: dict[str, Any] = {}
     for stage in STAGES:
         engine = settings.engine_name(stage)
+        if stage == "rig" and registry.find(stage, engine) is None:
+            continue  # that animator computes nothing ahead
         try:
             choice = settings.choice(stage)
         except NotHereYet:

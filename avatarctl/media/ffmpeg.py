@@ -157,7 +157,9 @@ class Child:
         self._blame = blame
         self._check = check
         self._log: deque[str] = deque(maxlen=400)
-        environment = {name: value for name, value in os.environ.items() if name not in ("FFREPORT", "AV_LOG_FORCE_COLOR")}
+        environment = {
+            name: value for name, value in os.environ.items() if name not in ("FFREPORT", "AV_LOG_FORCE_COLOR")
+        }
         self._process = subprocess.Popen(
             command(stream, level),
             stdin=subprocess.PIPE if feed else subprocess.DEVNULL,

@@ -22,6 +22,9 @@ FULL_SCALE = 0.999
 CLOCK = {"enc_time_base:v": "1:90000"}
 """Ticks in which every usual frame rate is a whole number; ffmpeg's names for "as in the file" differ by release."""
 
+FLICKS = 705_600_000
+"""Ticks a second in which a frame of every usual rate, also 30000/1001, lasts a whole number."""
+
 _EVEN = Fraction(11, 10_000)
 """How far from its place a frame may be, seconds: containers with millisecond clocks round by up to this."""
 
@@ -121,9 +124,7 @@ def decode_all(
     what = "the film does not decode"
     formats = f"{ffmpeg.FILM_FORMATS},{ffmpeg.SOUND_FORMATS}"
     given = ffmpeg.source(path, formats)
-    listing = ffmpeg.to_pipe(
-        given["V:0?"], given["a:0?"], format="framecrc", fps_mode="passthrough", **CLOCK
-    )
+    listing = ffmpeg.to_pipe(given["V:0?"], given["a:0?"], format="framecrc", fps_mode="passthrough", **CLOCK)
     output, log = ffmpeg.run(listing, what=what, blame=blame, check=check)
     complaints = ffmpeg.complaints(log)
     if strict and complaints:
@@ -165,7 +166,7 @@ def _facts(listing: str) -> tuple[VideoFacts | None, AudioFacts | None]:
             track.sizes.append(int(columns[4]))
     video = next((t for t in tracks.values() if t.properties.get("media_type") == "video" and t.times), None)
     audio = next((t for t in tracks.values() if t.properties.get("media_type") == "audio" and t.times), None)
-    return video and _video_facts(video), audio and _audio_facts(audio)
+    return _video_facts(video) if video else None, _audio_facts(audio) if audio else None
 
 
 def _video_facts(track: _Track) -> VideoFacts:
@@ -175,7 +176,7 @@ def _video_facts(track: _Track) -> VideoFacts:
     last = track.durations[-1] * track.time_base
     step = (times[1] - times[0]) / (frames - 1) if frames > 1 else last
     ticks = step / track.time_base
-    tolerance = _EVEN / track.time_base if track.time_base >= Fraction(1, 1000) else Fraction(0)
+    tolerance = _EVEN / track.time_base
     even = step > 0 and all(
         abs(time - (track.times[0] + index * ticks)) <= min(tolerance, ticks / 4)
         for index, time in enumerate(track.times)

@@ -72,7 +72,9 @@ class Encoder:
         preset: str = "veryfast",
     ) -> None:
         if width % 2 or height % 2 or min(width, height) < 16:
-            raise BadConfig(f"a film cannot be {width} x {height} pixels", hint="both sides have to be even, 16 or more")
+            raise BadConfig(
+                f"a film cannot be {width} x {height} pixels", hint="both sides have to be even, 16 or more"
+            )
         self.frames = 0
         """Frames written so far."""
         self._frame_bytes = width * height * 3 // 2
@@ -91,7 +93,7 @@ class Encoder:
 
     def write(self, frame: NDArray[np.uint8] | bytes) -> None:
         """Append a frame: I420, uint8 (height * 3 // 2, width), or the same as bytes."""
-        data = memoryview(np.ascontiguousarray(frame)).cast("B") if isinstance(frame, np.ndarray) else memoryview(frame)
+        data = np.ascontiguousarray(frame).data.cast("B") if isinstance(frame, np.ndarray) else memoryview(frame)
         if data.nbytes != self._frame_bytes:
             raise StepFailed("a frame has the wrong size", why=f"{data.nbytes} bytes, not {self._frame_bytes}")
         self._child.write(data)

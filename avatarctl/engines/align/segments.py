@@ -9,25 +9,29 @@ from avatarctl.engines.align.features import HOP, Features
 from avatarctl.text.timings import Phoneme
 
 SILENCE, CLOSURE, HISS = "", "m", "s"
-_VOWELS: dict[str, tuple[float, float]] = {
-    "a": (720.0, 1300.0),
-    "e": (500.0, 1800.0),
-    "i": (300.0, 2150.0),
-    "o": (480.0, 900.0),
-    "u": (320.0, 780.0),
+_VOWELS: dict[str, tuple[float, float, float]] = {
+    "a": (-8.0, 7.0, 5.0),
+    "e": (-5.0, -8.0, -18.0),
+    "i": (-9.0, -22.0, -30.0),
+    "o": (-14.0, 0.0, 9.0),
+    "u": (-27.0, -13.0, 13.0),
 }
-"""Formants of an average voice, Hz (Peterson & Barney 1952, men and women)."""
-_AVERAGE_F1, _AVERAGE_F2 = 460.0, 1400.0
+"""`front`, `height` and `back` of each vowel, dB, between those of men and of women."""
+_DARK = "u"
+"""The vowel that a hummed m resembles."""
 
 _ABOVE_NOISE, _BELOW_SPEECH = 8.0, 32.0
 _SMALLEST_RANGE = 12.0
 """Decibels."""
 _SILENT_LEVEL = -62.0
 _HISS_SHARE = 0.45
-_DIP = 7.0
-"""Decibels below the vowels on both sides that make a closure."""
+_HUM, _GAP = 7.0, 16.0
+"""Decibels below the vowels around: what a dark sound needs to be an m, and any sound to be a stop."""
 _CLOSURE = (0.03, 0.14)
 _REACH = 0.12
+_BURST = 0.03
+_BURST_HISS, _BURST_FRONT = 0.25, 0.0
+"""A stop that opens with more hiss or more high sound than this was made behind the lips (t, k)."""
 _SHORTEST, _SHORTEST_SILENCE = 0.04, 0.08
 """Seconds."""
 _LABELS = (SILENCE, CLOSURE, HISS, *_VOWELS)
@@ -54,7 +58,7 @@ def find(features: Features) -> list[Phoneme]:
     voiced = sounding & (features.hiss < _HISS_SHARE)
     labels[voiced] = _vowels(features, voiced)
     labels[sounding & ~voiced] = _LABELS.index(HISS)
-    labels[_closures(smooth, threshold)] = _LABELS.index(CLOSURE)
+    labels[_closures(features, smooth, labels, threshold)] = _LABELS.index(CLOSURE)
     runs = _runs(labels)
     return _phonemes(runs, smooth, speech)
 
@@ -66,30 +70,33 @@ def _smoothed(level: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _vowels(features: Features, voiced: NDArray[np.bool_]) -> NDArray[np.int8]:
-    """The nearest vowel on a logarithmic scale, after the speaker's medians are moved to the average voice's."""
-    f1, f2 = np.log(features.f1[voiced]), np.log(features.f2[voiced])
-    if len(f1) == 0:
-        return np.zeros(0, np.int8)
-    # Half of the way only: the medians belong to what was said as well as to who said it.
-    f1 = f1 - 0.5 * (np.median(f1) - np.log(_AVERAGE_F1))
-    f2 = f2 - 0.5 * (np.median(f2) - np.log(_AVERAGE_F2))
-    targets = np.log(np.array(list(_VOWELS.values())))
-    distance = (f1[:, None] - targets[:, 0]) ** 2 + (f2[:, None] - targets[:, 1]) ** 2
-    first = _LABELS.index("a")
-    nearest: NDArray[np.int8] = (first + distance.argmin(axis=1)).astype(np.int8)
+    """The label of the nearest vowel for each voiced frame."""
+    measured = np.stack([features.front[voiced], features.height[voiced], features.back[voiced]], axis=1)
+    targets = np.array(list(_VOWELS.values()), np.float32)
+    distance = ((measured[:, None] - targets) ** 2).sum(axis=2)
+    nearest: NDArray[np.int8] = (_LABELS.index("a") + distance.argmin(axis=1)).astype(np.int8)
     return nearest
 
 
-def _closures(smooth: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
-    """Frames of short dips between louder sound on both sides."""
+def _closures(
+    features: Features, smooth: NDArray[np.float32], labels: NDArray[np.int8], threshold: float
+) -> NDArray[np.bool_]:
+    """Frames of short dips between louder sound on both sides that the lips seem to make: hums, and stops that
+    open without hiss."""
     reach = round(_REACH / HOP)
     before = _running_maximum(smooth, reach)
     after = _running_maximum(smooth[::-1], reach)[::-1]
     shoulders = np.minimum(before, after)
-    dip = (smooth < shoulders - _DIP) & (shoulders > threshold)
+    between = shoulders > threshold
+    hum = between & (smooth < shoulders - _HUM) & (labels == _LABELS.index(_DARK))
+    gap = between & (smooth < shoulders - _GAP) & (labels != _LABELS.index(HISS))
     closed = np.zeros(len(smooth), np.bool_)
-    for start, end in _spans(dip):
-        if _CLOSURE[0] <= (end - start) * HOP <= _CLOSURE[1]:
+    for start, end in _spans(hum | gap):
+        if not _CLOSURE[0] <= (end - start) * HOP <= _CLOSURE[1]:
+            continue
+        burst = slice(end, end + round(_BURST / HOP))
+        opens_dark = features.hiss[burst].mean() < _BURST_HISS and features.front[burst].mean() < _BURST_FRONT
+        if hum[start:end].mean() > 0.5 or opens_dark:
             closed[start:end] = True
     return closed
 
@@ -107,7 +114,7 @@ def _spans(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def _runs(labels: NDArray[np.int8]) -> list[tuple[int, int, str]]:
-    """(first frame, frame behind the last, label) with splinters given to the neighbour before or behind them."""
+    """(first frame, frame behind the last, label) with splinters given to the vowel before them or to what follows."""
     borders = np.flatnonzero(np.diff(labels)) + 1
     starts = [0, *borders.tolist()]
     ends = [*borders.tolist(), len(labels)]
@@ -118,7 +125,7 @@ def _runs(labels: NDArray[np.int8]) -> list[tuple[int, int, str]]:
         shortest = _SHORTEST_SILENCE if label == SILENCE else _CLOSURE[0] if label == CLOSURE else _SHORTEST
         outer = start == 0 or end == len(labels)
         if (end - start) * HOP < shortest - 1e-9 and not (outer and label == SILENCE):
-            if kept and kept[-1][2] != SILENCE:
+            if kept and kept[-1][2] in _VOWELS:
                 kept[-1] = (kept[-1][0], end, kept[-1][2])
             elif label != SILENCE and waiting is None:
                 waiting = start

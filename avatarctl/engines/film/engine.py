@@ -6,11 +6,12 @@ Invariant: clip k begins at the same instant in picture and sound, whatever came
 from __future__ import annotations
 
 import wave
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import ffmpeg as ffmpeg_python
 import numpy as np
+from numpy.typing import NDArray
 
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.errors import StepFailed
@@ -85,7 +86,7 @@ def _frame_counts(clips: list[Path], fps: int) -> list[int]:
     return counts
 
 
-def _join_speech(speeches: list[Path], starts: np.ndarray, fps: int, out: Path) -> None:  # type: ignore[type-arg]
+def _join_speech(speeches: list[Path], starts: NDArray[np.int64], fps: int, out: Path) -> None:
     """One WAV in which recording k begins at frame `starts[k]`; the highest of the rates is everybody's."""
     infos = [audio.wav_info(path) for path in speeches]
     rate = max(info.sample_rate for info in infos)
@@ -109,7 +110,7 @@ def _join_speech(speeches: list[Path], starts: np.ndarray, fps: int, out: Path) 
             stream.writeframesraw(padded.tobytes())
 
 
-def _mux(job: Job, listing: Path, sound: Path, cues: Path | None, check: object) -> None:
+def _mux(job: Job, listing: Path, sound: Path, cues: Path | None, check: Callable[[], None]) -> None:
     # Only this list, written above, may be opened as a list of files.
     pictures = ffmpeg_python.input(
         f"file:{listing}", format="concat", safe=0, protocol_whitelist="file", format_whitelist="concat,mov"
@@ -137,4 +138,4 @@ def _mux(job: Job, listing: Path, sound: Path, cues: Path | None, check: object)
         streams.append(ffmpeg_python.input(f"file:{cues}", format="srt", protocol_whitelist="file")["s:0"])
         options |= {"c:s": "mov_text", "metadata:s:s:0": f"language={language}"}
     output = ffmpeg.sink(*streams, path=job.out / "film.mp4", **options)
-    ffmpeg.run(output, what="the film cannot be joined", check=check)  # type: ignore[arg-type]
+    ffmpeg.run(output, what="the film cannot be joined", check=check)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.errors import BadInput
@@ -40,7 +41,7 @@ class LanczosEngine:
         height, width = rgb.shape[:2]
         _check(width * scale, height * scale)
         larger = cv2.resize(rgb, (width * scale, height * scale), interpolation=cv2.INTER_LANCZOS4)
-        image.write_png(job.out / "image.png", larger)
+        image.write_png(job.out / "image.png", larger.astype(np.uint8, copy=False))
 
 
 def _is_film(path: Path) -> bool:
