@@ -53,7 +53,9 @@ def enrolled(tmp_path_factory: pytest.TempPathFactory, portraits: dict[str, Path
     folder = tmp_path_factory.mktemp("studio")
     (folder / "work").mkdir()
     studio = Studio(folder / "home", folder / "work", TEST_MODELS)
-    studio.ok("enroll", str(portraits["astronaut"]), "--name", "astronaut", "--set", "animate.size=256")
+    (studio.home / "config").mkdir(parents=True)
+    (studio.home / "config" / "avatarctl.toml").write_text("[animate]\nsize = 256\n")
+    studio.ok("enroll", str(portraits["astronaut"]), "--name", "astronaut")
     studio.ok("knowledge", "add", "--demo")
     return studio
 

@@ -128,8 +128,8 @@ def test_clips_meet_at_rest(spoken: tuple[Studio, Path, str]) -> None:
     first = len(clips[0]["values"])
     pictures = frames(film).astype(np.int16)
     jump = np.abs(pictures[first] - pictures[first - 1]).mean()
-    usual = np.median([np.abs(pictures[i + 1] - pictures[i]).mean() for i in range(5, first - 5)])
-    assert jump <= max(2 * usual, 1.0)
+    # Both frames are the rest pose; what differs is how two keyframes encode it.
+    assert jump <= 2.0, "grey levels, of 255"
 
 
 def test_a_second_time_everything_is_a_hit_and_the_bytes_are_equal(spoken: tuple[Studio, Path, str]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import select
 import shutil
 import subprocess
 import threading
@@ -34,8 +35,10 @@ FILM_FORMATS = "mov,matroska,avi"
 """Demuxers for films from outside."""
 
 PIPE_BYTES = 1 << 20
+_CHECK_SECONDS = 0.2
 
 _OLDEST_LIBAVUTIL = (57, 28)  # ffmpeg 5.1, the first with -fps_mode and named channel layouts
+_PROGRESS = re.compile(rb"([a-z0-9_]+)= *(\S+)\s*$")
 _GENERIC = (
     "Conversion failed",
     "Error opening input",
@@ -157,6 +160,8 @@ class Child:
         self._blame = blame
         self._check = check
         self._log: deque[str] = deque(maxlen=400)
+        self.frames = 0
+        """Pictures done so far, if the stream was made with the option `progress="pipe:2"`."""
         environment = {
             name: value for name, value in os.environ.items() if name not in ("FFREPORT", "AV_LOG_FORCE_COLOR")
         }
@@ -176,6 +181,9 @@ class Child:
     def _listen(self) -> None:
         assert self._process.stderr is not None
         for line in self._process.stderr:
+            if found := _PROGRESS.match(line):
+                self.frames = int(found[2]) if found[1] == b"frame" else self.frames
+                continue
             self._log.append(line.decode("utf-8", "replace").rstrip()[:500])
 
     @property
@@ -195,6 +203,8 @@ class Child:
             AvatarctlError: the child has ended early; its own reason is told.
         """
         assert self._process.stdin is not None
+        if self._check:
+            self._check()
         try:
             self._process.stdin.write(data)
         except BrokenPipeError:
@@ -202,11 +212,14 @@ class Child:
             raise self._failure() from None
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes of its output; empty at the end."""
+        """Up to `size` bytes of its output, as soon as there are any; empty at the end."""
         assert self._process.stdout is not None
-        if self._check:
+        pipe = self._process.stdout.fileno()
+        while self._check:
             self._check()
-        return self._process.stdout.read(size)
+            if select.select([pipe], [], [], _CHECK_SECONDS)[0]:
+                break
+        return os.read(pipe, size)
 
     def chunks(self, size: int = PIPE_BYTES) -> Iterator[bytes]:
         """All of its output."""
@@ -236,7 +249,7 @@ class Child:
     def _wait(self) -> None:
         while True:
             try:
-                self._process.wait(timeout=0.2 if self._check else None)
+                self._process.wait(timeout=_CHECK_SECONDS if self._check else None)
                 break
             except subprocess.TimeoutExpired:
                 if self._check:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,9 +22,6 @@ FULL_SCALE = 0.999
 CLOCK = {"enc_time_base:v": "1:90000"}
 """Ticks in which every usual frame rate is a whole number; ffmpeg's names for "as in the file" differ by release."""
 
-FLICKS = 705_600_000
-"""Ticks a second in which a frame of every usual rate, also 30000/1001, lasts a whole number."""
-
 _EVEN = Fraction(11, 10_000)
 """How far from its place a frame may be, seconds: containers with millisecond clocks round by up to this."""
 
@@ -32,11 +29,13 @@ _EVEN = Fraction(11, 10_000)
 @dataclass(frozen=True, slots=True)
 class Header:
     """What a file says of itself. `duration`: seconds, None if it does not say; `estimated`: ffmpeg guessed it
-    from the bit rate. `sample_rate`: of the first sound track, hertz; None without one."""
+    from the bit rate. `sample_rate` (hertz) and `sound_codec` (ffmpeg's name): of the first sound track, None
+    without one."""
 
     duration: float | None
     estimated: bool
     sample_rate: int | None
+    sound_codec: str | None
     has_video: bool
 
 
@@ -90,6 +89,7 @@ def header(
     _, log = ffmpeg.run(peek, what=what, blame=blame, level="info")
     duration: float | None = None
     sample_rate: int | None = None
+    codec: str | None = None
     has_video = False
     for line in log:
         if line.startswith(("[info] Stream mapping", "[info] Output")):
@@ -97,12 +97,12 @@ def header(
         # Anchored at the column where ffmpeg prints its own fields, because tags may hold any text.
         if found := re.match(r"\[info\]   Duration: (\d+):(\d+):(\d+\.\d+)", line):
             duration = int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])
-        elif found := re.match(r"\[info\]   Stream #0:\d+\S*: Audio: .*?(\d+) Hz", line):
-            sample_rate = sample_rate or int(found[1])
+        elif found := re.match(r"\[info\]   Stream #0:\d+\S*: Audio: (\w+).*?(\d+) Hz", line):
+            codec, sample_rate = (codec, sample_rate) if codec else (found[1], int(found[2]))
         elif re.match(r"\[info\]   Stream #0:\d+\S*: Video: ", line) and "(attached pic)" not in line:
             has_video = True
     estimated = any("Estimating duration from bitrate" in line for line in log)
-    return Header(duration, estimated, sample_rate, has_video)
+    return Header(duration, estimated, sample_rate, codec, has_video)
 
 
 def decode_all(
@@ -129,7 +129,9 @@ def decode_all(
     complaints = ffmpeg.complaints(log)
     if strict and complaints:
         raise blame(what, why=complaints[0])
-    video, audio = _facts(output.decode("ascii", "replace"))
+    played = [track for track in tracks(output).values() if track.times]
+    video = next((_video_facts(t) for t in played if t.properties.get("media_type") == "video"), None)
+    audio = next((_audio_facts(t) for t in played if t.properties.get("media_type") == "audio"), None)
     if video is None and audio is None:
         raise blame(what, why="it holds neither a picture nor sound")
     if audio is not None and levels:
@@ -138,38 +140,40 @@ def decode_all(
 
 
 @dataclass(slots=True)
-class _Track:
-    """Columns of a framecrc listing, in ticks of `time_base` seconds and bytes."""
+class Track:
+    """One track of a framecrc listing. Times and durations are in ticks of `time_base` seconds, sizes in bytes;
+    `properties`: `media_type`, `dimensions`, `extradata` (length and checksum) and the like."""
 
     time_base: Fraction
-    properties: dict[str, str]
-    times: list[int]
-    durations: list[int]
-    sizes: list[int]
+    properties: dict[str, str] = field(default_factory=dict)
+    decode_times: list[int] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    durations: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
 
 
-def _facts(listing: str) -> tuple[VideoFacts | None, AudioFacts | None]:
-    tracks: dict[str, _Track] = {}
-    for line in listing.splitlines():
+def tracks(listing: bytes) -> dict[int, Track]:
+    """Every track of a listing that ffmpeg's framecrc muxer wrote, by its index, in order."""
+    found: dict[int, Track] = {}
+    for line in listing.decode("ascii", "replace").splitlines():
         if line.startswith("#"):
             name, _, rest = line[1:].partition(" ")
             index, _, value = rest.partition(": ")
             if name == "tb":
-                tracks[index] = _Track(Fraction(value), {}, [], [], [])
-            elif index in tracks:
-                tracks[index].properties[name] = value
+                found[int(index)] = Track(Fraction(value))
+            elif index.isdecimal() and int(index) in found:
+                found[int(index)].properties[name] = value
         elif line:
-            columns = [column.strip() for column in line.split(",")]
-            track = tracks[columns[0]]
-            track.times.append(int(columns[2]))
-            track.durations.append(int(columns[3]))
-            track.sizes.append(int(columns[4]))
-    video = next((t for t in tracks.values() if t.properties.get("media_type") == "video" and t.times), None)
-    audio = next((t for t in tracks.values() if t.properties.get("media_type") == "audio" and t.times), None)
-    return _video_facts(video) if video else None, _audio_facts(audio) if audio else None
+            index, *columns = line.split(",")
+            track = found[int(index)]
+            for column, value in zip(
+                (track.decode_times, track.times, track.durations, track.sizes), columns, strict=False
+            ):
+                column.append(int(value))
+    return found
 
 
-def _video_facts(track: _Track) -> VideoFacts:
+def _video_facts(track: Track) -> VideoFacts:
     width, height = (int(side) for side in track.properties["dimensions"].split("x"))
     frames = len(track.times)
     times = [ticks * track.time_base for ticks in (track.times[0], track.times[-1])]
@@ -192,7 +196,7 @@ def _video_facts(track: _Track) -> VideoFacts:
     )
 
 
-def _audio_facts(track: _Track) -> AudioFacts:
+def _audio_facts(track: Track) -> AudioFacts:
     rate = int(track.properties["sample_rate"])
     samples = sum(track.durations) * track.time_base * rate
     return AudioFacts(
@@ -227,19 +231,12 @@ def _with_levels(
         child.finish()
     if count == 0:
         return facts
-    return AudioFacts(
-        facts.duration,
-        facts.start,
-        facts.sample_rate,
-        facts.channels,
-        peak=peak,
-        clipped=clipped / count,
-        rms=(energy / count) ** 0.5,
-    )
+    return replace(facts, peak=peak, clipped=clipped / count, rms=(energy / count) ** 0.5)
 
 
 def tags(path: Path) -> dict[str, str]:
-    """Metadata of a film: `title`, `comment` and the like, lower case; `language` from the first track that has it.
+    """Metadata of a film: `title`, `comment` and the like, names in lower case; `language` of the first track
+    that has one.
 
     Raises:
         StepFailed: it cannot be opened.
@@ -250,6 +247,6 @@ def tags(path: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for entry in re.split(r"(?<!\\)\n", output.decode("utf-8", "replace")):
         name, separator, value = entry.partition("=")
-        if separator and not entry.startswith(";"):
+        if separator and not entry.startswith(";") and (name, value) != ("language", "und"):
             found.setdefault(name.lower(), re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL))
     return found

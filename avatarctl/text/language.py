@@ -44,7 +44,7 @@ _LETTERS = {
     "mk": "ѓќѕ",
     "sr": "ђћџљњј",
     "de": "äöüß",
-    "fr": "çœèêëîïûùâ",
+    "fr": "çœêëîïûâ",
     "es": "ñ¿¡",
     "pt": "ãõ",
     "it": "ìò",
@@ -64,7 +64,7 @@ _FREQUENT = {
     "uk": "і та що не на з як це він ми ви але для його від до чи який",
     "be": "і што не на з як гэта ён мы вы але для яго ад да ці які",
     "bg": "и на да се от за не са това че като към със при след",
-    "ru": "и в не на что с как это он мы вы но для его от до или который я по",
+    "ru": "и в не на что с как это он мы вы но для его от до или который я по да нет так мне",
 }
 _NEIGHBOURS = {
     "LATIN": ("en", "de", "fr", "es", "it", "pt", "pl", "cs", "tr"),
@@ -75,6 +75,8 @@ _WORD = re.compile(r"[^\W\d_]+")
 _FOREIGN_WITH_LATIN = 0.4
 """Letters of another script for each Latin one from which on the text is that script's: its voices can say Latin
 names, while a voice of a Latin language spells the other script out letter by letter."""
+_FEW_WORDS = 4
+"""Fewer words prove nothing by being frequent somewhere."""
 _SAMPLE = 20_000
 """Characters that are looked at; more would change nothing."""
 
@@ -110,15 +112,14 @@ def _among(text: str, script: str, letters: int) -> str:
     words = [w for w in _WORD.findall(lower) if _script(w[0]) == script]
     count = Counter(words)
     usual = _SCRIPTS[script]
-    scores = {}
+    scores: dict[str, float] = {}
     for language in _NEIGHBOURS[script]:
         own = sum(lower.count(c) for c in _LETTERS.get(language, "")) / letters
-        frequent = sum(count[w] for w in _WORDS.get(language, ())) / max(len(words), 1)
+        frequent = sum(count[w] for w in _WORDS.get(language, ())) / max(len(words), _FEW_WORDS)
         scores[language] = 8 * own + frequent
-    if script == "CYRILLIC" and not set(lower) & set("ыэё") and "щ" not in lower:
-        scores["bg"] += 0.3 * ("ъ" in lower)
-    elif script == "CYRILLIC":
-        scores["bg"] = 0.0
+    if script == "CYRILLIC":
+        # Bulgarian has no letters of its own, but neither these; its ъ is a vowel and so more frequent.
+        scores["bg"] = 0.0 if set(lower) & set("ыэё") else scores["bg"] - 0.2 + 0.4 * ("ъ" in lower)
     best = max(scores, key=lambda code: (scores[code], code == usual, code))
     return best if scores[best] > scores[usual] + 0.1 else usual
 

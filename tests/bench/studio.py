@@ -20,9 +20,14 @@ SAMPLING_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Timed:
-    """A command that ended. Times in seconds since its start; memory in MB, 0 where it was not sampled."""
+    """A command that ended. Times in seconds since its start; memory in MB, 0 where it was not sampled.
+
+    `cpu`: processor seconds of the command and of the ffmpeg processes that it waited for. Unlike the wall,
+    they hardly depend on what else the machine does.
+    """
 
     wall: float
+    cpu: float
     out: str
     lines: list[tuple[float, str]]
     own_memory: float = 0.0
@@ -95,14 +100,16 @@ class Studio:
         peaks = _Peaks(process.pid) if memory else None
         assert process.stdout is not None
         out = process.stdout.read()
-        code = process.wait()
+        _, status, usage = os.wait4(process.pid, 0)
+        code = process.returncode = os.waitstatus_to_exitcode(status)
         wall = time.perf_counter() - began
         reader.join()
         if peaks is not None:
             peaks.stop()
         if code != 0:
             sys.exit(f"avatarctl {' '.join(arguments)} ended with {code}:\n" + "".join(line for _, line in lines))
-        return Timed(wall, out, lines, peaks.own if peaks else 0.0, peaks.tree if peaks else 0.0)
+        cpu = usage.ru_utime + usage.ru_stime
+        return Timed(wall, cpu, out, lines, peaks.own if peaks else 0.0, peaks.tree if peaks else 0.0)
 
     def json(self, *arguments: str) -> Any:
         """The document that a command prints with `--json`."""

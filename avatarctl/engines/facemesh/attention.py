@@ -104,15 +104,12 @@ class AttentionMesh:
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         graph = Graph(path)
+        mesh, flag = graph.tensor("output_mesh"), graph.tensor("conv_faceflag")
         operators = graph.custom_operators()
         crops = [o for o in operators if o.name == "TransformTensorBilinear"]
         region_of = {o.outputs[0]: _Region.of(o) for o in operators if o.name == "Landmarks2TransformMatrix"}
         self._lips, self._right_eye, self._left_eye = (region_of[crop.inputs[1]] for crop in crops)
-        self._trunk = graph.part(
-            graph.inputs,
-            [graph.tensor("output_mesh"), crops[0].inputs[0], graph.tensor("conv_faceflag")],
-            threads,
-        )
+        self._trunk = graph.part(graph.inputs, [mesh, crops[0].inputs[0], flag], threads)
         # The file names the sides as the picture shows them; here they are the person's own.
         heads = ("conv_lips", "conv_left_eye", "conv_left_iris", "conv_right_eye", "conv_right_iris")
         self._heads = graph.part([crop.outputs[0] for crop in crops], [graph.tensor(name) for name in heads], threads)

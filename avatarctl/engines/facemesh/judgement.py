@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import cv2
+import numpy as np
+
 from avatarctl.engines.facemesh import quality
 from avatarctl.engines.facemesh.crop import Image
 from avatarctl.engines.facemesh.landmarks import Landmarks
@@ -20,6 +23,8 @@ DARK_P95 = 100
 WHITE_SHARE = 0.1
 COVERED_SHARE = 0.3
 GLASSES_PROBABILITY = 0.5
+
+_MEASURED_WIDTH = 320
 
 _FRONT = "take a photo from the front, eyes on the camera"
 
@@ -42,9 +47,11 @@ class Measurements:
 def measure(rgb: Image, landmarks: Landmarks) -> Measurements:
     """Every measurement of one face in an RGB picture, uint8 (height, width, 3)."""
     x0, _, x1, _ = landmarks.box
+    width, interocular = x1 - x0, landmarks.interocular
+    rgb, landmarks = _closer(rgb, landmarks)
     return Measurements(
-        width=x1 - x0,
-        interocular=landmarks.interocular,
+        width=width,
+        interocular=interocular,
         pose=quality.pose(landmarks),
         sharpness=quality.sharpness(rgb, landmarks),
         exposure=quality.exposure(rgb, landmarks),
@@ -53,6 +60,23 @@ def measure(rgb: Image, landmarks: Landmarks) -> Measurements:
         colourless=quality.colourless(rgb, landmarks),
         covered_share=quality.covered_share(rgb, landmarks),
     )
+
+
+def _closer(rgb: Image, landmarks: Landmarks) -> tuple[Image, Landmarks]:
+    """The face and a little around it, at most some 640 pixels wide: no measurement needs more."""
+    height, width = rgb.shape[:2]
+    x0, y0, x1, y1 = landmarks.box
+    margin = 0.25 * max(x1 - x0, y1 - y0)
+    left, top = max(0, int(x0 - margin)), max(0, int(y0 - margin))
+    right, bottom = min(width, int(x1 + margin) + 1), min(height, int(y1 + margin) + 1)
+    factor = max(1, int((x1 - x0) / _MEASURED_WIDTH))
+    size = max(1, (right - left) // factor), max(1, (bottom - top) // factor)
+    seen = rgb[top : top + size[1] * factor, left : left + size[0] * factor]
+    if factor > 1:
+        seen = cv2.resize(seen, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    points = landmarks.points / np.float32(factor)
+    points[:, :2] += np.array([(0.5 - left) / factor - 0.5, (0.5 - top) / factor - 0.5], np.float32)
+    return np.ascontiguousarray(seen), Landmarks(points, landmarks.score)
 
 
 def choose(faces: list[Landmarks], wanted: int) -> int:

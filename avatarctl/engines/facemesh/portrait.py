@@ -18,11 +18,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.facemesh import judgement, preview
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
-from avatarctl.errors import StepFailed
+from avatarctl.errors import BadInput, StepFailed
 from avatarctl.media import image
 
 SCHEMA = "portrait/1"
@@ -45,6 +47,8 @@ class FaceMeshPortrait:
         rgb, notes = image.read_photo(job.inputs["photo"])
         _go_on(job, 1)
         faces = self._mesh.faces(rgb)
+        if not faces and self._mesh.faces(np.ascontiguousarray(rgb[::-1, ::-1])):
+            raise BadInput("the face is upside down", why="it is found once the photo is turned", hint="turn the photo")
         chosen = judgement.choose(faces, job.params.face)
         face = faces[chosen]
         _go_on(job, 2)

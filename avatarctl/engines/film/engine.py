@@ -5,9 +5,11 @@ Invariant: clip k begins at the same instant in picture and sound, whatever came
 
 from __future__ import annotations
 
-import wave
-from collections.abc import Callable, Mapping
+import itertools
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import ffmpeg as ffmpeg_python
 import numpy as np
@@ -15,15 +17,21 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.errors import StepFailed
-from avatarctl.media import audio, ffmpeg, probe, subtitles
+from avatarctl.media import audio, concat, ffmpeg, subtitles
 from avatarctl.media.video import timescale
 from avatarctl.text.timings import Timings
 
 AUDIO_RATE = 48_000
 AUDIO_BIT_RATE = "128k"
+CEILING = 10 ** (-1 / 20)
+"""Highest peak of the sound, -1 dBFS: what AAC adds to a peak stays below full scale."""
 
-# ISO 639-2 codes for the language tags of MP4 tracks.
-_LANGUAGES = {"ru": "rus", "en": "eng", "uk": "ukr", "de": "deu", "fr": "fra", "es": "spa", "it": "ita"}
+# The language tags of MP4 tracks are ISO 639-2.
+_LANGUAGES = {
+    "ru": "rus", "en": "eng", "uk": "ukr", "be": "bel", "kk": "kaz", "de": "deu", "fr": "fra", "es": "spa",
+    "it": "ita", "pt": "por", "pl": "pol", "cs": "ces", "nl": "nld", "tr": "tur", "ar": "ara", "he": "heb",
+    "zh": "zho", "ja": "jpn", "ko": "kor",
+}  # fmt: skip
 
 
 class FilmEngine:
@@ -36,106 +44,131 @@ class FilmEngine:
         """There is nothing to close."""
 
     def run(self, job: Job) -> None:
-        """Write film.mp4, and subtitles.srt if wanted. Raises `StepFailed` if the clips do not fit together."""
-        fps: int = job.params.fps
-        clips = _in_order(job.inputs, "clip")
-        speeches = _in_order(job.inputs, "speech")
-        if len(clips) != len(speeches) or not clips:
+        """Write film.mp4, and subtitles.srt if wanted and known.
+
+        Raises:
+            StepFailed: the clips do not fit together, or a recording is longer than its clip.
+        """
+        clips, speeches = _by_number(job.inputs, "clip"), _by_number(job.inputs, "speech")
+        if not clips or clips.keys() != speeches.keys():
             raise StepFailed("every clip needs its speech", why=f"{len(clips)} clips, {len(speeches)} recordings")
+        fps: int = job.params.fps
+        counts = concat.frame_counts(list(clips.values()), fps)
+        starts = [0, *itertools.accumulate(counts)]
+        playlist = job.out / "clips.ffconcat"
+        playlist.write_text(concat.playlist(list(clips.values())), encoding="utf-8")
+        cues = _write_subtitles(job, dict(zip(clips, starts, strict=False))) if job.params.subtitles else None
+        speech = Speech(list(speeches.values()), starts, fps)
 
         def check() -> None:
             if job.cancelled():
                 raise Cancelled
 
-        frames = _frame_counts(clips, fps)
-        check()
-        starts = np.concatenate([[0], np.cumsum(frames)])
-        sound = job.out / "speech.wav"
-        _join_speech(speeches, starts, fps, sound)
-        listing = job.out / "clips.ffconcat"
-        # The store's names are hexadecimal, so nothing in them needs quoting.
-        listing.write_text("ffconcat version 1.0\n" + "".join(f"file 'file:{clip}'\n" for clip in clips))
-        cues = None
-        if job.params.subtitles:
-            timings = _in_order(job.inputs, "timings")
-            spans = [
-                (start / fps, Timings.read(path).sentences) for start, path in zip(starts[:-1], timings, strict=True)
-            ]
-            cues = job.out / "subtitles.srt"
-            cues.write_text(subtitles.srt(spans), encoding="utf-8")
-        _mux(job, listing, sound, cues, check)
-        sound.unlink()
-        listing.unlink()
+        with ffmpeg.Child(
+            _command(job, playlist, cues, speech.rate), what="the film cannot be joined", feed=True, check=check
+        ) as child:
+            for number, samples in enumerate(speech.pieces()):
+                child.write(samples.tobytes())
+                job.progress(starts[number + 1], starts[-1], "frames")
+            child.finish()
+        playlist.unlink()
 
 
-def _in_order(inputs: Mapping[str, Path], role: str) -> list[Path]:
-    return [path for name, path in sorted(inputs.items()) if name.partition(".")[0] == role]
+def _by_number(inputs: Mapping[str, Path], role: str) -> dict[int, Path]:
+    numbered = {
+        int(number): path for name, path in inputs.items() for kind, _, number in [name.partition(".")] if kind == role
+    }
+    return dict(sorted(numbered.items()))
 
 
-def _frame_counts(clips: list[Path], fps: int) -> list[int]:
-    counts = []
-    size = None
-    for clip in clips:
-        video = probe.decode_all(clip).video
-        if video is None or video.fps != fps:
-            raise StepFailed("the clips do not fit together", why=f"one has not {fps} frames a second")
-        if size is not None and size != (video.width, video.height):
-            raise StepFailed("the clips do not fit together", why="they differ in size")
-        size = (video.width, video.height)
-        counts.append(video.frames)
-    return counts
+class Speech:
+    """The recordings of a film as one stream of 16-bit samples: recording k begins with frame `starts[k]`.
+
+    The highest rate among them is everybody's, `rate` hertz, so that none loses its high tones.
+    """
+
+    def __init__(self, recordings: Sequence[Path], starts: Sequence[int], fps: int) -> None:
+        self._recordings = recordings
+        self._rates = [audio.wav_info(path).sample_rate for path in recordings]
+        self.rate = max(self._rates)
+        # Rounded from the film's beginning, so that a rate that is no multiple of fps does not drift.
+        self._bounds = [round(start * self.rate / fps) for start in starts]
+        self._frame = self.rate / fps
+
+    def pieces(self) -> Iterator[NDArray[np.int16]]:
+        """int16 (samples,) for each clip in turn, exactly as long as the clip; quieter if it would clip.
+
+        Raises:
+            StepFailed: a recording is longer than its clip by a frame or more.
+        """
+        peak = max(float(np.abs(self._samples(k)).max(initial=0.0)) for k in range(len(self._recordings)))
+        gain = min(1.0, CEILING * 32768 / peak) if peak else 1.0
+        for k, (begin, end) in enumerate(itertools.pairwise(self._bounds)):
+            samples = self._samples(k)
+            if samples.size - (end - begin) >= self._frame:
+                raise StepFailed("the speech is longer than its clip", why=f"number {k + 1}")
+            samples = samples[: end - begin]
+            piece = np.zeros(end - begin, "<i2")
+            piece[: samples.size] = samples if gain == 1.0 else np.rint(samples * gain)
+            yield piece
+
+    def _samples(self, k: int) -> NDArray[np.float32]:
+        """float32 (samples,) at the film's rate, full scale 32768."""
+        path = self._recordings[k]
+        if self._rates[k] == self.rate:
+            return audio.read_pcm(path).astype(np.float32)
+        limit = audio.wav_info(path).duration + 1
+        samples, _ = audio.decode(path, self.rate, limit, "speech")
+        samples = np.clip(samples * np.float32(32768), -32768, 32767)
+        return samples.astype(np.float32, copy=False)
 
 
-def _join_speech(speeches: list[Path], starts: NDArray[np.int64], fps: int, out: Path) -> None:
-    """One WAV in which recording k begins at frame `starts[k]`; the highest of the rates is everybody's."""
-    infos = [audio.wav_info(path) for path in speeches]
-    rate = max(info.sample_rate for info in infos)
-    with wave.open(str(out), "wb") as stream:
-        stream.setnchannels(1)
-        stream.setsampwidth(2)
-        stream.setframerate(rate)
-        for k, (path, info) in enumerate(zip(speeches, infos, strict=True)):
-            begin, end = (round(int(frame) * rate / fps) for frame in (starts[k], starts[k + 1]))
-            if info.sample_rate == rate:
-                samples = audio.read_pcm(path)
-            else:
-                decoded, _ = audio.decode(path, rate, info.duration + 1, "speech")
-                samples = np.clip(np.rint(decoded * 32768), -32768, 32767).astype(np.int16)
-            if samples.size > end - begin:
-                if (samples.size - (end - begin)) / rate > 1 / fps:
-                    raise StepFailed("the speech is longer than its clip", why=f"number {k}")
-                samples = samples[: end - begin]
-            padded = np.zeros(end - begin, "<i2")
-            padded[: samples.size] = samples
-            stream.writeframesraw(padded.tobytes())
+def _write_subtitles(job: Job, starts: Mapping[int, int]) -> Path | None:
+    """The .srt beside the film; None when no sentence's time is known."""
+    timings = _by_number(job.inputs, "timings")
+    parts = [(starts[n] / job.params.fps, Timings.read(path).sentences) for n, path in timings.items() if n in starts]
+    text = subtitles.srt(parts)
+    if not text:
+        return None
+    path = job.out / "subtitles.srt"
+    path.write_bytes(text.encode("utf-8"))
+    return path
 
 
-def _mux(job: Job, listing: Path, sound: Path, cues: Path | None, check: Callable[[], None]) -> None:
-    # Only this list, written above, may be opened as a list of files.
+def _command(job: Job, playlist: Path, cues: Path | None, rate: int) -> Any:
+    fps = job.params.fps
+    # Only this list, written a moment ago, may be opened as a list of files.
     pictures = ffmpeg_python.input(
-        f"file:{listing}", format="concat", safe=0, protocol_whitelist="file", format_whitelist="concat,mov"
+        f"file:{playlist}", format="concat", safe=0, protocol_whitelist="file", format_whitelist="concat,mov"
     )
-    speech = ffmpeg_python.input(f"file:{sound}", format="wav", protocol_whitelist="file")
-    streams = [pictures["v:0"], speech["a:0"]]
+    sound = ffmpeg_python.input("pipe:0", format="s16le", ar=rate, ch_layout="mono")
+    streams = [pictures["v:0"], sound["a:0"]]
     language = _LANGUAGES.get(job.params.language, "und")
-    title = "".join(c if c.isprintable() else " " for c in job.params.title)
-    options: dict[str, object] = {
+    options: dict[str, Any] = {
         "format": "mp4",
         "c:v": "copy",
+        # Numbered anew, because the joined clock counts microseconds and would round.
+        "bsf:v": f"setts=ts=N*512:duration=512:time_base=1/{timescale(fps)}",
+        "video_track_timescale": timescale(fps),
         "c:a": "aac",
         "b:a": AUDIO_BIT_RATE,
         "ar": AUDIO_RATE,
         "flags:a": "+bitexact",
         "threads:a": 1,
         "map_metadata": -1,
-        "metadata:g:0": f"title={title}",
-        "metadata:g:1": f"comment={job.key}",
+        # Both are tags of the whole film; ffmpeg-python knows an option once by each of its spellings.
+        "metadata": f"title={_plain(job.params.title)}",
+        "metadata:g": f"comment={job.key}",
         "metadata:s:a:0": f"language={language}",
         "movflags": "+faststart",
-        "video_track_timescale": timescale(job.params.fps),
     }
     if cues is not None:
         streams.append(ffmpeg_python.input(f"file:{cues}", format="srt", protocol_whitelist="file")["s:0"])
         options |= {"c:s": "mov_text", "metadata:s:s:0": f"language={language}"}
-    output = ffmpeg.sink(*streams, path=job.out / "film.mp4", **options)
-    ffmpeg.run(output, what="the film cannot be joined", check=check)
+    return ffmpeg.sink(*streams, path=job.out / "film.mp4", **options)
+
+
+def _plain(title: str) -> str:
+    """One line without control characters, which neither a command line nor a player's title bar can show."""
+    kept = (" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in title)
+    return " ".join("".join(kept).split())

@@ -25,7 +25,7 @@ class PuppetAnimateParams(AnimateParams):
     motion: float = param(1.0, "strength of head and brow motion", ge=0, le=2)
     mouth: float = param(1.0, "strength of mouth opening", ge=0.3, le=1.5)
     blinks: float = param(1.0, "how often the eyes blink; 0: never", ge=0, le=3)
-    crf: int = param(20, "x264 quality of the clip; lower is better and larger", ge=10, le=35)
+    crf: int = param(18, "x264 quality of the clip; lower is better and larger", ge=10, le=35)
 
 
 SPECS = (

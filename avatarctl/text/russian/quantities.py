@@ -36,6 +36,7 @@ _COMPOUND = re.compile(
 _FRACTION = re.compile(r"(?<![\w./,])(\d{1,3})/(\d{1,3})(?![\w./])|([½¼¾⅓⅔])")
 _NUMBERED = re.compile(rf"(№|§){_SPACE}?(?=\d)")
 _VERSION = re.compile(r"(?<![\w.])\d{1,9}(?:\.\d{1,9}){2,8}(?![\w.]\w|\w)")
+_REST = re.compile(r"\d+")
 _SHARES = {"½": (1, 2), "¼": (1, 4), "¾": (3, 4), "⅓": (1, 3), "⅔": (2, 3)}
 _SIGNS = {"-": "минус ", "−": "минус ", "–": "минус ", "+": "плюс ", "±": "плюс-минус ", "~": "примерно "}
 _SIGNS["≈"] = "примерно "
@@ -193,4 +194,5 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str | None]], ...
     (_COMPOUND, _compound),
     (_FRACTION, _fraction),
     (_QUANTITY, _quantity),
+    (_REST, lambda m: f" {whole(m[0])} "),
 )
