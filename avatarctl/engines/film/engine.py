@@ -119,8 +119,8 @@ class Speech:
             return audio.read_pcm(path).astype(np.float32)
         limit = audio.wav_info(path).duration + 1
         samples, _ = audio.decode(path, self.rate, limit, "speech")
-        samples = np.clip(samples * np.float32(32768), -32768, 32767)
-        return samples.astype(np.float32, copy=False)
+        louder: NDArray[np.float32] = np.clip(samples * np.float32(32768), -32768, 32767)
+        return louder
 
 
 def _write_subtitles(job: Job, starts: Mapping[int, int]) -> Path | None:
