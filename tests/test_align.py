@@ -33,7 +33,8 @@ def vowel(name: str, seconds: float, rate: int, f0: float = 120.0) -> NDArray[np
         resonances = [f**2 / np.hypot(f**2 - pitch**2, (50 + 0.04 * f) * pitch) for f in FORMANTS[name]]
         sound += np.prod(resonances) * f0 / pitch * np.sin(2 * np.pi * pitch * time + pitch)
     ramp = np.minimum(1, np.minimum(np.arange(len(time)), np.arange(len(time))[::-1]) / (0.01 * rate))
-    return 0.3 * ramp * sound / np.abs(sound).max()
+    made: NDArray[np.float64] = 0.3 * ramp * sound / np.abs(sound).max()
+    return made
 
 
 def hiss(seconds: float, rate: int) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ import threading
 import wave
 from pathlib import Path
 
+import espeakng_loader
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.espeak import events, library, pitch
 from avatarctl.engines.espeak.engine import EspeakEngine
-from avatarctl.engines.espeak.level import LEVEL, PEAK, levelled
+from avatarctl.engines.espeak.level import LEVEL, PEAK, gain, scaled
 from avatarctl.engines.espeak.spec import SPECS, EspeakParams
 from avatarctl.errors import BadConfig, BadInput, StepFailed, Unavailable
 from avatarctl.text.sentences import CLOSING_PAUSE, speakable
@@ -170,8 +171,14 @@ def test_the_level_is_the_same_for_every_voice(tmp_path: Path, variant: str) -> 
 
 
 def test_levelling_leaves_silence_alone() -> None:
-    assert not levelled(np.zeros(1000, np.float32), RATE).any()
-    assert len(levelled(np.zeros(0, np.float32), RATE)) == 0
+    assert gain(np.zeros(1000, np.int16), RATE) == 1.0
+    assert gain(np.zeros(0, np.int16), RATE) == 1.0
+
+
+def test_levelling_keeps_below_the_peak() -> None:
+    clicks = np.zeros(RATE, np.int16)
+    clicks[::2000] = -32768
+    assert np.abs(scaled(clicks, gain(clicks, RATE)).astype(int)).max() == pytest.approx(PEAK * 32767, abs=1.5)
 
 
 @pytest.mark.parametrize("f0", [90.0, 120.0, 165.0, 210.0])
@@ -252,7 +259,8 @@ from avatarctl.engines.contract import Job
 from avatarctl.engines.espeak.engine import EspeakEngine
 from avatarctl.engines.espeak.spec import EspeakParams
 out = Path({str(tmp_path / "b")!r}); out.mkdir()
-EspeakEngine().run(Job(inputs={{"text": Path({str(tmp_path / "a" / "text")!r})}}, out=out, params=EspeakParams(f0=140.0)))
+text = Path({str(tmp_path / "a" / "text")!r})
+EspeakEngine().run(Job(inputs={{"text": text}}, out=out, params=EspeakParams(f0=140.0)))
 """
     subprocess.run([sys.executable, "-c", script], check=True)
     for name in ("speech.wav", "timings.json"):
@@ -285,11 +293,11 @@ def test_it_can_be_stopped_and_used_again(tmp_path: Path) -> None:
 
 
 def test_a_missing_library_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library.espeakng_loader, "get_library_path", lambda: str(tmp_path / "no.so"))
+    monkeypatch.setattr(espeakng_loader, "get_library_path", lambda: str(tmp_path / "no.so"))
     with pytest.raises(Unavailable, match="cannot be loaded"):
         speak(tmp_path, GREETING)
     monkeypatch.undo()
-    monkeypatch.setattr(library.espeakng_loader, "get_data_path", lambda: str(tmp_path))
+    monkeypatch.setattr(espeakng_loader, "get_data_path", lambda: str(tmp_path))
     with pytest.raises(Unavailable, match="cannot start"):
         speak(tmp_path, GREETING)
     monkeypatch.undo()
@@ -327,6 +335,9 @@ def test_events_merge_modifiers_and_joints() -> None:
     ]
     spoken = library.Spoken(np.zeros(7000, np.int16), 10_000, rows, [])
     found = [(p.ipa, round(p.start, 3), round(p.end, 3), p.stress) for p in events.heard(spoken, "ru")]
+    rows = [(0, "o"), (1000, ""), (5000, ""), (5100, "o"), (6000, "")]
+    pause = events.heard(library.Spoken(np.zeros(6000, np.int16), 10_000, rows, []), "ru")
+    assert [(p.start, p.end) for p in pause] == [(0.0, 0.1), (0.51, 0.6)]
     assert [f[0] for f in found] == ["tʲ", "j", "a", "s", "o"]
     assert found[0][1:3] == (0.0, 0.02)
     assert found[2][2] == 0.13
@@ -337,7 +348,7 @@ def test_events_merge_modifiers_and_joints() -> None:
 
 def test_pitch_of_a_tone_and_of_noise() -> None:
     time = np.arange(RATE) / RATE
-    tone = sum(np.sin(2 * np.pi * 130 * k * time) / k for k in range(1, 8))
+    tone = np.sum([np.sin(2 * np.pi * 130 * k * time) / k for k in range(1, 8)], axis=0)
     assert pitch.median_f0((8000 * tone).astype(np.int16), RATE) == pytest.approx(130, rel=0.02)
     assert pitch.median_f0(np.zeros(RATE, np.int16), RATE) is None
     assert pitch.median_f0(np.zeros(10, np.int16), RATE) is None

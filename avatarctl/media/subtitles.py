@@ -18,7 +18,7 @@ def srt(parts: Iterable[tuple[float, Sequence[Span]]]) -> str:
 
 
 def _cues(start: float, span: Span) -> list[tuple[float, float, str]]:
-    lines = textwrap.wrap(" ".join(span.text.split()), LINE, break_long_words=True, break_on_hyphens=False)
+    lines = _lines(" ".join(span.text.split()))
     groups = [lines[i : i + LINES] for i in range(0, len(lines), LINES)]
     # Speech has a steady pace, so a cue lasts as its share of the characters.
     weights = [sum(len(line) for line in group) for group in groups]
@@ -30,6 +30,20 @@ def _cues(start: float, span: Span) -> list[tuple[float, float, str]]:
         cues.append((begin, end, "\n".join(group)))
         begin = end
     return cues
+
+
+def _lines(text: str) -> list[str]:
+    """Lines of like length, so that no cue is left with a single word that is gone before it is read."""
+    lines = _wrapped(text, LINE)
+    if len(lines) < 2:
+        return lines
+    most = -(-len(lines) // LINES) * LINES
+    width = next(width for width in range(-(-len(text) // most), LINE + 1) if len(_wrapped(text, width)) <= most)
+    return _wrapped(text, width)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_long_words=width == LINE, break_on_hyphens=False)
 
 
 def _clock(seconds: float) -> str:

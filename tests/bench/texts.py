@@ -30,7 +30,7 @@ def chronicle(seconds: int, edition: int = 0) -> str:
         "До ближайшего посёлка оставалось {b} километров, поэтому путники решили ночевать у реки.",
         "Летом {a} года урожай был так велик, что его возили на мельницу до самой зимы.",
     )
-    spoken = 5.5  # seconds that one of them takes
+    spoken = 7.7  # seconds that one of them takes
     count = max(1, round(seconds / spoken))
     lines = [
         sentences[i % len(sentences)].format(a=1700 + (i * 7 + edition) % 300, b=21 + i + 200 * edition)

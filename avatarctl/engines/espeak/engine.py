@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.espeak import events, library, pitch
-from avatarctl.engines.espeak.level import levelled
+from avatarctl.engines.espeak.level import gain, scaled
 from avatarctl.engines.espeak.spec import EspeakParams
 from avatarctl.errors import BadInput, StepFailed
 from avatarctl.text import language as languages
@@ -123,13 +123,14 @@ def _framed(
     rate = spoken.rate
     first = round(sounds[0].start * rate)
     last = min(round((sounds[-1].end + _TAIL) * rate), len(spoken.samples))
-    body = levelled((spoken.samples[first:last] / np.float32(32768)).astype(np.float32), rate).copy()
+    body = spoken.samples[first:last]
+    body = scaled(body, gain(body, rate))
     for edge, length in ((body, round(_FADE_IN * rate)), (body[::-1], round(_TAIL * rate))):
         faded = min(length, len(body) // 2)
-        edge[:faded] *= np.linspace(0, 1, faded, endpoint=False, dtype=np.float32)
+        edge[:faded] = np.round(edge[:faded] * np.linspace(0, 1, faded, endpoint=False))
     ahead, behind = round(lead * rate), round(pause * rate)
-    whole = np.concatenate([np.zeros(ahead, np.float32), body, np.zeros(behind, np.float32)])
-    return np.round(whole * 32767).astype(np.int16), (ahead - first) / rate
+    whole = np.concatenate([np.zeros(ahead, np.int16), body, np.zeros(behind, np.int16)])
+    return whole, (ahead - first) / rate
 
 
 def _write(path: Path, samples: NDArray[np.int16], rate: int) -> None:
@@ -137,4 +138,4 @@ def _write(path: Path, samples: NDArray[np.int16], rate: int) -> None:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
-        file.writeframes(samples.astype("<i2").tobytes())
+        file.writeframes(samples.astype("<i2", copy=False).data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -23,7 +24,7 @@ def heard(spoken: Spoken, language: str) -> list[Phoneme]:
     """The phonemes in seconds of `spoken`; silence is left out, splinters of it go to the sound before."""
     corrections = _CORRECTIONS if language in _WITH_CENTRAL_I else {}
     times = [sample / spoken.rate for sample, _ in spoken.phonemes]
-    ends = [*times[1:], len(spoken.samples) / spoken.rate]
+    ends = [*times, len(spoken.samples) / spoken.rate][1:]
     found: list[Phoneme] = []
     for (_, symbol), start, end in zip(spoken.phonemes, times, ends, strict=True):
         end = max(start, end)
@@ -40,7 +41,7 @@ def heard(spoken: Spoken, language: str) -> list[Phoneme]:
                 found.append(Phoneme(position, following, sound.ipa, sound.stress))
                 position = following
             found[-1] = replace(found[-1], end=end)
-        elif found and end - start < _SHORTEST_PAUSE:
+        elif found and end - start < _SHORTEST_PAUSE and found[-1].end >= start:
             found[-1] = replace(found[-1], end=end)
     return [p for p in found if p.end > p.start]
 
@@ -55,20 +56,20 @@ def words(spoken: Spoken, sounds: list[Phoneme], normalised: Tracked, written: s
         return []
     groups: list[list[float]] = []
     members: list[tuple[int, int]] = []
-    borders = [sample / spoken.rate - 1e-3 for sample, _, _ in spoken.words]
-    for index, (begin, (_, position, length)) in enumerate(zip(borders, spoken.words, strict=True)):
-        end = borders[index + 1] if index + 1 < len(borders) else float("inf")
-        own = [p for p in sounds if begin <= p.start < end] if end > begin else []
-        first, last = normalised.origin(position, position + max(length, 1))
-        hit = [i for i, token in enumerate(tokens) if token.start() < max(last, first + 1) and token.end() > first]
-        if not own or not hit:
+    begins, ends = [t.start() for t in tokens], [t.end() for t in tokens]
+    starts = [p.start + 1e-3 for p in sounds]
+    borders = [bisect_left(starts, sample / spoken.rate) for sample, _, _ in spoken.words] + [len(sounds)]
+    for own, following, (_, position, length) in zip(borders, borders[1:], spoken.words, strict=False):
+        origin, behind = normalised.origin(position, position + max(length, 1))
+        first, last = bisect_right(ends, origin), bisect_left(begins, max(behind, origin + 1)) - 1
+        if own >= following or first > last:
             continue
-        if members and hit[0] <= members[-1][1]:
-            groups[-1][1] = own[-1].end
-            members[-1] = (members[-1][0], max(members[-1][1], hit[-1]))
+        if members and first <= members[-1][1]:
+            groups[-1][1] = sounds[following - 1].end
+            members[-1] = (members[-1][0], max(members[-1][1], last))
         else:
-            groups.append([own[0].start, own[-1].end])
-            members.append((hit[0], hit[-1]))
+            groups.append([sounds[own].start, sounds[following - 1].end])
+            members.append((first, last))
     # A token without sounds of its own (`I am`, spoken as one) shares the time of the one before it.
     firsts = [0, *(first for first, _ in members[1:]), len(tokens)] if members else [0]
     found: list[Span] = []

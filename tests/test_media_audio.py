@@ -1,0 +1,202 @@
+"""Sound in and out: every common format, plain WAV, and what is refused."""
+
+from __future__ import annotations
+
+import struct
+import wave
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from avatarctl.errors import BadInput, StepFailed
+from avatarctl.media import audio
+from tests.media_support import STEREO, call_ffmpeg, clip, playlists, tone
+
+FORMATS = {
+    "wav": (),
+    "mp3": (),
+    "flac": (),
+    "ogg": ("-c:a", "libvorbis"),
+    "opus": ("-c:a", "libopus"),
+    "m4a": (),
+    "aac": (),
+    "webm": ("-c:a", "libopus"),
+    "mkv": ("-c:a", "pcm_f32le"),
+    "mp4": (),
+    "aiff": (),
+    "caf": (),
+}
+
+
+def dominant(samples: NDArray[np.float32], rate: int) -> float:
+    """The strongest frequency, hertz."""
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(samples.size)))
+    return float(spectrum.argmax() * rate / samples.size)
+
+
+@pytest.mark.parametrize("suffix", sorted(FORMATS))
+def test_common_formats(tmp_path: Path, suffix: str) -> None:
+    audio.write_wav(tmp_path / "source.wav", tone(1.5, 44_100, 440.0), 44_100)
+    # The suffix is dropped afterwards: content decides, as with the store's nameless files.
+    call_ffmpeg("-i", tmp_path / "source.wav", *STEREO, *FORMATS[suffix], tmp_path / f"a.{suffix}")
+    nameless = (tmp_path / f"a.{suffix}").rename(tmp_path / "голос")
+    samples, rate = audio.decode(nameless)
+    assert samples.dtype == np.float32
+    assert rate == (48_000 if suffix in ("opus", "webm") else 44_100)
+    assert samples.size / rate == pytest.approx(1.5, abs=0.06)
+    assert dominant(samples, rate) == pytest.approx(440, abs=1.5)
+    assert float(np.abs(samples[rate // 4 : rate]).max()) == pytest.approx(0.5, abs=0.06)
+
+
+def test_a_given_rate_and_a_film(tmp_path: Path) -> None:
+    audio.write_wav(tmp_path / "a.wav", tone(1.0, 22_050), 22_050)
+    call_ffmpeg("-i", clip(tmp_path / "v.mp4", 25), "-i", tmp_path / "a.wav", "-c:v", "copy", tmp_path / "f.mp4")
+    samples, rate = audio.decode(tmp_path / "f.mp4", 16_000)
+    assert rate == 16_000
+    assert samples.size == pytest.approx(16_000, abs=700)
+    assert dominant(samples, rate) == pytest.approx(440, abs=2)
+
+
+@pytest.mark.parametrize("name", ["-i.wav", "$(touch x).wav", "%03d.wav", "голос: «проба».wav", "a'b\"c.wav", "a b|c.wav"])
+def test_names_are_only_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    audio.write_wav(tmp_path / name, tone(1.0, 16_000), 16_000)
+    samples, _ = audio.decode(Path(name))
+    assert samples.size == 16_000
+    info = audio.decode_to_wav(Path(name), tmp_path / ("out" + name), 10.0)
+    assert info.frames == 16_000
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == sorted([name, "out" + name])
+
+
+@pytest.mark.parametrize("kind", [*sorted(playlists(Path("/secret"))), "empty", "folder", "missing", "text", "truncated"])
+def test_what_is_no_sound_is_refused(tmp_path: Path, kind: str) -> None:
+    secret = tmp_path / "secret.wav"
+    audio.write_wav(secret, tone(1.0, 16_000), 16_000)
+    hostile = tmp_path / "voice.wav"
+    if kind == "folder":
+        hostile.mkdir()
+    elif kind == "truncated":
+        call_ffmpeg("-i", secret, tmp_path / "a.m4a")
+        hostile.write_bytes((tmp_path / "a.m4a").read_bytes()[:2000])
+    elif kind != "missing":
+        texts = playlists(secret) | {"empty": "", "text": "Это не звук, а текст. " * 200}
+        hostile.write_text(texts[kind])
+    for read in (audio.decode, lambda path: audio.decode_to_wav(path, tmp_path / "out.wav", 60.0)):
+        with pytest.raises(BadInput, match="voice|recording") as refusal:
+            read(hostile)
+        assert "\n" not in refusal.value.why
+
+
+def test_a_picture_without_sound_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput) as refusal:
+        audio.decode(clip(tmp_path / "a.mp4", 3))
+    assert "no sound" in refusal.value.why
+
+
+def test_silence_and_too_little_are_refused(tmp_path: Path) -> None:
+    audio.write_wav(tmp_path / "silent.wav", np.zeros(32_000, np.float32), 16_000)
+    audio.write_wav(tmp_path / "short.wav", tone(0.2, 16_000), 16_000)
+    audio.write_wav(tmp_path / "none.wav", np.zeros(0, np.float32), 16_000)
+    for name, word in (("silent", "silent"), ("short", "short"), ("none", "empty")):
+        with pytest.raises(BadInput, match=word):
+            audio.decode(tmp_path / f"{name}.wav", min_seconds=0.3)
+        with pytest.raises(BadInput, match=word):
+            audio.decode_to_wav(tmp_path / f"{name}.wav", tmp_path / "out.wav", 60.0)
+
+
+def sparse_wav(path: Path, seconds: int, rate: int = 8000) -> Path:
+    size = seconds * rate * 2
+    header = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, rate, rate * 2, 2, 16, b"data", size)
+    with path.open("wb") as stream:
+        stream.write(header)
+        stream.truncate(44 + size)
+    return path
+
+
+def test_two_hours_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
+    long = sparse_wav(tmp_path / "long.wav", 7200)
+    before = psutil.Process().memory_info().rss
+    with pytest.raises(BadInput, match="too long") as refusal:
+        audio.decode(long, max_seconds=600)
+    assert "120 min" in refusal.value.why
+    assert "10 min" in refusal.value.hint
+    assert psutil.Process().memory_info().rss - before < 20e6
+
+
+def test_sound_longer_than_its_header_says_is_stopped(tmp_path: Path) -> None:
+    """ADTS has no header at all: its length is known only by decoding."""
+    audio.write_wav(tmp_path / "a.wav", tone(30.0, 16_000), 16_000)
+    call_ffmpeg("-i", tmp_path / "a.wav", tmp_path / "a.aac")
+    with pytest.raises(BadInput, match="too long"):
+        audio.decode(tmp_path / "a.aac", max_seconds=10)
+    with pytest.raises(BadInput, match="too long"):
+        audio.decode_to_wav(tmp_path / "a.aac", tmp_path / "out.wav", 10)
+
+
+@pytest.mark.parametrize("rate", [16_000, 22_050, 44_100, 48_000])
+def test_a_recording_keeps_its_rate(tmp_path: Path, rate: int) -> None:
+    samples = tone(1.0, rate, level=0.4)
+    audio.write_wav(tmp_path / "a.wav", samples, rate)
+    call_ffmpeg("-i", tmp_path / "a.wav", *STEREO, tmp_path / "a.flac")
+    info = audio.decode_to_wav(tmp_path / "a.flac", tmp_path / "out.wav", 60.0)
+    assert info == audio.wav_info(tmp_path / "out.wav") == audio.WavInfo(1.0, rate, rate, 1)
+    back, _ = audio.read_wav(tmp_path / "out.wav")
+    assert np.abs(back - samples).max() < 3e-4
+
+
+def test_loud_stereo_does_not_clip_when_mixed(tmp_path: Path) -> None:
+    audio.write_wav(tmp_path / "a.wav", tone(1.0, 16_000, level=0.9), 16_000)
+    call_ffmpeg("-i", tmp_path / "a.wav", *STEREO, tmp_path / "b.wav")
+    samples, _ = audio.decode(tmp_path / "b.wav")
+    assert float(np.abs(samples).max()) == pytest.approx(0.9, abs=0.02)
+
+
+def test_floats_that_are_no_numbers_are_survived(tmp_path: Path) -> None:
+    values = tone(1.0, 16_000)
+    values[100:200] = np.nan
+    values[300:400] = np.inf
+    (tmp_path / "a.raw").write_bytes(values.tobytes())
+    call_ffmpeg("-f", "f32le", "-ar", "16000", "-ac", "1", "-i", tmp_path / "a.raw", "-c:a", "copy", tmp_path / "a.wav")
+    samples, _ = audio.decode(tmp_path / "a.wav")
+    assert np.isfinite(samples).all()
+    assert np.abs(samples).max() <= 1.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(-32768, 32767), min_size=1, max_size=200), st.sampled_from([8000, 22_050, 48_000]))
+def test_wav_round_trip(tmp_path_factory: pytest.TempPathFactory, values: list[int], rate: int) -> None:
+    path = tmp_path_factory.getbasetemp() / "round.wav"
+    samples = np.array(values, np.float32) / np.float32(32768)
+    audio.write_wav(path, samples, rate)
+    back, read_rate = audio.read_wav(path)
+    assert read_rate == rate
+    assert np.array_equal(back, samples)
+    assert np.array_equal(audio.read_pcm(path), np.array(values, np.int16))
+
+
+def test_what_is_beyond_full_scale_is_clipped(tmp_path: Path) -> None:
+    audio.write_wav(tmp_path / "a.wav", np.array([2.0, -2.0, 0.0], np.float32), 16_000)
+    assert audio.read_pcm(tmp_path / "a.wav").tolist() == [32767, -32768, 0]
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF", b"RIFF\x10\x00\x00\x00WAVEfmt ", b"ID3" + bytes(500)])
+def test_a_file_that_is_no_wav_fails_the_step(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.wav").write_bytes(content)
+    for read in (audio.wav_info, audio.read_wav, audio.read_pcm):
+        with pytest.raises(StepFailed):
+            read(tmp_path / "a.wav")
+
+
+def test_eight_bits_are_not_ours(tmp_path: Path) -> None:
+    with wave.open(str(tmp_path / "a.wav"), "wb") as stream:
+        stream.setnchannels(1)
+        stream.setsampwidth(1)
+        stream.setframerate(8000)
+        stream.writeframes(bytes(100))
+    with pytest.raises(StepFailed, match="16-bit"):
+        audio.wav_info(tmp_path / "a.wav")
