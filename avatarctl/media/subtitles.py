@@ -34,12 +34,16 @@ def _cues(start: float, span: Span) -> list[tuple[float, float, str]]:
 
 def _lines(text: str) -> list[str]:
     """Lines of like length, so that no cue is left with a single word that is gone before it is read."""
-    lines = _wrapped(text, LINE)
-    if len(lines) < 2:
-        return lines
-    most = -(-len(lines) // LINES) * LINES
-    width = next(width for width in range(-(-len(text) // most), LINE + 1) if len(_wrapped(text, width)) <= most)
-    return _wrapped(text, width)
+    widest = _wrapped(text, LINE)
+    if len(widest) < 2:
+        return widest
+    most = -(-len(widest) // LINES) * LINES
+    for width in range(-(-len(text) // most), LINE):
+        lines = _wrapped(text, width)
+        # A word that is longer than the line sticks out of it.
+        if len(lines) <= most and max(map(len, lines)) <= width:
+            return lines
+    return widest
 
 
 def _wrapped(text: str, width: int) -> list[str]:
