@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import wave
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,19 +15,15 @@ from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.espeak import events, library, pitch
 from avatarctl.engines.espeak.level import gain, scaled
 from avatarctl.engines.espeak.spec import EspeakParams
+from avatarctl.engines.espeak.utterance import say, voice_name, words_a_minute
 from avatarctl.errors import BadInput, StepFailed
 from avatarctl.text import language as languages
-from avatarctl.text import normalise, sentences
+from avatarctl.text import sentences
 from avatarctl.text.timings import Phoneme, Timings
 
-_WORDS_A_MINUTE = 155
-_SLOWEST, _FASTEST = 80, 450
 _FADE_IN = 0.004
 _TAIL = 0.03
 """Seconds kept behind the last sound, faded, so that it does not break off."""
-_STRESS_MARK = re.compile("\u0301")
-"""espeak-ng 1.52 knows no stress marks: they only keep it from finding the word in its dictionary."""
-_VOICES = {"en": "en-us"}
 
 
 class EspeakEngine:
@@ -53,19 +48,22 @@ class EspeakEngine:
         if not sentences.speakable(written):
             raise BadInput("there is nothing to speak", why=f"no letter and no digit in {written[:40]!r}")
         language = languages.detect(written) if params.language == "auto" else params.language
-        rate = min(max(round(_WORDS_A_MINUTE * params.rate), _SLOWEST), _FASTEST)
+        rate = words_a_minute(params.rate)
         voice, setting = _voice(params, language, rate, _enrolled_f0(job))
         with library.opened() as espeak:
-            normalised = normalise.tracked(written, language, lambda text: _pronounce(espeak, text))
-            normalised = normalised.sub(_STRESS_MARK, "")
-            espeak.choose(voice, rate=rate, pitch=setting, intonation=params.intonation)
-            spoken = espeak.synthesise(normalised.text, job.cancelled)
-        if spoken is None:
+            said = say(
+                espeak,
+                written,
+                language,
+                voice,
+                rate=rate,
+                pitch=setting,
+                intonation=params.intonation,
+                cancelled=job.cancelled,
+            )
+        if said is None:
             raise Cancelled
-        sounds = events.heard(spoken, language)
-        if not sounds or not np.any(spoken.samples):
-            raise StepFailed("espeak-ng said nothing", why=f"{written[:40]!r} in {language}")
-        said = events.words(spoken, sounds, normalised, written)
+        spoken, sounds = said.spoken, said.phonemes
         pause = params.pause if params.pause >= 0 else sentences.split(written)[-1].pause
         samples, moved = _framed(spoken, sounds, params.lead, pause)
         duration = len(samples) / spoken.rate
@@ -74,11 +72,11 @@ class EspeakEngine:
             duration=duration,
             source="engine",
             phonemes=tuple(replace(p, start=p.start + moved, end=p.end + moved) for p in sounds),
-            words=tuple(replace(w, start=w.start + moved, end=w.end + moved) for w in said),
+            words=tuple(replace(w, start=w.start + moved, end=w.end + moved) for w in said.words),
             sentences=tuple(
                 events.spans_of_sentences(
                     written,
-                    [replace(w, start=w.start + moved, end=w.end + moved) for w in said],
+                    [replace(w, start=w.start + moved, end=w.end + moved) for w in said.words],
                     sounds[0].start + moved,
                     sounds[-1].end + moved,
                 )
@@ -105,15 +103,10 @@ def _voice(params: EspeakParams, language: str, rate: int, enrolled: float) -> t
     """espeak-ng's name of the voice, and the pitch setting."""
     wanted = params.f0 or enrolled
     variant = params.variant or (pitch.variant_for(wanted) if wanted else "")
-    voice = _VOICES.get(language, language) + (f"+{variant}" if variant else "")
+    voice = voice_name(language, variant)
     if not wanted:
         return voice, params.pitch
     return voice, pitch.setting_for(wanted, voice, rate, params.intonation)
-
-
-def _pronounce(espeak: library.Espeak, text: str) -> str:
-    espeak.choose("en-us")
-    return espeak.phonemes(text)
 
 
 def _framed(
