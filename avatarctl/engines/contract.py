@@ -31,6 +31,8 @@ class EngineSpec:
     params: type[Params] = Params
     reads: tuple[str, ...] = ()
     """Optional input roles of the stage that this engine reads; others are not handed over, nor keyed."""
+    needs: tuple[str, ...] = ()
+    """Optional input roles of the stage that this engine reads and cannot do without."""
     models: tuple[str, ...] = ()
     """Names in the models' catalog; their digests are part of every key."""
     languages: tuple[str, ...] | None = None

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import wave
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from avatarctl.engines.align import segments
+from avatarctl.engines.align import recording, segments
 from avatarctl.engines.align.features import HOP, Features, margin, measure
 from avatarctl.engines.align.spec import SoundParams
-from avatarctl.engines.contract import Cancelled, Job
+from avatarctl.engines.contract import Job
 from avatarctl.errors import BadInput
 from avatarctl.text.timings import Timings
 
-_WINDOW = 10.0
-"""Seconds that are in memory at a time."""
-_LOWEST_RATE = 8000
+_WINDOW = recording.WINDOW
 
 
 class SoundEngine:
@@ -39,14 +37,13 @@ class SoundEngine:
         """
         params: SoundParams = job.params
         source = job.inputs["audio"]
-        rate, frames = _checked(source)
+        rate, frames = recording.checked(source)
         sounds = segments.find(_features(source, rate, frames, job))
         if not sounds:
             raise BadInput("nothing can be heard in the recording", hint="check its level, or take another one")
         total = frames / rate
-        lead = max(round((params.lead - sounds[0].start) * rate), 0)
-        tail = max(round((params.pause - (total - sounds[-1].end)) * rate), 0)
-        _copy(source, job.out / "speech.wav", lead, tail, job)
+        lead, tail = recording.silence_needed(sounds[0].start, sounds[-1].end, rate, frames, params.lead, params.pause)
+        recording.copy(source, job.out / "speech.wav", lead, tail, job)
         moved, duration = lead / rate, (lead + frames + tail) / rate
         timings = Timings(
             language="und",
@@ -60,29 +57,6 @@ class SoundEngine:
         job.progress(total, total, "s")
 
 
-def _checked(path: Path) -> tuple[int, int]:
-    """(sample rate, number of samples)."""
-    try:
-        with wave.open(str(path), "rb") as file:
-            channels, width, rate, frames = file.getparams()[:4]
-    except (wave.Error, EOFError) as error:
-        raise BadInput("the recording is not a WAV file", why=str(error) or "it ends too early") from error
-    if channels != 1 or width != 2 or rate < _LOWEST_RATE:
-        raise BadInput(
-            "the recording has the wrong form",
-            why=f"{channels} channels of {8 * width} bits at {rate} Hz",
-            hint=f"make it mono, 16 bits, at least {_LOWEST_RATE} Hz",
-        )
-    return rate, frames
-
-
-def _blocks(file: wave.Wave_read, samples: int, job: Job) -> Iterator[bytes]:
-    while data := file.readframes(samples):
-        if job.cancelled():
-            raise Cancelled
-        yield data
-
-
 def _features(path: Path, rate: int, frames: int, job: Job) -> Features:
     """Features of the whole recording; only they, a few numbers for each hop, stay in memory."""
     edge = margin(rate)
@@ -92,7 +66,7 @@ def _features(path: Path, rate: int, frames: int, job: Job) -> Features:
     with wave.open(str(path), "rb") as file:
         buffer = np.zeros(edge, np.float32)
         begins, done = -edge, 0
-        for data in _blocks(file, round(_WINDOW * rate), job):
+        for data in recording.blocks(file, round(_WINDOW * rate), job):
             buffer = np.concatenate([buffer, np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)])
             ready = min(per_window, int((begins + len(buffer) - edge) / (HOP * rate) - 0.5) - done)
             if ready > 0:
@@ -112,15 +86,3 @@ def _measured(buffer: NDArray[np.float32], begins: int, done: int, count: int, r
     """`count` frames from number `done`; `buffer` begins at sample `begins` of the recording."""
     offset = round(done * HOP * rate) - margin(rate) - begins
     return measure(buffer[offset:], rate, count)
-
-
-def _copy(source: Path, target: Path, lead: int, tail: int, job: Job) -> None:
-    with wave.open(str(source), "rb") as file, wave.open(str(target), "wb") as made:
-        rate = file.getframerate()
-        made.setnchannels(1)
-        made.setsampwidth(2)
-        made.setframerate(rate)
-        made.writeframes(bytes(2 * lead))
-        for data in _blocks(file, round(_WINDOW * rate), job):
-            made.writeframes(data)
-        made.writeframes(bytes(2 * tail))

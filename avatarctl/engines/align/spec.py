@@ -1,4 +1,4 @@
-"""When the sounds of a recording are heard, from the recording alone."""
+"""When the sounds of a recording are heard: by its text where that is known, or from the recording alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,24 @@ class SoundParams(Params):
     pause: float = param(0.6, "seconds of silence after the last sound, at least", ge=0, le=10)
 
 
+@dataclass(frozen=True, kw_only=True)
+class WarpingParams(SoundParams):
+    """How the text is to be read."""
+
+    language: str = param("auto", "language of the text (ru, en, ...); auto: found from the text")
+
+
 SPECS = (
+    EngineSpec(
+        stage="align",
+        name="dtw",
+        summary="times of a known text in a recording, by dynamic time warping against espeak-ng",
+        cache_version=1,
+        factory="avatarctl.engines.align.dtw:WarpingEngine",
+        params=WarpingParams,
+        needs=("text",),
+        gives_timings=True,
+    ),
     EngineSpec(
         stage="align",
         name="sound",

@@ -1,0 +1,102 @@
+"""A recording and its reference made comparable: equal colour, equal noise, equal scale of every feature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatarctl.engines.align import spectrum
+from avatarctl.engines.align.spectrum import HOP, Normaliser
+
+_DECIBELS = np.float32(10 / np.log(10))
+_ABOVE_NOISE, _BELOW_SPEECH, _SMALLEST_RANGE = 8.0, 35.0, 12.0
+"""Decibels."""
+_SILENT_LEVEL = -66.0
+_SHORTEST_PAUSE = 0.2
+"""Seconds; a stop consonant is silent for less."""
+_FLOOR = 4.5 * np.log(10)
+"""How far below the mean of speech the noise in a band is taken to be at least, in nepers of power: 45 dB."""
+_FEWEST_QUIET = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What the recording's loudness tells of each frame, bool (frames,): speech surely, or a pause surely."""
+
+    loud: NDArray[np.bool_]
+    pause: NDArray[np.bool_]
+
+    @property
+    def sounding(self) -> NDArray[np.bool_]:
+        """Frames that are not part of a pause."""
+        return ~self.pause
+
+
+def activity(logs: NDArray[np.float32]) -> Activity | None:
+    """From the log powers of a recording, (frames, BANDS); None when nothing can be heard."""
+    if not len(logs):
+        return None
+    level = _DECIBELS * np.log(np.exp(logs).sum(axis=1) + np.float32(1e-12))
+    smooth = np.convolve(np.pad(level, 1, mode="edge"), np.full(3, 1 / 3), mode="valid")
+    speech, noise = float(np.percentile(smooth, 95)), float(np.percentile(smooth, 5))
+    if speech < _SILENT_LEVEL:
+        return None
+    # A recording without any pause has no noise to be seen: its quietest moments are speech too.
+    spread = speech - noise > _SMALLEST_RANGE + _ABOVE_NOISE
+    threshold = max(noise + _ABOVE_NOISE if spread else speech - _BELOW_SPEECH, speech - _BELOW_SPEECH, _SILENT_LEVEL)
+    quiet = smooth < threshold
+    pause = np.zeros(len(quiet), np.bool_)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]]).astype(np.int8))).reshape(-1, 2)
+    for start, end in edges:
+        if (end - start) * HOP >= _SHORTEST_PAUSE or start == 0 or end == len(quiet):
+            pause[start:end] = True
+    return Activity(~quiet, pause)
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """Brings log powers of either side to features, float32 (frames, 2 * COEFFICIENTS).
+
+    `colour`: what is added to the reference's log powers, (BANDS,); `noise`: power in each band, (BANDS,).
+    """
+
+    colour: NDArray[np.float32]
+    noise: NDArray[np.float32]
+    recorded: Normaliser
+    spoken: Normaliser
+
+    def recording(self, logs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features of a part of the recording."""
+        return self.recorded(_cepstra(logs, self.noise))
+
+    def reference(self, logs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features of a part of the reference."""
+        return self.spoken(_cepstra(logs + self.colour, self.noise))
+
+    def silence(self) -> NDArray[np.float32]:
+        """Features of a silent frame, (1, 2 * COEFFICIENTS)."""
+        return self.recorded.still(spectrum.cepstra(np.log(2 * self.noise)[None].astype(np.float32)))
+
+
+def _cepstra(logs: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    return spectrum.cepstra(np.log(np.exp(logs) + noise).astype(np.float32))
+
+
+def level_with(logs: NDArray[np.float32], active: Activity, spoken: NDArray[np.float32]) -> Common:
+    """What makes the reference `spoken` sound like the recording `logs`; both log powers, (frames, BANDS).
+
+    Microphones colour what they hear and rooms are never silent. The recording's own noise is added to the
+    reference, for a cepstrum of speech in noise resembles none of speech alone.
+    """
+    speech = logs[active.sounding]
+    quiet = logs[active.pause & ~active.loud]
+    floor = np.log(np.exp(speech).mean(axis=0)) - np.float32(_FLOOR)
+    measured = np.log(np.exp(quiet).mean(axis=0)) if len(quiet) >= _FEWEST_QUIET else np.percentile(speech, 2, axis=0)
+    noise = np.exp(np.maximum(measured, floor)).astype(np.float32)
+    louder = np.log(np.exp(speech).mean(axis=0)) - np.log(np.exp(spoken).mean(axis=0))
+    colour = louder.astype(np.float32)
+    return Common(
+        colour, noise, Normaliser(_cepstra(speech, noise)), Normaliser(_cepstra(spoken + colour, noise))
+    )
