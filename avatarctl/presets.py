@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,15 @@ from avatarctl.stages.params import Params, nearest
 
 DEFAULT = "lite"
 
-# Stages that prepare something; a preset need not name their engines.
+# Stages that prepare something; a preset need not name their engines. Of several engines the first is taken whose
+# needs are met by the inputs that a step has.
 _PREPARING = {
-    "portrait": "facemesh",
-    "voiceprint": "voiceprint",
-    "index": "fts5",
-    "align": "sound",
-    "transcribe": "faster-whisper",
-    "finish": "film",
+    "portrait": ("facemesh",),
+    "voiceprint": ("voiceprint",),
+    "index": ("fts5",),
+    "align": ("dtw", "sound"),
+    "transcribe": ("faster-whisper",),
+    "finish": ("film",),
 }
 _META = {"description", "extends"}
 
@@ -108,6 +109,23 @@ def parse_assignments(assignments: Iterable[str]) -> config.Layer:
     return layer
 
 
+def every_role(stage: str) -> frozenset[str]:
+    """The inputs that a step of this stage has when nothing is missing."""
+    return frozenset(i.role for i in STAGES[stage].inputs)
+
+
+def _params_of_others(stage: str, spec: EngineSpec) -> set[str]:
+    """Params that only the stage's other default engines have: they may be set, and mean nothing to this one."""
+    rivals = [registry.find(stage, name) for name in _PREPARING.get(stage, ())]
+    known = {name for rival in rivals if rival is not None for name in rival.params.__dataclass_fields__}
+    return known - set(spec.params.__dataclass_fields__)
+
+
+def _suffices(stage: str, engine: str, roles: Collection[str]) -> bool:
+    spec = registry.find(stage, engine)
+    return spec is not None and set(spec.needs) <= set(roles)
+
+
 @dataclass(frozen=True)
 class Choice:
     """An engine with its validated params."""
@@ -124,26 +142,32 @@ class Settings:
     tables: Mapping[str, Mapping[str, Any]]
     avatar: str = ""
     outputs: str = "outputs"
-    _choices: dict[str, Choice] = field(default_factory=dict, repr=False, compare=False)
+    _choices: dict[tuple[str, str], Choice] = field(default_factory=dict, repr=False, compare=False)
 
-    def engine_name(self, stage: str) -> str:
-        """The engine's name, from the preset or the stage's own default; a rig is built by the animator."""
+    def engine_name(self, stage: str, roles: Collection[str] = ()) -> str:
+        """The engine's name, from the preset or the stage's own default; a rig is built by the animator.
+
+        `roles`: the inputs that there are. They decide between the stage's default engines.
+        """
         table = self.tables.get(stage, {})
         if "engine" in table:
             return str(table["engine"])
         if stage == "rig":
             return self.engine_name("animate")
         if stage in _PREPARING:
-            return _PREPARING[stage]
+            return next((n for n in _PREPARING[stage] if _suffices(stage, n, roles)), _PREPARING[stage][-1])
         raise BadConfig(f"the preset {self.preset} names no engine for {stage}", hint=f"--set {stage}.engine=...")
 
-    def choice(self, stage: str, **changes: Any) -> Choice:
-        """The engine and its params for a stage; `changes` are params that the recipe decides."""
-        if stage not in self._choices:
-            spec = registry.get(stage, self.engine_name(stage))
-            raw = {k: v for k, v in self.tables.get(stage, {}).items() if k != "engine"}
-            self._choices[stage] = Choice(spec, spec.params.parse(raw, stage))
-        chosen = self._choices[stage]
+    def choice(self, stage: str, roles: Collection[str] = (), **changes: Any) -> Choice:
+        """The engine and its params for a stage that has these inputs; `changes` are params that the recipe decides."""
+        name = self.engine_name(stage, roles)
+        if (stage, name) not in self._choices:
+            spec = registry.get(stage, name)
+            table = self.tables.get(stage, {})
+            others = set() if "engine" in table else _params_of_others(stage, spec)
+            raw = {k: v for k, v in table.items() if k != "engine" and k not in others}
+            self._choices[stage, name] = Choice(spec, spec.params.parse(raw, stage))
+        chosen = self._choices[stage, name]
         if not changes:
             return chosen
         raw = {**chosen.params.as_dict(), **changes}
@@ -153,7 +177,7 @@ class Settings:
         """Look at every stage that is set, so that a typing error is found before any work is done."""
         for stage in self.tables:
             try:
-                self.choice(stage)
+                self.choice(stage, every_role(stage))
             except NotHereYet:
                 continue
 

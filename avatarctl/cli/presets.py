@@ -37,11 +37,11 @@ def show(
     settings = presets.resolve(name, set_ or ())
     document: dict[str, Any] = {}
     for stage in STAGES:
-        engine = settings.engine_name(stage)
+        engine = settings.engine_name(stage, presets.every_role(stage))
         if stage == "rig" and registry.find(stage, engine) is None:
             continue  # that animator computes nothing ahead
         try:
-            choice = settings.choice(stage)
+            choice = settings.choice(stage, presets.every_role(stage))
         except NotHereYet:
             document[stage] = {"engine": engine, "here": False, "params": {}}
             continue

@@ -19,6 +19,7 @@ def render(
     text: Annotated[str | None, typer.Argument(help="The text, or - for standard input.")] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="A text file.")] = None,
     audio: Annotated[Path | None, typer.Option("--audio", help="A recording to speak along with.")] = None,
+    text_file: Annotated[Path | None, typer.Option("--text-file", help="What the recording says.")] = None,
     avatar: common.AvatarOption = None,
     preset: common.PresetOption = None,
     set_: common.SetOption = None,
@@ -37,13 +38,16 @@ def render(
 
     if sum(given is not None for given in (text, file, audio)) != 1:
         raise BadInput("give one thing to say", hint="a text, - for standard input, --file F or --audio F")
+    if text_file is not None and audio is None:
+        raise BadInput("--text-file belongs to a recording", hint="give --audio F too, or the text with --file")
     settings = common.resolve(preset, set_, avatar)
     options: dict[str, Any] = {
         "seed": common.seed_or_default(seed),
         "take": take,
         "refresh_from": "" if refresh else None,
     }
-    said = common.read_text(text, file) if audio is None else ""
+    spoken_file = file if audio is None else text_file
+    said = "" if text is None and spoken_file is None else common.read_text(text, spoken_file)
     if audio is not None:
         readable_file(audio, MAX_SAMPLE_BYTES * 4, "recording")
         if dry_run:
@@ -57,13 +61,16 @@ def render(
             common.print_plan(plan)
             return
         common.destination(out, settings, name, ".mp4")
-        request = answers.request_of(text=said, avatar=who.id, subtitles=subtitles)
+        request = answers.request_of(text=said if audio is None else "", avatar=who.id, subtitles=subtitles)
         with common.performing(store, "render", request, settings, **options) as run:
             if audio is not None:
                 recording = answers.load_recording(run, audio)
-                request.update(recording=recording.digest, title=audio.stem)
+                known = said if text_file is not None else None
+                request.update(answers.request_of(recording=recording.digest, title=audio.stem, text=known))
                 store.ledger.update_request(run.id, request)
-                made = answers.render_recording(run, recording, who, audio.stem, subtitles=subtitles or None)
+                made = answers.render_recording(
+                    run, recording, who, audio.stem, text=known, subtitles=subtitles or None
+                )
             else:
                 made = answers.render_text(run, said, who, subtitles=subtitles or None)
             files = common.deliver_film(run, made, out, settings, name)

@@ -82,11 +82,28 @@ def render_text(run: Run, text: str, avatar: AvatarRecord, *, subtitles: bool | 
 
 
 def render_recording(
-    run: Run, recording: Path | Ref, avatar: AvatarRecord, title: str, *, subtitles: bool | None = None
+    run: Run,
+    recording: Path | Ref,
+    avatar: AvatarRecord,
+    title: str,
+    *,
+    text: str | None = None,
+    subtitles: bool | None = None,
 ) -> Handle:
-    """align -> animate -> upscale -> finish."""
+    """align -> animate -> upscale -> finish. `text`: what the recording says, if that is known."""
     audio = load_recording(run, recording) if isinstance(recording, Path) else recording
-    return film.from_recording(run, avatar, audio, title=title, subtitles=subtitles)
+    if text is None:
+        return film.from_recording(run, avatar, audio, title=title, subtitles=subtitles)
+    said = clean(text)
+    return film.from_recording(
+        run,
+        avatar,
+        audio,
+        title=title,
+        text=run.text(said),
+        language=languages.detect(said),
+        subtitles=subtitles,
+    )
 
 
 MAX_RECORDING_SECONDS = 3600.0

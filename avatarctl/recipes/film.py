@@ -44,11 +44,21 @@ def from_sentences(
     return _finish(run, parts, title, language, subtitles)
 
 
-def from_recording(run: Run, avatar: AvatarRecord, audio: Ref, *, title: str, subtitles: bool | None = None) -> Handle:
-    """Animate a recording. Its timings come from the stage `align`."""
+def from_recording(
+    run: Run,
+    avatar: AvatarRecord,
+    audio: Ref,
+    *,
+    title: str,
+    text: Ref | None = None,
+    language: str = "",
+    subtitles: bool | None = None,
+) -> Handle:
+    """Animate a recording, by what is said in it where that is known. Its timings come from the stage `align`."""
     face = _face(run, avatar)
-    speech = run.step("align", {"audio": audio}, label=title)
-    return _finish(run, [(speech, _clip(run, face, speech, title))], title, "", subtitles)
+    heard = {"audio": audio} if text is None else {"audio": audio, "text": text}
+    speech = run.step("align", heard, label=title)
+    return _finish(run, [(speech, _clip(run, face, speech, title))], title, language, subtitles)
 
 
 def rig(run: Run, avatar: AvatarRecord) -> Handle | None:

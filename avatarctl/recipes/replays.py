@@ -41,8 +41,8 @@ def title(before: RunRecord) -> str:
     request = before.request
     return str(
         request.get("question")
-        or request.get("text")
         or request.get("title")
+        or request.get("text")
         or request.get("name")
         or request.get("query")
         or "film"
@@ -63,7 +63,11 @@ def perform(run: Run, before: RunRecord) -> Replay:
         raise BadInput("that run had no avatar", hint="give the command again")
     if request.get("recording"):
         recording = film.stored(run, str(request["recording"]))
-        return Replay(None, answers.render_recording(run, recording, avatar, title(before), subtitles=subtitles))
+        said = request.get("text")
+        made = answers.render_recording(
+            run, recording, avatar, title(before), text=None if said is None else str(said), subtitles=subtitles
+        )
+        return Replay(None, made)
     return Replay(None, answers.render_text(run, str(request["text"]), avatar, subtitles=subtitles))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from avatarctl import models
 from avatarctl.engines.contract import EngineSpec
-from avatarctl.errors import StepFailed
+from avatarctl.errors import BadInput, StepFailed
 from avatarctl.presets import Settings
 from avatarctl.runtime.handles import OutputOf, Ref, Unknown
 from avatarctl.stages.contract import Stage
@@ -93,8 +93,19 @@ class Plan:
         self._take = take
 
     def order(self, stage: Stage, inputs: Mapping[str, Ref], label: str, changes: Mapping[str, Any]) -> StepOrder:
-        """Keep the inputs that the engine reads; validate the params."""
-        choice = self._settings.choice(stage.name, **changes)
-        wanted = {i.role for i in stage.inputs if not i.optional} | set(choice.spec.reads)
+        """Keep the inputs that the engine reads; validate the params.
+
+        Raises:
+            BadInput: an input is missing that the engine cannot do without.
+        """
+        given = {role.partition(".")[0] for role in inputs}
+        choice = self._settings.choice(stage.name, given, **changes)
+        for role in choice.spec.needs:
+            if role not in given:
+                raise BadInput(
+                    f"the engine {stage.name}/{choice.spec.name} needs a {role}",
+                    hint=f"give one, or choose another engine with --set {stage.name}.engine=...",
+                )
+        wanted = {i.role for i in stage.inputs if not i.optional} | {*choice.spec.reads, *choice.spec.needs}
         kept = {role: ref for role, ref in inputs.items() if role.partition(".")[0] in wanted}
         return StepOrder(stage, choice.spec, choice.params, kept, label, self._seed, self._take)

@@ -97,6 +97,4 @@ def level_with(logs: NDArray[np.float32], active: Activity, spoken: NDArray[np.f
     noise = np.exp(np.maximum(measured, floor)).astype(np.float32)
     louder = np.log(np.exp(speech).mean(axis=0)) - np.log(np.exp(spoken).mean(axis=0))
     colour = louder.astype(np.float32)
-    return Common(
-        colour, noise, Normaliser(_cepstra(speech, noise)), Normaliser(_cepstra(spoken + colour, noise))
-    )
+    return Common(colour, noise, Normaliser(_cepstra(speech, noise)), Normaliser(_cepstra(spoken + colour, noise)))

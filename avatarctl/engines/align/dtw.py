@@ -19,7 +19,7 @@ from avatarctl.engines.align import common, mapping, recording, reference, spect
 from avatarctl.engines.align.reference import Reference
 from avatarctl.engines.align.spec import WarpingParams
 from avatarctl.engines.align.spectrum import HOP
-from avatarctl.engines.align.windows import through
+from avatarctl.engines.align.windows import AHEAD, through
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.errors import BadInput
 from avatarctl.text import language as languages
@@ -27,7 +27,7 @@ from avatarctl.text.timings import Phoneme, Span, Timings
 
 _SPEEDS = (0.3, 3.2)
 """How much faster than the reference voice a recording of the same text may be."""
-_VOICES = (1.0, 0.9, 1.12)
+_VOICES = (1.0, 0.87, 0.93, 1.08, 1.16, 1.25)
 """Factors on the reference voice's frequencies: a man's, a longer and a shorter vocal tract."""
 _TRIED_SECONDS = 20.0
 _MATCH, _MISMATCH = 0.55, 1.15
@@ -105,7 +105,14 @@ def _aligned(source: Path, rate: int, frames: int, parts: list[str], language: s
         raise _misfit(sounding, usual)
     spoken = _reference(parts, language, speed, highest, logs, active, job)
     shared = common.level_with(logs, active, spoken.logs)
-    found = through(logs, active, spoken, shared, told=lambda seconds: _tell(job, seconds, frames / rate))
+    found = through(
+        logs,
+        active,
+        spoken,
+        shared,
+        pace=len(spoken.logs) / active.sounding.sum(),
+        told=lambda seconds: _tell(job, seconds, frames / rate),
+    )
     if found is None:
         raise _misfit(sounding, usual)
     clock = mapping.Clock(found)
@@ -150,7 +157,21 @@ def _reference(
     def spoken(some: list[str], warp: float) -> Reference:
         return reference.speak(some, language, speed, highest, warp, job.cancelled, lambda done: None)
 
-    return spoken(parts, 1.0)
+    total = float(active.sounding.sum())
+    characters = np.cumsum([len(part) for part in parts])
+    share = characters / characters[-1]
+    enough = int(np.searchsorted(share * total * HOP, _TRIED_SECONDS + AHEAD)) + 1
+    some = parts[:enough]
+    pace_of = 1 / (share[len(some) - 1] * total)
+    costs = []
+    for warp in _VOICES:
+        tried = spoken(some, warp)
+        shared = common.level_with(logs, active, tried.logs)
+        found = through(
+            logs, active, tried, shared, pace=len(tried.logs) * pace_of, limit=_TRIED_SECONDS, told=lambda seconds: None
+        )
+        costs.append(float("inf") if found is None else float(found.costs[~found.silent].mean()))
+    return spoken(parts, _VOICES[int(np.argmin(costs))])
 
 
 def _logs(path: Path, rate: int, frames: int, highest: float, job: Job) -> NDArray[np.float32]:

@@ -50,7 +50,7 @@ def _bank(size: int, rate: int, highest: float, warp: float) -> NDArray[np.float
     place = mel(np.where(frequencies < knee, frequencies * warp, bent).clip(0))[:, None]
     rising = (place - borders[:-2]) / (borders[1:-1] - borders[:-2])
     falling = (borders[2:] - place) / (borders[2:] - borders[1:-1])
-    return np.clip(np.minimum(rising, falling), 0, None).astype(np.float32)
+    return np.asarray(np.clip(np.minimum(rising, falling), 0, None), np.float32)
 
 
 def mel_power(
@@ -72,8 +72,7 @@ def mel_power(
     power = np.abs(np.fft.rfft(frames, size)).astype(np.float32) ** 2
     # Without this a higher sample rate would mean more power for the same sound.
     scale = np.float32(1.0 / (size * float((window**2).sum())))
-    bands: NDArray[np.float32] = (power * scale) @ _bank(size, rate, round(highest, 3), round(warp, 4))
-    return bands
+    return np.asarray((power * scale) @ _bank(size, rate, round(highest, 3), round(warp, 4)), np.float32)
 
 
 def log_power(power: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -90,7 +89,7 @@ def _cosines() -> NDArray[np.float32]:
 
 def cepstra(logs: NDArray[np.float32]) -> NDArray[np.float32]:
     """Cepstral coefficients of log powers, float32 (frames, COEFFICIENTS)."""
-    return logs @ _cosines()
+    return np.asarray(logs @ _cosines(), np.float32)
 
 
 def slopes(values: NDArray[np.float32]) -> NDArray[np.float32]:

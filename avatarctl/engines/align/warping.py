@@ -56,7 +56,7 @@ def _costs(sides: Sides, row: int, low: int, high: int) -> NDArray[np.float32]:
         cost += np.where(sides.silent[low:high], np.float32(0), _SPEECH_IN_A_PAUSE)
     elif sides.loud[row]:
         cost += np.where(sides.silent[low:high], _SILENCE_IN_SPEECH, np.float32(0))
-    return cost.astype(np.float32)
+    return np.asarray(cost, np.float32)
 
 
 def _step_prices(silent: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from avatarctl.engines.align.warping import Path, Sides, warp
 _WINDOW, _OVERLAP = 40.0, 8.0
 """Seconds of a window, and how much of its end is not trusted."""
 _HALF_BAND = 8.0
-_AHEAD = 10.0
+AHEAD = 10.0
 """Seconds of reference beyond what an even speed would need."""
 
 
@@ -36,6 +36,7 @@ def through(
     spoken: Reference,
     common: Common,
     *,
+    pace: float,
     limit: float | None = None,
     told: Callable[[float], None] = lambda seconds: None,
 ) -> Alignment | None:
@@ -46,19 +47,19 @@ def through(
         active: which of its frames sound.
         spoken: the reference.
         common: brings both to features.
+        pace: frames of the reference for each sounding frame of the recording.
         limit: seconds after which to stop, at the first window.
         told: told how many seconds are done.
     """
     total = len(logs)
     end = len(spoken.breaks) - 1
     progress = np.concatenate([[0.0], np.cumsum(active.sounding)])
-    pace = len(spoken.logs) / max(progress[-1], 1.0)
     found = Alignment(np.zeros(total, np.int32), np.zeros(total, np.bool_), np.zeros(total, np.float32))
     row, sentence, seconds = 0, 0, limit or _WINDOW
     while row < total:
         stop = min(row + round(seconds / HOP), total)
         first = int(spoken.firsts[sentence])
-        wanted = spoken.breaks[first] + pace * (progress[stop] - progress[row]) + _AHEAD / HOP
+        wanted = spoken.breaks[first] + pace * (progress[stop] - progress[row]) + AHEAD / HOP
         last_sentence = int(np.searchsorted(spoken.breaks[spoken.firsts], wanted, side="left"))
         last_sentence = len(spoken.firsts) - 1 if stop == total else min(last_sentence, len(spoken.firsts) - 1)
         last = int(spoken.firsts[last_sentence])
