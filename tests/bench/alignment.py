@@ -6,9 +6,11 @@ and interrupted.
 
 from __future__ import annotations
 
+import difflib
 import sys
 import tempfile
 import wave
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,19 +148,26 @@ def save(path: Path, samples: NDArray[np.float64], rate: int) -> Path:
     return path
 
 
-def align(wav: Path, text: str, out: Path, **options: object) -> Timings:
+def align(
+    wav: Path,
+    text: str,
+    out: Path,
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+    lead: float = 0.0,
+    pause: float = 0.6,
+) -> Timings:
     """The timings that the engine finds."""
     out.mkdir(exist_ok=True)
     words = out / "text"
     words.write_text(text, encoding="utf-8")
-    WarpingEngine().run(Job(inputs={"audio": wav, "text": words}, out=out, params=WarpingParams(lead=0), **options))  # type: ignore[arg-type]
+    params = WarpingParams(lead=lead, pause=pause)
+    WarpingEngine().run(Job(inputs={"audio": wav, "text": words}, out=out, params=params, cancelled=cancelled))
     return Timings.read(out / "timings.json")
 
 
 def errors(found: Timings, truth: list[Phoneme]) -> NDArray[np.float64]:
     """Seconds by which each start and end is off; starts and ends of phonemes that both have."""
-    import difflib
-
     matcher = difflib.SequenceMatcher(None, [p.ipa for p in truth], [p.ipa for p in found.phonemes], autojunk=False)
     pairs = [(a + i, b + i) for a, b, n in matcher.get_matching_blocks() for i in range(n)]
     assert len(pairs) >= 0.9 * len(truth)

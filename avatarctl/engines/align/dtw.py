@@ -30,7 +30,7 @@ _SPEEDS = (0.3, 3.2)
 _VOICES = (1.0, 0.87, 0.93, 1.08, 1.16, 1.25)
 """Factors on the reference voice's frequencies: a man's, a longer and a shorter vocal tract."""
 _TRIED_SECONDS = 20.0
-_MATCH, _MISMATCH = 0.55, 1.15
+_MATCH, _MISMATCH = 0.6, 0.95
 """Mean distance of frames that say the same, and of frames that do not."""
 
 

@@ -13,7 +13,7 @@ from avatarctl.engines.align.reference import Reference
 from avatarctl.engines.align.spectrum import HOP
 from avatarctl.engines.align.warping import Path, Sides, warp
 
-_WINDOW, _OVERLAP = 40.0, 8.0
+WINDOW, OVERLAP = 40.0, 8.0
 """Seconds of a window, and how much of its end is not trusted."""
 _HALF_BAND = 8.0
 AHEAD = 10.0
@@ -55,7 +55,7 @@ def through(
     end = len(spoken.breaks) - 1
     progress = np.concatenate([[0.0], np.cumsum(active.sounding)])
     found = Alignment(np.zeros(total, np.int32), np.zeros(total, np.bool_), np.zeros(total, np.float32))
-    row, sentence, seconds = 0, 0, limit or _WINDOW
+    row, sentence, seconds = 0, 0, limit or WINDOW
     while row < total:
         stop = min(row + round(seconds / HOP), total)
         first = int(spoken.firsts[sentence])
@@ -78,7 +78,7 @@ def through(
         found.frames[row : row + until] = frames[path.states[:until]]
         found.silent[row : row + until] = silent[path.states[:until]]
         found.costs[row : row + until] = path.costs[:until]
-        row, sentence, seconds = row + until, next_sentence, _WINDOW
+        row, sentence, seconds = row + until, next_sentence, WINDOW
         told(row * HOP)
         if limit is not None:
             return Alignment(found.frames[:row], found.silent[:row], found.costs[:row])
@@ -141,7 +141,7 @@ def _trusted(
     for following in range(len(spoken.firsts) - 1, sentence, -1):
         # The middle of the silence before the sentence, or its first frame where there is no silence.
         begins = int(np.searchsorted(reached, borders[following], side="left"))
-        if begins >= rows - round(_OVERLAP / HOP):
+        if begins >= rows - round(OVERLAP / HOP):
             continue
         resting = np.flatnonzero(silent[path.states[begins:]] & (reached[begins:] == borders[following]))
         if resting.size:
