@@ -8,7 +8,7 @@ between sentences, so only spectra of 26 bands stay in memory, 100 a second.
 from __future__ import annotations
 
 import wave
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from avatarctl.engines.align import common, mapping, recording, reference, spect
 from avatarctl.engines.align.reference import Reference
 from avatarctl.engines.align.spec import WarpingParams
 from avatarctl.engines.align.spectrum import HOP
-from avatarctl.engines.align.windows import AHEAD, through
+from avatarctl.engines.align.windows import AHEAD, Alignment, through
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.errors import BadInput
 from avatarctl.text import language as languages
@@ -28,8 +28,13 @@ from avatarctl.text.timings import Phoneme, Span, Timings
 _SPEEDS = (0.3, 3.2)
 """How much faster than the reference voice a recording of the same text may be."""
 _VOICES = (1.0, 0.87, 0.93, 1.08, 1.16, 1.25)
-"""Factors on the reference voice's frequencies: a man's, a longer and a shorter vocal tract."""
-_TRIED_SECONDS = 20.0
+"""Factors on the reference voice's frequencies, for longer and shorter vocal tracts; the likeliest first.
+
+Lee and Rose (1998), A frequency warping approach to speaker normalization.
+"""
+_TRIED_SECONDS = 12.0
+_REFERENCE_SHARE = 0.3
+"""How much of the work is done when the reference is spoken, about."""
 _MATCH, _MISMATCH = 0.6, 0.95
 """Mean distance of frames that say the same, and of frames that do not."""
 
@@ -103,22 +108,24 @@ def _aligned(source: Path, rate: int, frames: int, parts: list[str], language: s
     speed = usual / max(sounding, HOP)
     if not _SPEEDS[0] <= speed <= _SPEEDS[1]:
         raise _misfit(sounding, usual)
-    spoken = _reference(parts, language, speed, highest, logs, active, job)
-    shared = common.level_with(logs, active, spoken.logs)
-    found = through(
-        logs,
-        active,
+    total = frames / rate
+    fits = _Fit(job, language, speed, highest, logs, active)
+    warp = fits.best(parts)
+    spoken = fits.speak(parts, warp, lambda share: _tell(job, _REFERENCE_SHARE * share * total, total))
+    found = fits.align(
         spoken,
-        shared,
-        pace=len(spoken.logs) / active.sounding.sum(),
-        told=lambda seconds: _tell(job, seconds, frames / rate),
+        len(spoken.logs) / float(active.sounding.sum()),
+        lambda done: _tell(job, _REFERENCE_SHARE * total + (1 - _REFERENCE_SHARE) * done, total),
     )
-    if found is None:
+    if found is None or found.silent.all():
         raise _misfit(sounding, usual)
     clock = mapping.Clock(found)
     confidence = [_confidence(cost) for cost in mapping.sentence_costs(found, spoken)]
+    phonemes = mapping.phonemes(clock, spoken)
+    if not phonemes:
+        raise _misfit(sounding, usual)
     return _Aligned(
-        mapping.phonemes(clock, spoken),
+        phonemes,
         mapping.spans(clock, spoken.words),
         mapping.spans(clock, spoken.sentences),
         confidence,
@@ -143,35 +150,55 @@ def _confidence(cost: float) -> float:
     return round(float(np.clip((_MISMATCH - cost) / (_MISMATCH - _MATCH), 0, 1)), 3)
 
 
-def _reference(
-    parts: list[str],
-    language: str,
-    speed: float,
-    highest: float,
-    logs: NDArray[np.float32],
-    active: common.Activity,
-    job: Job,
-) -> Reference:
-    """The text in the voice that resembles the recording's best, as far as its beginning tells."""
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """A recording, and what is known of the reference before it is spoken."""
 
-    def spoken(some: list[str], warp: float) -> Reference:
-        return reference.speak(some, language, speed, highest, warp, job.cancelled, lambda done: None)
+    job: Job
+    language: str
+    speed: float
+    highest: float
+    logs: NDArray[np.float32]
+    active: common.Activity
 
-    total = float(active.sounding.sum())
-    characters = np.cumsum([len(part) for part in parts])
-    share = characters / characters[-1]
-    enough = int(np.searchsorted(share * total * HOP, _TRIED_SECONDS + AHEAD)) + 1
-    some = parts[:enough]
-    pace_of = 1 / (share[len(some) - 1] * total)
-    costs = []
-    for warp in _VOICES:
-        tried = spoken(some, warp)
-        shared = common.level_with(logs, active, tried.logs)
-        found = through(
-            logs, active, tried, shared, pace=len(tried.logs) * pace_of, limit=_TRIED_SECONDS, told=lambda seconds: None
+    def speak(self, parts: list[str], warp: float, told: Callable[[float], None]) -> Reference:
+        """Those sentences with the voice's frequencies warped."""
+        return reference.speak(
+            parts,
+            self.language,
+            self.speed,
+            self.highest,
+            warp,
+            self.job.cancelled,
+            lambda done: told(done / len(parts)),
         )
-        costs.append(float("inf") if found is None else float(found.costs[~found.silent].mean()))
-    return spoken(parts, _VOICES[int(np.argmin(costs))])
+
+    def align(
+        self, spoken: Reference, pace: float, told: Callable[[float], None], limit: float | None = None
+    ) -> Alignment | None:
+        shared = common.level_with(self.logs, self.active, spoken.logs)
+        return through(self.logs, self.active, spoken, shared, pace=pace, limit=limit, told=told)
+
+    def best(self, parts: list[str]) -> float:
+        """The factor on the reference voice's frequencies that suits the beginning of the recording."""
+        sounding = float(self.active.sounding.sum())
+        characters = np.cumsum([len(part) for part in parts])
+        share = characters / characters[-1]
+        some = parts[: int(np.searchsorted(share * sounding * HOP, _TRIED_SECONDS + AHEAD)) + 1]
+        frames = share[len(some) - 1] * sounding
+
+        def cost(warp: float) -> float:
+            spoken = self.speak(some, warp, self._check)
+            found = self.align(spoken, len(spoken.logs) / frames, self._check, _TRIED_SECONDS)
+            if found is None or found.silent.all():
+                return float("inf")
+            return float(found.costs[~found.silent].mean())
+
+        return min(_VOICES, key=cost)
+
+    def _check(self, done: float) -> None:
+        if self.job.cancelled():
+            raise Cancelled
 
 
 def _logs(path: Path, rate: int, frames: int, highest: float, job: Job) -> NDArray[np.float32]:

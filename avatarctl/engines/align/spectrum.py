@@ -84,7 +84,7 @@ def log_power(power: NDArray[np.float32]) -> NDArray[np.float32]:
 @cache
 def _cosines() -> NDArray[np.float32]:
     n, k = np.arange(BANDS)[:, None], np.arange(COEFFICIENTS)[None]
-    return (np.sqrt(2.0 / BANDS) * np.cos(np.pi * k * (n + 0.5) / BANDS)).astype(np.float32)
+    return np.asarray(np.sqrt(2.0 / BANDS) * np.cos(np.pi * k * (n + 0.5) / BANDS), np.float32)
 
 
 def cepstra(logs: NDArray[np.float32]) -> NDArray[np.float32]:

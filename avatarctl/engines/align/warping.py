@@ -8,6 +8,7 @@ two: the recording is between three times as fast and four times as slow as the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ MOST_STEPS = 3
 _REST, _SKIP = np.float32(0.12), np.float32(0.2)
 """What a frame of rest or a skipped state costs; a mismatch costs about 1."""
 _INTO_SILENCE = np.float32(0.6)
+_ROWS_A_CHECK = 500
 _NEVER = np.float32(np.inf)
 
 
@@ -73,7 +75,7 @@ def _step_prices(silent: NDArray[np.bool_]) -> NDArray[np.float32]:
     return prices
 
 
-def warp(sides: Sides, half_width: int, *, to_the_end: bool) -> Path | None:
+def warp(sides: Sides, half_width: int, *, to_the_end: bool, check: Callable[[], None] = lambda: None) -> Path | None:
     """The cheapest path from the first state, through every frame; None when the slope limits allow none.
 
     Memory: two bytes for each frame and each state of the band, of 2 * `half_width` states.
@@ -82,6 +84,7 @@ def warp(sides: Sides, half_width: int, *, to_the_end: bool) -> Path | None:
         sides: the recording and the reference.
         half_width: states on either side of the expected one.
         to_the_end: whether it has to end at the last states, or may end anywhere.
+        check: called now and then; may raise to stop.
     """
     rows, count = len(sides.recording), len(sides.reference)
     width = min(2 * half_width, count)
@@ -94,6 +97,8 @@ def warp(sides: Sides, half_width: int, *, to_the_end: bool) -> Path | None:
     layers = np.full((MOST_RESTS + 1, count), _NEVER, np.float32)
     best = np.full(count + MOST_STEPS, _NEVER, np.float32)
     for row in range(rows):
+        if row % _ROWS_A_CHECK == 0:
+            check()
         low = int(lows[row])
         high = low + width
         cost = _costs(sides, row, low, high)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ def through(
     *,
     pace: float,
     limit: float | None = None,
-    told: Callable[[float], None] = lambda seconds: None,
+    told: Callable[[float], None],
 ) -> Alignment | None:
     """Align the whole recording, or its first `limit` seconds; None when the text does not fit.
 
@@ -49,7 +50,7 @@ def through(
         common: brings both to features.
         pace: frames of the reference for each sounding frame of the recording.
         limit: seconds after which to stop, at the first window.
-        told: told how many seconds are done.
+        told: told how many seconds are done, several times a window; may raise to stop.
     """
     total = len(logs)
     end = len(spoken.breaks) - 1
@@ -66,7 +67,7 @@ def through(
         final = stop == total
         frames, silent = _states(spoken.breaks[first : last + 1], with_end=True)
         sides = _sides(logs, active, spoken, common, row, stop, frames, silent, pace, progress)
-        path = warp(sides, round(_HALF_BAND / HOP), to_the_end=final)
+        path = warp(sides, round(_HALF_BAND / HOP), to_the_end=final, check=partial(told, row * HOP))
         if path is None:
             return None
         until, next_sentence = _trusted(path, frames, silent, spoken, sentence, stop - row, final or limit is not None)
