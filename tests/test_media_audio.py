@@ -91,7 +91,7 @@ def test_what_is_no_sound_is_refused(tmp_path: Path, kind: str) -> None:
         texts = playlists(secret) | {"empty": "", "text": "Это не звук, а текст. " * 200}
         hostile.write_text(texts[kind])
     for read in (audio.decode, lambda path: audio.decode_to_wav(path, tmp_path / "out.wav", 60.0)):
-        with pytest.raises(BadInput, match="voice|recording") as refusal:
+        with pytest.raises(BadInput, match=r"voice|recording") as refusal:
             read(hostile)
         assert "\n" not in refusal.value.why
 

@@ -34,8 +34,9 @@ def track(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]
     # The mean of each group of samples is a low-pass good enough before thinning them out.
     thin = samples[:usable].reshape(-1, step).mean(axis=1).astype(np.float64)
     window, longest = int(WINDOW_SECONDS * rate), int(rate / LOWEST_HZ)
-    hop = int(HOP_SECONDS * rate)
-    starts = np.arange(0, len(thin) - window - longest, hop)
+    hop = HOP_SECONDS * rate
+    # Each rounded by itself, so that frame i stays at i * 10 ms in long recordings at odd rates.
+    starts = (np.arange(max(0, int((len(thin) - window - longest) / hop))) * hop).astype(np.int64)
     parts = [
         _frames(thin, starts[i : i + _FRAMES_AT_ONCE], window, longest, rate)
         for i in range(0, len(starts), _FRAMES_AT_ONCE)

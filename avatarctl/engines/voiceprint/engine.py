@@ -126,9 +126,10 @@ def _report(
 def _voiced(voice: NDArray[np.float32], rate: int, threshold: float) -> NDArray[np.float32]:
     """F0 of the voiced frames that are speech: in the pauses a mains hum has a pitch too."""
     f0 = pitch.track(voice, rate)
-    middles = (np.arange(len(f0)) * pitch.HOP_SECONDS + pitch.WINDOW_SECONDS / 2) / _FRAME_SECONDS
+    middles = np.arange(len(f0)) * pitch.HOP_SECONDS + pitch.WINDOW_SECONDS / 2
     levels = _levels(voice, rate)
-    speech = levels[np.minimum(middles.astype(int), len(levels) - 1)] > threshold
+    frames = (middles * rate / int(_FRAME_SECONDS * rate)).astype(np.int64)
+    speech = levels[np.minimum(frames, len(levels) - 1)] > threshold
     return f0[(f0 > 0) & speech]
 
 
