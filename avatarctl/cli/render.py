@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -38,11 +38,7 @@ def render(
     if sum(given is not None for given in (text, file, audio)) != 1:
         raise BadInput("give one thing to say", hint="a text, - for standard input, --file F or --audio F")
     settings = common.resolve(preset, set_, avatar)
-    options: dict[str, Any] = {
-        "seed": common.seed_or_default(seed),
-        "take": take,
-        "refresh_from": "" if refresh else None,
-    }
+    options = common.chance(seed, take, refresh)
     said = common.read_text(text, file) if audio is None else ""
     if audio is not None:
         readable_file(audio, MAX_SAMPLE_BYTES * 4, "recording")
@@ -68,6 +64,6 @@ def render(
                 made = answers.render_text(run, said, who, subtitles=subtitles or None)
             files = common.deliver_film(run, made, out, settings, name)
         if state.json:
-            print_json({"run": run.id, "outputs": {role: str(path) for role, path in files.items()}})
+            print_json({"run": run.id, "outputs": common.paths_by_role(files)})
         else:
             print_result(str(files["film"]))
