@@ -73,6 +73,14 @@ def lock_timeout(environment: Mapping[str, str] = os.environ) -> float:
     return 600.0 if value is None else value
 
 
+def seed(environment: Mapping[str, str] = os.environ) -> int:
+    """Start of all chance where no flag gives it: `AVATARCTL_SEED`, or 0."""
+    text = environment.get("AVATARCTL_SEED") or "0"
+    if not text.isdecimal():
+        raise BadConfig(f"AVATARCTL_SEED={text!r} is not a whole number")
+    return int(text)
+
+
 def _number(environment: Mapping[str, str], name: str) -> float | None:
     text = environment.get(name, "")
     if not text:
@@ -98,7 +106,7 @@ def layers(
 ) -> list[Layer]:
     """Settings outside presets and flags, weakest first: user config, project file, environment."""
     where = where or paths(environment)
-    found = [read_toml(where.user_file), read_toml((folder or Path.cwd()) / PROJECT_FILE)]
+    found = [read_toml(where.user_file), read_toml((folder or Path()) / PROJECT_FILE)]
     found.append(_from_environment(stages, environment))
     return [layer for layer in found if layer]
 

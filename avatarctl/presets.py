@@ -221,16 +221,20 @@ def resolve(
 
 
 def change(recorded: Mapping[str, Any], preset: str | None, assignments: Sequence[str]) -> Settings:
-    """Settings of an earlier run (`Settings.as_dict`) with another preset or some params changed."""
-    base: config.Layer = {k: dict(v) for k, v in recorded["tables"].items()}
-    name = str(recorded["preset"])
+    """Settings of an earlier run (`Settings.as_dict`) with another preset or some params changed.
+
+    Another preset brings the user's present settings with it. Results go where they go today.
+    """
+    today = resolve(preset, assignments if preset else (), avatar=str(recorded.get("avatar", "")) or None)
     if preset:
-        name, base = preset, read(preset)
+        return today
+    base: config.Layer = {k: dict(v) for k, v in recorded["tables"].items()}
     _lay(base, parse_assignments(assignments))
     settings = Settings(
-        preset=name,
+        preset=str(recorded["preset"]),
         tables={stage: base[stage] for stage in STAGES if stage in base},
         avatar=str(recorded.get("avatar", "")),
+        outputs=today.outputs,
     )
     settings.check()
     return settings

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from avatarctl.media import ffmpeg
 from tests.tools import Studio, refused
 
 # --- without anybody enrolled
@@ -46,6 +49,8 @@ def test_wrong_usage(bare: Studio) -> None:
     refused(bare.run("ask", "a", "--nonsense"), 2, "--nonsense")
     refused(bare.run("render"), 2)
     refused(bare.run("upscale", "film.mp4", "--scale", "9"), 2)
+    refused(bare.run("upscale", "film.mp4", "--scale", "3"), 2, "--scale 4")
+    refused(bare.run("ask", "x", "--subtitles"), 2, "--render")
 
 
 def test_nobody_enrolled(bare: Studio) -> None:
@@ -65,6 +70,7 @@ def test_settings_that_do_not_exist(bare: Studio) -> None:
     refused(bare.run("ask", "x", "--set", "animate.fps=24"), 3, "25, 30, 50")
     refused(bare.run("ask", "x", "--set", "animate.size=big"), 3, "int")
     refused(bare.run("ask", "x", "--set", "animate"), 3, "stage.key=value")
+    refused(bare.run("ask", "x", AVATARCTL_SEED="many"), 3, "AVATARCTL_SEED")
 
 
 def test_a_preset_of_the_user(bare: Studio) -> None:
@@ -127,6 +133,7 @@ def test_texts_that_cannot_be_said(bare: Studio) -> None:
     (bare.work / "latin1.txt").write_bytes("привет".encode("cp1251"))
     refused(bare.run("render", "--file", "latin1.txt"), 2, "UTF-8")
     refused(bare.run("render", "--file", "none.txt"), 2, "none.txt")
+    refused(bare.run("render", "--file", "/dev/zero"), 2, "too large")
 
 
 def test_without_documents_the_answer_is_honest(bare: Studio) -> None:
@@ -166,6 +173,68 @@ def test_an_answer_and_its_run(studio: Studio) -> None:
     assert again["run"] in studio.ok("runs", "list").out
 
 
+def test_where_results_go(studio: Studio) -> None:
+    def out(*arguments: str) -> str:
+        path = studio.ok(*arguments).out.strip()
+        assert (studio.work / path).stat().st_size > 0
+        return path
+
+    assert out("render", "Да.", "--out", "фильмы/").startswith("фильмы/да-")
+    assert out("render", "Да.", "--out", "v1.2") == "v1.2.mp4"
+    assert out("render", "Да.", "--out", "a.srt", "--subtitles") == "a.srt.mp4"
+    assert out("ask", "Кто первым полетел в космос?", "--out", "ответ") == "ответ.txt"
+    assert "Гагарин" in (studio.work / "ответ.txt").read_text(encoding="utf-8")
+    refused(studio.run("render", "Да.", "--out", "/dev/null"), 2, "/dev/null")
+    assert studio.delivered() == []
+
+
+def test_a_replay_follows_the_settings_of_today(studio: Studio) -> None:
+    studio.ok("render", "Да.", "--set", "speak.rate=1.3")
+    (studio.work / "avatarctl.toml").write_text('outputs = "фильмы"\n[speak]\npitch = 90\n')
+    assert studio.ok("replay", "last").out.startswith("фильмы/")
+    again = studio.ok("replay", "last", "--dry-run", "--preset", "lite", "--json").json["steps"]
+    spoken = next(s["params"] for s in again if s["stage"] == "speak")
+    assert (spoken["rate"], spoken["pitch"]) == (1.0, 90)
+    kept = studio.ok("replay", "last", "--dry-run", "--json").json["steps"]
+    assert next(s["params"] for s in kept if s["stage"] == "speak")["rate"] == 1.3
+
+
+def test_erasing_takes_the_recordings_that_the_face_spoke(studio: Studio, portraits: dict[str, Path]) -> None:
+    def kept() -> set[str]:
+        return {p.name for p in (studio.home / "cas").rglob("*") if p.is_file()}
+
+    def speak(text: str) -> str:
+        path = studio.ok("render", text, "--out", "речь.mp4").out.strip()
+        sound = studio.work / f"{text}.wav"
+        subprocess.run([ffmpeg.binary(), "-v", "error", "-i", studio.work / path, "-vn", sound], check=True)
+        return sound.name
+
+    studio.ok("enroll", str(portraits["hopper"]), "--name", "Грейс")
+    own, shared = speak("Раз два три."), speak("Три два раз.")
+    before = kept()
+    studio.ok("render", "--audio", shared, "--avatar", "astronaut")
+    by_the_other = kept() - before
+    before = kept()
+    studio.ok("render", "--audio", shared, "--avatar", "Грейс")
+    studio.ok("render", "--audio", own, "--avatar", "Грейс")
+    refused(studio.run("avatars", "rm", "Грейс@1"), 2, "every version", "avatars rm")
+    erased = studio.ok("avatars", "rm", "Грейс", "--json").json["erased"]
+    assert erased["steps"]["align"] == 1, "one recording was its own"
+    assert kept() <= before
+    assert by_the_other <= kept()
+
+
+def test_a_model_that_rotted_is_named(bare: Studio, portraits: dict[str, Path]) -> None:
+    shutil.copytree(bare.models, bare.home / "models")
+    model = next((bare.home / "models" / "face-mesh").glob("*.tflite"))
+    model.chmod(0o644)
+    content = bytearray(model.read_bytes())
+    content[1000] ^= 0xFF
+    model.write_bytes(content)
+    result = bare.run("enroll", str(portraits["astronaut"]))
+    refused(result, 4, "face-mesh is damaged", "avatarctl models pull face-mesh")
+
+
 def test_quiet_and_pipes(studio: Studio) -> None:
     assert studio.ok("--quiet", "ask", "Кто первым полетел в космос?").err == ""
     assert studio.ok("ask", "-", "-q", stdin="Кто первым полетел в космос?").err == ""
@@ -185,20 +254,42 @@ def test_documents_come_and_go(studio: Studio) -> None:
     refused(studio.run("knowledge", "add", "bad.md"), 2)
 
 
-def test_plugins_register_through_entry_points(bare: Studio, tmp_path: Path) -> None:
-    site = tmp_path / "site"
-    (site / "loud-1.dist-info").mkdir(parents=True)
-    (site / "loud-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: loud\nVersion: 1\n")
-    (site / "loud-1.dist-info" / "entry_points.txt").write_text("[avatarctl.engines]\nloud = loud:SPEC\n")
-    (site / "loud.py").write_text(
+def plugin(site: Path, performance: str) -> str:
+    """A folder for PYTHONPATH with the engine `answer/guest`, whose `run(self, job)` is `performance`."""
+    (site / "guest-1.dist-info").mkdir(parents=True)
+    (site / "guest-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: guest\nVersion: 1\n")
+    (site / "guest-1.dist-info" / "entry_points.txt").write_text("[avatarctl.engines]\nguest = guest:SPEC\n")
+    (site / "guest.py").write_text(
         "from avatarctl.engines.contract import EngineSpec\n"
-        "SPEC = EngineSpec(stage='answer', name='loud', summary='', cache_version=1, factory='loud:Loud')\n"
-        "class Loud:\n"
+        "SPEC = EngineSpec(stage='answer', name='guest', summary='', cache_version=1, factory='guest:Guest')\n"
+        "class Guest:\n"
         "    def load(self, models): pass\n"
         "    def run(self, job):\n"
-        "        (job.out / 'answer.txt').write_text(job.inputs['question'].read_text().upper())\n"
-        "        (job.out / 'sources.json').write_text('{\"found\": true}')\n"
+        f"        {performance}\n"
         "    def close(self): pass\n"
     )
-    said = bare.ok("ask", "эхо", "--set", "answer.engine=loud", PYTHONPATH=str(site))
+    return str(site)
+
+
+def test_plugins_register_through_entry_points(bare: Studio, tmp_path: Path) -> None:
+    site = plugin(
+        tmp_path / "site",
+        "(job.out / 'answer.txt').write_text(job.inputs['question'].read_text().upper()); "
+        "(job.out / 'sources.json').write_text('{\"found\": true}')",
+    )
+    said = bare.ok("ask", "эхо", "--set", "answer.engine=guest", PYTHONPATH=site)
     assert said.out == "ЭХО\n"
+
+
+@pytest.mark.parametrize(
+    ("performance", "code", "word"),
+    [
+        ("raise OSError(28, 'No space left on device')", 4, "the disk is full"),
+        ("raise ValueError('oh')", 1, "answer/guest failed"),
+        ("pass", 1, "did not make its answer"),
+    ],
+)
+def test_engines_that_fail(bare: Studio, tmp_path: Path, performance: str, code: int, word: str) -> None:
+    site = plugin(tmp_path / "site", performance)
+    refused(bare.run("ask", "эхо", "--set", "answer.engine=guest", PYTHONPATH=site), code, word)
+    assert bare.ok("runs", "list", "--json").json["runs"][0]["status"] == "failed"

@@ -71,7 +71,8 @@ def test_stopped_by_a_signal(
         assert process.returncode in (code, -number), err.decode()
         assert b"Traceback" not in err
         assert out == b""
-        assert studio.delivered() == []
+        # A signal between delivery and exit finds the film there already, whole.
+        assert all((studio.work / "outputs" / name).read_bytes() == whole for name in studio.delivered())
         assert leftovers(studio) == []
     assert (studio.work / studio.ok("render", TEXT).out.strip()).read_bytes() == whole
 
@@ -126,7 +127,7 @@ def test_the_disk_is_full(studio: Studio) -> None:
         preexec_fn=limit,
         check=False,
     )
-    assert done.returncode in (1, 4), done.stderr.decode()
+    assert done.returncode == 4, done.stderr.decode()
     assert b"Traceback" not in done.stderr
     assert done.stdout == b""
     assert studio.delivered() == []

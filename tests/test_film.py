@@ -13,7 +13,7 @@ from avatarctl.engines import registry
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.film.engine import CEILING
 from avatarctl.errors import StepFailed
-from avatarctl.media import audio, probe
+from avatarctl.media import audio, ffmpeg, probe
 from avatarctl.media.video import Encoder
 from avatarctl.stages import catalog, validators
 from avatarctl.stages.catalog import FinishParams
@@ -56,6 +56,13 @@ def finish(inputs: dict[str, Path], out: Path, key: str = "s1:abc", **params: ob
     engine.run(Job(inputs=inputs, out=out, params=FinishParams(**params), key=key))  # type: ignore[arg-type]
     engine.close()
     return out / "film.mp4"
+
+
+def packets(path: Path) -> list[str]:
+    """Checksums of the stored pictures, not decoded."""
+    source = ffmpeg.source(path, ffmpeg.FILM_FORMATS)["v:0"]
+    listing, _ = ffmpeg.run(ffmpeg.to_pipe(source, format="framehash", c="copy"), what="listing")
+    return [line.split()[-1] for line in listing.decode().splitlines() if not line.startswith("#")]
 
 
 @pytest.mark.parametrize(
@@ -109,13 +116,8 @@ def test_equal_inputs_are_equal_bytes_wherever_they_lie(tmp_path: Path) -> None:
 
 def test_pictures_are_copied_not_encoded_again(tmp_path: Path) -> None:
     inputs = studio(tmp_path, [12, 20], 25, [22_050])
-    film = finish(inputs, tmp_path / "out").read_bytes()
-    for k in (0, 1):
-        content = inputs[f"clip.{k:03d}"].read_bytes()
-        start = content.index(b"mdat") + 4
-        size = int.from_bytes(content[start - 8 : start - 4]) - 8
-        frame = content[start : start + size][-40:]
-        assert frame in film
+    film = finish(inputs, tmp_path / "out")
+    assert packets(film) == packets(inputs["clip.000"]) + packets(inputs["clip.001"])
 
 
 def test_the_film_can_begin_before_it_is_loaded(tmp_path: Path) -> None:

@@ -62,7 +62,9 @@ def test_a_given_rate_and_a_film(tmp_path: Path) -> None:
     assert dominant(samples, rate) == pytest.approx(440, abs=2)
 
 
-@pytest.mark.parametrize("name", ["-i.wav", "$(touch x).wav", "%03d.wav", "голос: «проба».wav", "a'b\"c.wav", "a b|c.wav"])
+@pytest.mark.parametrize(
+    "name", ["-i.wav", "$(touch x).wav", "%03d.wav", "голос: «проба».wav", "a'b\"c.wav", "a b|c.wav"]
+)
 def test_names_are_only_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)
     audio.write_wav(tmp_path / name, tone(1.0, 16_000), 16_000)
@@ -73,7 +75,9 @@ def test_names_are_only_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == sorted([name, "out" + name])
 
 
-@pytest.mark.parametrize("kind", [*sorted(playlists(Path("/secret"))), "empty", "folder", "missing", "text", "truncated"])
+@pytest.mark.parametrize(
+    "kind", [*sorted(playlists(Path("/secret"))), "empty", "folder", "missing", "text", "truncated"]
+)
 def test_what_is_no_sound_is_refused(tmp_path: Path, kind: str) -> None:
     secret = tmp_path / "secret.wav"
     audio.write_wav(secret, tone(1.0, 16_000), 16_000)
@@ -87,7 +91,7 @@ def test_what_is_no_sound_is_refused(tmp_path: Path, kind: str) -> None:
         texts = playlists(secret) | {"empty": "", "text": "Это не звук, а текст. " * 200}
         hostile.write_text(texts[kind])
     for read in (audio.decode, lambda path: audio.decode_to_wav(path, tmp_path / "out.wav", 60.0)):
-        with pytest.raises(BadInput, match="voice|recording") as refusal:
+        with pytest.raises(BadInput, match=r"voice|recording") as refusal:
             read(hostile)
         assert "\n" not in refusal.value.why
 
@@ -111,7 +115,9 @@ def test_silence_and_too_little_are_refused(tmp_path: Path) -> None:
 
 def sparse_wav(path: Path, seconds: int, rate: int = 8000) -> Path:
     size = seconds * rate * 2
-    header = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, rate, rate * 2, 2, 16, b"data", size)
+    header = struct.pack(
+        "<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, rate, rate * 2, 2, 16, b"data", size
+    )
     with path.open("wb") as stream:
         stream.write(header)
         stream.truncate(44 + size)

@@ -157,10 +157,10 @@ def test_writing_to_a_dead_child_tells_its_reason(tmp_path: Path) -> None:
 
     frames = ffmpeg_python.input("pipe:0", format="rawvideo", pix_fmt="gray", video_size=(16, 16), framerate=25)
     output = ffmpeg.sink(frames, path=tmp_path / "missing" / "a.mp4", format="mp4")
-    with pytest.raises(StepFailed, match="cannot be made") as failure:
-        with ffmpeg.Child(output, what="it cannot be made", feed=True) as child:
-            for _ in range(10_000):
-                child.write(bytes(1 << 16))
+    child = ffmpeg.Child(output, what="it cannot be made", feed=True)
+    with pytest.raises(StepFailed, match="cannot be made") as failure, child:
+        for _ in range(10_000):
+            child.write(bytes(1 << 16))
     assert "No such file" in failure.value.why
 
 

@@ -18,7 +18,9 @@ def film(tmp_path: Path) -> Path:
     path = tmp_path / "film.mp4"
     sound = ("-c:a", "aac", "-ar", "48000", "-metadata:s:a:0", "language=rus")
     tags = ("-metadata", "title=Кот = «пёс»; # 1\nдва", "-metadata", "comment=s1:abc")
-    call_ffmpeg("-i", clip(tmp_path / "clip.mp4", 50), "-i", tmp_path / "sound.wav", "-c:v", "copy", *sound, *tags, path)
+    call_ffmpeg(
+        "-i", clip(tmp_path / "clip.mp4", 50), "-i", tmp_path / "sound.wav", "-c:v", "copy", *sound, *tags, path
+    )
     return path
 
 
@@ -77,7 +79,9 @@ def test_one_frame(tmp_path: Path) -> None:
 
 
 def test_rotation_is_seen(tmp_path: Path) -> None:
-    call_ffmpeg("-display_rotation", "90", "-i", clip(tmp_path / "a.mp4", 3, width=96), "-c", "copy", tmp_path / "r.mp4")
+    call_ffmpeg(
+        "-display_rotation", "90", "-i", clip(tmp_path / "a.mp4", 3, width=96), "-c", "copy", tmp_path / "r.mp4"
+    )
     video = probe.decode_all(tmp_path / "r.mp4").video
     assert video is not None
     assert (video.width, video.height) == (64, 96)

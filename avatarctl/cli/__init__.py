@@ -7,6 +7,9 @@ import sys
 
 def main() -> None:
     """Entry point of the console script; never shows a traceback unless asked with -v."""
-    from avatarctl.cli.app import run
-
+    try:
+        from avatarctl.cli.app import run
+    except KeyboardInterrupt:
+        # It came before there was a handler for it; nothing has begun yet.
+        sys.exit(130)
     sys.exit(run(sys.argv[1:]))

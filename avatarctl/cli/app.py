@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from avatarctl import __version__
-from avatarctl.cli.options import state
+from avatarctl.cli.options import prepare_streams, state
 from avatarctl.errors import AvatarctlError, BadInput, Stopped, Unavailable
 
 # name: (module, help). The help stands here too, so that listing the commands imports none of them.
@@ -89,14 +89,19 @@ def _options(
 
 def run(arguments: Sequence[str]) -> int:
     """Perform a command line; the exit code as the README lists them."""
+    prepare_streams()
     _install_signals()
     try:
         state.arguments = _lift_common(arguments)
         return _perform(state.arguments)
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`): nobody is left to be told.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _reader_gone()
+
+
+def _reader_gone() -> int:
+    """Nobody reads our output any more (`| head`): all that was wanted has been read."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _lift_common(arguments: Sequence[str]) -> list[str]:
@@ -119,7 +124,11 @@ def _lift_common(arguments: Sequence[str]) -> list[str]:
 def _perform(arguments: list[str]) -> int:
     try:
         result = get_command(app).main(args=arguments, prog_name="avatarctl", standalone_mode=False)
+        sys.stdout.flush()
         return int(result) if isinstance(result, int) else 0
+    except SystemExit:
+        # Click's own answer to a broken pipe, and to nothing else outside its standalone mode.
+        return _reader_gone()
     except typer.Exit as leave:
         return int(leave.exit_code)
     except (typer.Abort, KeyboardInterrupt):
@@ -131,18 +140,22 @@ def _perform(arguments: list[str]) -> int:
             sys.stderr.write(error.format_message() + "\n")  # type: ignore[attr-defined]
             return BadInput.exit_code
         return _report(_usage(error))
+    except BrokenPipeError:
+        raise
     except OSError as error:
         return _report(_environment(error), error)
+    except UnicodeEncodeError as error:
+        return _report(BadInput("a name or text of this command is not UTF-8", why=str(error)), error)
     except Exception as error:
         fault = AvatarctlError("avatarctl has a fault", why=f"{type(error).__name__}: {error}", hint="-v shows where")
         return _report(fault, error)
 
 
 def _environment(error: OSError) -> AvatarctlError:
-    import errno
+    from avatarctl.store.faults import disk_is_full
 
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Unavailable("the disk is full", hint="free some space (avatarctl cache gc) and run the command again")
+    if disk_is_full(error):
+        return Unavailable("the disk is full", hint="make room, or run avatarctl cache gc")
     where = f" ({error.filename})" if error.filename else ""
     return Unavailable(f"the system refused: {error.strerror or error}{where}")
 
@@ -155,6 +168,8 @@ def _usage(error: Any) -> BadInput:
 
 def _report(error: AvatarctlError, cause: BaseException | None = None) -> int:
     """One line for what, why and what to do, on stderr; JSON when the result would have been JSON."""
+    if isinstance(error, Stopped):
+        _show_cursor()
     if state.json:
         sys.stderr.write(json.dumps(error.as_dict(), ensure_ascii=False) + "\n")
     else:
@@ -174,6 +189,12 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def _show_cursor() -> None:
+    """A live display hides it, and a signal may come before the display can be closed."""
+    if os.isatty(2):
+        os.write(2, b"\x1b[?25h")
+
+
 def _install_signals() -> None:
     """The first signal ends the run in order; a second one ends the process at once."""
     seen = False
@@ -181,6 +202,7 @@ def _install_signals() -> None:
     def stop(number: int, frame: object) -> None:
         nonlocal seen
         if seen:
+            _show_cursor()
             os._exit(128 + number)
         seen = True
         raise Stopped(number)

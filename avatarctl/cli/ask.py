@@ -32,17 +32,19 @@ def ask(
 ) -> None:
     """Answer a question, in text or on film.
 
-    The text goes to stdout; with --render the film's path does, and the text is shown on stderr at once.
+    The text goes to stdout, or with --out into a file. With --render the film's path goes to stdout, and the text is
+    shown on stderr at once.
     """
     from avatarctl.recipes import answers, documents
     from avatarctl.runtime import session
     from avatarctl.text.sentences import clean
 
+    if subtitles and not render:
+        raise BadInput("subtitles belong to a film", hint="add --render")
     if (question is None) == (audio is None):
         raise BadInput("give one question", hint='avatarctl ask "вопрос", or - for standard input, or --audio FILE')
     settings = common.resolve(preset, set_, avatar)
-    seed = common.seed_or_default(seed)
-    options: dict[str, Any] = {"seed": seed, "take": take, "refresh_from": "" if refresh else None}
+    options = common.chance(seed, take, refresh)
     if audio is not None:
         settings.choice("transcribe")
     asked = clean(common.read_text(question)) if question is not None else ""
@@ -54,18 +56,16 @@ def ask(
             common.print_plan(plan)
             return
         name = common.slug(asked or "answer")
-        if render:
-            common.destination(out, settings, name, ".mp4")
+        if render or out is not None:
+            common.destination(out, settings, name, ".mp4" if render else ".txt")
         request = answers.request_of(
             question=asked,
             avatar=who.id if who else None,
             documents=documents.known(store),
             subtitles=subtitles,
         )
-        shown: list[str] = []
 
         def show(text: str) -> None:
-            shown.append(text)
             if not state.json:
                 say(text.strip())
 
@@ -75,7 +75,12 @@ def ask(
             manifest = run.wait(given.text)
             text = run.read_text(given.text, "answer")
             sources = run.read_text(given.text, "sources")
-            files = common.deliver_film(run, given.film, out, settings, name) if given.film else {}
+            files: dict[str, Path] = {}
+            if given.film is not None:
+                files = common.deliver_film(run, given.film, out, settings, name)
+            elif out is not None:
+                target = common.destination(out, settings, name, ".txt")
+                files = {"answer": session.deliver(run, manifest.outputs["answer"], target, "answer")}
         if not manifest.facts.get("found", True):
             say(
                 "No answer was found: add documents (avatarctl knowledge add FILE). Language models "
@@ -94,11 +99,11 @@ def _print(run_id: str, asked: str, text: str, sources: str, facts: Any, files: 
             "answer": text,
             "found": facts.get("found"),
             "sources": json.loads(sources).get("sources", []),
-            "outputs": {role: str(path) for role, path in files.items()},
+            "outputs": common.paths_by_role(files),
         }
         print_json(document)
     elif files:
-        print_result(str(files["film"]))
+        print_result(str(next(iter(files.values()))))
     else:
         print_result(text)
         names = [s.get("document", "") for s in json.loads(sources).get("sources", [])]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from typing import Annotated
 
 import typer
 
 from avatarctl.cli import common
 from avatarctl.cli.options import print_json, print_result, print_table, say, size, state
+from avatarctl.errors import BadInput
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="The enrolled people.")
 
@@ -38,7 +40,6 @@ def show(name: NameArgument, json: common.JsonOption = False) -> None:
     with session.open_store(readonly=True) as store:
         avatar = store.ledger.avatar(name)
     if state.json:
-        report = {k: v for k, v in avatar.portrait_report.items() if k != "landmarks"}
         print_json(
             {
                 "id": avatar.id,
@@ -47,7 +48,7 @@ def show(name: NameArgument, json: common.JsonOption = False) -> None:
                 "created": avatar.created,
                 "persona": avatar.persona,
                 "consent_by": avatar.consent_by,
-                "portrait": report,
+                "portrait": common.without_landmarks(avatar.portrait_report),
                 "voice": avatar.voice_report,
             }
         )
@@ -59,14 +60,20 @@ def show(name: NameArgument, json: common.JsonOption = False) -> None:
 
 
 @app.command()
-def rm(name: NameArgument, json: common.JsonOption = False) -> None:
+def rm(name: Annotated[str, typer.Argument(help="The person's name.")], json: common.JsonOption = False) -> None:
     """Erase a person: every version's face and voice, and all files made from them, films in outputs/ too."""
     from avatarctl import config
     from avatarctl.runtime import session
     from avatarctl.store import erase
 
     with session.open_store() as store:
-        report = erase.erase(store, store.ledger.avatar(name), timeout=config.lock_timeout())
+        avatar = store.ledger.avatar(name)
+        if "@" in name or name.upper() == avatar.id:
+            # Who names one version may think that the others stay.
+            raise BadInput(
+                "rm erases every version of a person", hint=f"avatarctl avatars rm {shlex.quote(avatar.name)}"
+            )
+        report = erase.erase(store, avatar, timeout=config.lock_timeout())
     if state.json:
         print_json({"erased": dataclasses.asdict(report)})
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from avatarctl import presets
+from avatarctl import config, presets
 from avatarctl.cli.options import print_json, print_result, state
 from avatarctl.errors import BadInput
 from avatarctl.presets import Settings
@@ -26,7 +27,7 @@ from avatarctl.store.store import Store
 AvatarOption = Annotated[str | None, typer.Option("--avatar", "-a", help="Who answers; the newest one if not given.")]
 PresetOption = Annotated[str | None, typer.Option("--preset", "-p", help="Choice of engines (avatarctl presets list).")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="stage.key=value; may be given many times.")]
-OutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Where to put the result; a file or a folder.")]
+OutOption = Annotated[str | None, typer.Option("--out", "-o", help="Where to put the result; a file or a folder.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
 RefreshOption = Annotated[bool, typer.Option("--refresh", help="Make every step again, even those in the cache.")]
 TakeOption = Annotated[int, typer.Option("--take", min=0, help="Another take of what is left to chance.")]
@@ -37,16 +38,13 @@ SubtitlesOption = Annotated[bool, typer.Option("--subtitles", help="Embed subtit
 MAX_INPUT_BYTES = 4 * 2**20
 
 
-def seed_or_default(seed: int | None) -> int:
-    """The flag, `AVATARCTL_SEED`, or 0."""
-    import os
-
-    if seed is not None:
-        return seed
-    text = os.environ.get("AVATARCTL_SEED", "0")
-    if not text.isdecimal():
-        raise BadInput(f"AVATARCTL_SEED={text!r} is not a number")
-    return int(text)
+def chance(seed: int | None, take: int, refresh: bool) -> dict[str, Any]:
+    """What --seed, --take and --refresh mean for a run or a plan."""
+    return {
+        "seed": config.seed() if seed is None else seed,
+        "take": take,
+        "refresh_from": "" if refresh else None,
+    }
 
 
 def read_text(argument: str | None, file: Path | None = None) -> str:
@@ -55,17 +53,17 @@ def read_text(argument: str | None, file: Path | None = None) -> str:
         raise BadInput("give the text once", hint="as an argument, as - for standard input, or with --file")
     if file is not None:
         try:
-            if file.stat().st_size > MAX_INPUT_BYTES:
-                raise BadInput(f"{file} is too large for a text", hint="at most 4 MB")
-            data = file.read_bytes()
+            with file.open("rb") as opened:
+                data = opened.read(MAX_INPUT_BYTES + 1)
         except OSError as error:
             raise BadInput(f"{file} cannot be read", why=error.strerror or str(error)) from error
     elif argument == "-":
         data = sys.stdin.buffer.read(MAX_INPUT_BYTES + 1)
-        if len(data) > MAX_INPUT_BYTES:
-            raise BadInput("the text is too large", hint="at most 4 MB")
     else:
-        return str(argument)
+        # The bytes that were typed: an argument that the locale cannot decode arrives with surrogates in it.
+        data = os.fsencode(str(argument))
+    if len(data) > MAX_INPUT_BYTES:
+        raise BadInput("the text is too large", hint="at most 4 MB")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -83,12 +81,21 @@ def find_avatar(store: Store, name: str | None, settings: Settings) -> AvatarRec
     return max(avatars, key=lambda a: (a.created, a.id))
 
 
-def destination(out: Path | None, settings: Settings, name: str, suffix: str) -> Path:
-    """Where a result goes: `--out` as a file or a folder, else the outputs folder. Checked to be writable."""
-    if out is not None and not out.is_dir() and not str(out).endswith("/"):
-        target = out if out.suffix else out.with_name(out.name + suffix)
+def destination(out: str | None, settings: Settings, name: str, suffix: str) -> Path:
+    """Where a result goes: `--out` as a file or a folder, else the outputs folder. Checked to be writable.
+
+    A file's name gets the suffix of what it holds if it has another one or none (`--out v1.2`).
+    """
+    if out is None:
+        target = Path(settings.outputs) / (name + suffix)
+    elif out.endswith("/") or Path(out).is_dir():
+        target = Path(out) / (name + suffix)
+    elif Path(out).exists() and not Path(out).is_file():
+        raise BadInput(f"{out} is neither a file nor a folder", hint="give a file name with --out")
     else:
-        target = (out or Path(settings.outputs)) / (name + suffix)
+        target = Path(out)
+        if target.suffix.lower() != suffix:
+            target = target.with_name(target.name + suffix)
     session.check_writable(target)
     return target
 
@@ -158,7 +165,7 @@ def resolve(preset: str | None, assignments: list[str] | None, avatar: str | Non
     return presets.resolve(preset, assignments or (), avatar=avatar)
 
 
-def deliver_film(run: Run, film: Handle, out: Path | None, settings: Settings, name: str) -> dict[str, Path]:
+def deliver_film(run: Run, film: Handle, out: str | None, settings: Settings, name: str) -> dict[str, Path]:
     """Wait for a film and copy it, with its subtitles, to where the user wants it: paths by role."""
     manifest = run.wait(film)
     target = destination(out, settings, f"{name}-{manifest.key[3:9]}", ".mp4")
@@ -167,6 +174,11 @@ def deliver_film(run: Run, film: Handle, out: Path | None, settings: Settings, n
         beside = target.with_suffix(".srt")
         files["subtitles"] = session.deliver(run, manifest.outputs["subtitles"], beside, "subtitles")
     return files
+
+
+def paths_by_role(files: Mapping[str, Path]) -> dict[str, str]:
+    """The field `outputs` of a JSON document."""
+    return {role: str(path) for role, path in files.items()}
 
 
 def avatar_name(text: str) -> str:
@@ -181,6 +193,11 @@ def one_line(text: str, length: int) -> str:
     """The beginning of `text`, for a table."""
     line = " ".join(text.split())
     return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def without_landmarks(report: Mapping[str, Any]) -> dict[str, Any]:
+    """A portrait's report for JSON: 478 points tell a reader nothing."""
+    return {k: v for k, v in report.items() if k != "landmarks"}
 
 
 def describe_portrait(report: Mapping[str, Any]) -> list[str]:

@@ -62,8 +62,10 @@ def _guarded(name: str, look: Callable[[], Check]) -> Check:
         return look()
     except AvatarctlError as error:
         return Check(name, "broken", error.as_dict()["message"], error.hint)
-    except (OSError, ImportError) as error:
+    except ImportError as error:
         return Check(name, "broken", str(error), "install avatarctl again")
+    except OSError as error:
+        return Check(name, "broken", str(error), "look at that path, or set AVATARCTL_HOME to another folder")
 
 
 def _python() -> Check:

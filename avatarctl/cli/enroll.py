@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -23,7 +23,7 @@ def enroll(
     face: Annotated[int, typer.Option("--face", min=0, help="Which face to take, counted from the left.")] = 0,
     preset: common.PresetOption = None,
     set_: common.SetOption = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to put the preview.")] = None,
+    out: Annotated[str | None, typer.Option("--out", "-o", help="Where to put the preview.")] = None,
     json: common.JsonOption = False,
 ) -> None:
     """Make an avatar from a photo and a voice sample. The preview's path goes to stdout."""
@@ -48,7 +48,7 @@ def enroll(
             {
                 "run": run.id,
                 "avatar": {"id": avatar.id, "name": avatar.name, "version": avatar.version, "known": made.known},
-                "portrait": _without_landmarks(avatar.portrait_report),
+                "portrait": common.without_landmarks(avatar.portrait_report),
                 "voice": avatar.voice_report,
                 "outputs": {"preview": str(target)},
             }
@@ -61,7 +61,3 @@ def enroll(
     for line in common.describe_voice(avatar.voice_report):
         say("  " + line)
     print_result(str(target))
-
-
-def _without_landmarks(report: Any) -> dict[str, Any]:
-    return {k: v for k, v in report.items() if k != "landmarks"}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 SCHEMA_VERSION = 1
@@ -23,6 +26,20 @@ class State:
 state = State()
 
 
+def prepare_streams() -> None:
+    """Let every command write whatever it has to, wherever it was started.
+
+    A stream that the caller closed becomes the null device. A locale without Cyrillic gets escapes instead of an
+    error after all the work; in UTF-8, file names that are not UTF-8 come out as the bytes they are.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+        sys.stdout.reconfigure(errors="surrogateescape" if utf8 else "backslashreplace")
+
+
 def print_json(document: dict[str, Any]) -> None:
     """One JSON document on stdout, with `schema_version`."""
     text = json.dumps({"schema_version": SCHEMA_VERSION, **document}, ensure_ascii=False, indent=2, default=str)
@@ -36,10 +53,15 @@ def print_result(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """A line for the person at the terminal, on stderr; nothing with --quiet."""
-    if not state.quiet:
+    """A line for the person at the terminal, on stderr; nothing with --quiet, or once nobody reads it."""
+    if state.quiet:
+        return
+    try:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
+    except BrokenPipeError:
+        # `2>&1 | head`: what is being made is wanted all the same.
+        state.quiet = True
 
 
 def print_table(headers: list[str], rows: list[list[Any]]) -> None:

@@ -14,8 +14,8 @@ from avatarctl.runtime import events
 
 HEARTBEAT_SECONDS = 30.0
 
-# What the user waits for; the light steps only flicker by.
-_QUIET_HITS = {"index", "rig", "portrait", "voiceprint"}
+# Nobody waits for these: they would only flicker by.
+_LIGHT_STAGES = {"index", "rig", "portrait", "voiceprint"}
 
 
 class Display(Protocol):
@@ -95,15 +95,18 @@ class LiveDisplay:
     def __init__(self, expected: Callable[[str, str], float | None]) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
 
         self._expected = expected
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._progress = Progress(
             TextColumn("{task.fields[name]}"),
             BarColumn(24),
-            TextColumn("{task.fields[detail]}", style="dim"),
             TimeRemainingColumn(compact=True),
+            # Only the user's own words give way on a narrow terminal, and their brackets are no markup.
+            TextColumn("{task.fields[detail]}", style="dim", markup=False, table_column=Column(ratio=1, no_wrap=True)),
             console=self._console,
+            expand=True,
             transient=True,
         )
         self._tasks: dict[int, Any] = {}
@@ -128,7 +131,7 @@ class LiveDisplay:
                 self._progress.remove_task(task)
             if event.status == "hit":
                 self._hits += 1
-            elif event.status == "done" and event.stage not in _QUIET_HITS:
+            elif event.status == "done" and event.stage not in _LIGHT_STAGES:
                 self._print(f"[green]✓[/] {event.stage:<9} {_escape(event.label)} [dim]{milliseconds(event.run_ms)}[/]")
             elif event.status == "failed":
                 self._print(f"[red]✗[/] {event.stage:<9} {_escape(event.label)}")
@@ -144,7 +147,8 @@ class LiveDisplay:
         """Remove the bars."""
         self._progress.stop()
         if self._hits:
-            self._console.print(f"[dim]{self._hits} steps came from the cache[/]")
+            came = "1 step came" if self._hits == 1 else f"{self._hits} steps came"
+            self._console.print(f"[dim]{came} from the cache[/]")
 
 
 def _escape(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -41,11 +41,7 @@ def render(
     if text_file is not None and audio is None:
         raise BadInput("--text-file belongs to a recording", hint="give --audio F too, or the text with --file")
     settings = common.resolve(preset, set_, avatar)
-    options: dict[str, Any] = {
-        "seed": common.seed_or_default(seed),
-        "take": take,
-        "refresh_from": "" if refresh else None,
-    }
+    options = common.chance(seed, take, refresh)
     spoken_file = file if audio is None else text_file
     said = "" if text is None and spoken_file is None else common.read_text(text, spoken_file)
     if audio is not None:
@@ -75,6 +71,6 @@ def render(
                 made = answers.render_text(run, said, who, subtitles=subtitles or None)
             files = common.deliver_film(run, made, out, settings, name)
         if state.json:
-            print_json({"run": run.id, "outputs": {role: str(path) for role, path in files.items()}})
+            print_json({"run": run.id, "outputs": common.paths_by_role(files)})
         else:
             print_result(str(files["film"]))

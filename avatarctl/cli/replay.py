@@ -55,7 +55,7 @@ def replay(
                 text = run.read_text(again.text, "answer")
             files = common.deliver_film(run, again.film, out, settings, name) if again.film else {}
     if state.json:
-        outputs = {role: str(path) for role, path in files.items()}
+        outputs = common.paths_by_role(files)
         print_json({"run": run.id, "replay_of": before.id, "answer": text, "outputs": outputs})
     elif files:
         if text:

@@ -9,6 +9,7 @@ import typer
 
 from avatarctl.cli import common
 from avatarctl.cli.options import print_json, print_result, state
+from avatarctl.errors import BadInput
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -16,7 +17,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def upscale(
     media: Annotated[Path, typer.Argument(help="A film or a picture.")],
-    scale: Annotated[int, typer.Option("--scale", min=2, max=4, help="How many times larger: 2 or 4.")] = 2,
+    scale: Annotated[int, typer.Option("--scale", help="How many times larger: 2 or 4.")] = 2,
     preset: common.PresetOption = None,
     set_: common.SetOption = None,
     out: common.OutOption = None,
@@ -27,6 +28,8 @@ def upscale(
     from avatarctl.recipes.upscale import upscale as perform
     from avatarctl.runtime import session
 
+    if scale not in (2, 4):
+        raise BadInput(f"--scale {scale} is not possible", hint="--scale 2 or --scale 4")
     settings = common.resolve(preset, set_)
     name = f"{media.stem}-x{scale}"
     common.destination(out, settings, name, ".mp4")
@@ -40,6 +43,6 @@ def upscale(
         suffix = ".mp4" if role == "video" else ".png"
         target = session.deliver(run, made.outputs[role], common.destination(out, settings, name, suffix), role)
     if state.json:
-        print_json({"run": run.id, "outputs": {role: str(target)}, "facts": dict(made.facts)})
+        print_json({"run": run.id, "outputs": common.paths_by_role({role: target}), "facts": dict(made.facts)})
     else:
         print_result(str(target))

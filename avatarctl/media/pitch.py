@@ -13,13 +13,16 @@ THRESHOLD = 0.15
 ANALYSIS_RATE = 12_000
 """Hertz; enough for 500 Hz and its first harmonics."""
 
-_HOP_SECONDS = 0.01
-_WINDOW_SECONDS = 0.04
+HOP_SECONDS = 0.01
+WINDOW_SECONDS = 0.04
+_SILENT_POWER = 1e-7
+"""Mean square below which a frame is silence, -70 dBFS: nothing differs from nothing at any lag."""
 _FRAMES_AT_ONCE = 2000
 
 
 def track(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]:
-    """F0 in hertz of each 10 ms frame, 0 where it is not voiced; float32 (frames,).
+    """F0 in hertz every 10 ms, 0 where it is not voiced; float32 (frames,). Frame i looks at the 40 ms from
+    i * 10 ms on, and at what follows them up to one longest period.
 
     Args:
         samples: float32 (n,), mono.
@@ -30,9 +33,10 @@ def track(samples: NDArray[np.float32], sample_rate: int) -> NDArray[np.float32]
     usable = len(samples) // step * step
     # The mean of each group of samples is a low-pass good enough before thinning them out.
     thin = samples[:usable].reshape(-1, step).mean(axis=1).astype(np.float64)
-    window, longest = int(_WINDOW_SECONDS * rate), int(rate / LOWEST_HZ)
-    hop = int(_HOP_SECONDS * rate)
-    starts = np.arange(0, len(thin) - window - longest, hop)
+    window, longest = int(WINDOW_SECONDS * rate), int(rate / LOWEST_HZ)
+    hop = HOP_SECONDS * rate
+    # Each rounded by itself, so that frame i stays at i * 10 ms in long recordings at odd rates.
+    starts = (np.arange(max(0, int((len(thin) - window - longest) / hop))) * hop).astype(np.int64)
     parts = [
         _frames(thin, starts[i : i + _FRAMES_AT_ONCE], window, longest, rate)
         for i in range(0, len(starts), _FRAMES_AT_ONCE)
@@ -55,6 +59,7 @@ def _frames(
     mean = np.cumsum(difference[:, 1:], axis=1) / lags
     normalised = np.ones_like(difference)
     normalised[:, 1:] = difference[:, 1:] / np.maximum(mean, 1e-12)
+    normalised[energy[:, 0] < _SILENT_POWER * window] = 1.0
     shortest = int(rate / HIGHEST_HZ)
     return np.array([_period(row, shortest, rate) for row in normalised])
 

@@ -154,16 +154,13 @@ class Track:
 
 def tracks(listing: bytes) -> dict[int, Track]:
     """Every track of a listing that ffmpeg's framecrc muxer wrote, by its index, in order."""
-    found: dict[int, Track] = {}
-    for line in listing.decode("ascii", "replace").splitlines():
-        if line.startswith("#"):
-            name, _, rest = line[1:].partition(" ")
-            index, _, value = rest.partition(": ")
-            if name == "tb":
-                found[int(index)] = Track(Fraction(value))
-            elif index.isdecimal() and int(index) in found:
-                found[int(index)].properties[name] = value
-        elif line:
+    lines = listing.decode("ascii", "replace").splitlines()
+    properties: dict[int, dict[str, str]] = {}
+    for name, index, value in re.findall(r"^#(\w+) (\d+): *(.*)$", "\n".join(lines), re.MULTILINE):
+        properties.setdefault(int(index), {})[name] = value
+    found = {index: Track(Fraction(its["tb"]), its) for index, its in sorted(properties.items()) if "tb" in its}
+    for line in lines:
+        if line and not line.startswith("#"):
             index, *columns = line.split(",")
             track = found[int(index)]
             for column, value in zip(

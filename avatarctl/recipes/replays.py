@@ -44,6 +44,7 @@ def title(before: RunRecord) -> str:
         or request.get("title")
         or request.get("text")
         or request.get("name")
+        or request.get("media")
         or request.get("query")
         or "film"
     )

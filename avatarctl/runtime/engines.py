@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from avatarctl import models
@@ -46,6 +46,15 @@ class EnginePool:
                 slot.engine = engine
                 load_ms = (time.perf_counter() - start) * 1000
             yield slot.engine, load_ms
+
+    def damaged(self, spec: EngineSpec) -> str:
+        """The first of the engine's models whose bytes are wrong; empty if none is. Reads them all."""
+        for name in spec.models:
+            # One that cannot be read at all is a fault of its own, which `use` reports.
+            with suppress(OSError):
+                if models.verify(self._models, name) == "damaged":
+                    return name
+        return ""
 
     def close(self) -> None:
         """Close every engine."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from avatarctl import config
 from avatarctl.engines.contract import Cancelled, Job
-from avatarctl.errors import AvatarctlError, StepFailed, Stopped
+from avatarctl.errors import AvatarctlError, StepFailed, Stopped, Unavailable
 from avatarctl.presets import Settings
 from avatarctl.runtime import events
 from avatarctl.runtime.engines import EnginePool
@@ -22,6 +22,7 @@ from avatarctl.runtime.handles import Handle, OutputOf, Ref
 from avatarctl.runtime.plan import Plan, StepOrder
 from avatarctl.runtime.resources import peak_memory_mb
 from avatarctl.stages.catalog import STAGES, stage
+from avatarctl.store.faults import disk_is_full
 from avatarctl.store.locks import Abandoned, key_lock
 from avatarctl.store.model import Artefact, Manifest, StepRecord
 from avatarctl.store.store import Store
@@ -306,11 +307,7 @@ class Run:
     def _fail(self, handle: Handle, order: StepOrder, error: BaseException, key: str) -> None:
         cancelled = isinstance(error, Cancelled | Abandoned | Stopped)
         if not cancelled and not isinstance(error, AvatarctlError):
-            wrapped = StepFailed(
-                f"{handle.stage}/{order.spec.name} failed", why=f"{type(error).__name__}: {error}", hint="-v shows more"
-            )
-            wrapped.__cause__ = error
-            error = wrapped
+            error = self._explained(handle, order, error)
         with self._guard:
             if not cancelled and self._error is None:
                 self._error = error
@@ -321,6 +318,20 @@ class Run:
             self._tell_finished(handle, order, status, 0.0, {})
         finally:
             handle.fail(error)
+
+    def _explained(self, handle: Handle, order: StepOrder, error: BaseException) -> AvatarctlError:
+        """An engine's own exception in our words; a full disk and a model that rotted on it are not its fault."""
+        explained: AvatarctlError
+        if disk_is_full(error):
+            explained = Unavailable("the disk is full", why=str(error), hint="make room, or run avatarctl cache gc")
+        elif damaged := self._engines.damaged(order.spec):
+            explained = Unavailable(f"the model {damaged} is damaged", hint=f"avatarctl models pull {damaged}")
+        else:
+            explained = StepFailed(
+                f"{handle.stage}/{order.spec.name} failed", why=f"{type(error).__name__}: {error}", hint="-v shows more"
+            )
+        explained.__cause__ = error
+        return explained
 
     def _tell_finished(
         self, handle: Handle, order: StepOrder, status: str, run_ms: float, facts: Mapping[str, Any]

@@ -75,8 +75,8 @@ def erase(store: Store, avatar: AvatarRecord, *, timeout: float = 0.0) -> Erased
     with store.alone(timeout):
         versions = [a for a in store.ledger.avatars() if a.name == avatar.name]
         others = [a for a in store.ledger.avatars() if a.name != avatar.name]
-        kept = set[str]().union(*map(_roots, others)) | {d.digest for d in store.ledger.documents()}
-        found = derived(store.ledger, set[str]().union(*map(_roots, versions)) - kept)
+        kept = _roots(store.ledger, others) | {d.digest for d in store.ledger.documents()}
+        found = derived(store.ledger, _roots(store.ledger, versions) - kept)
         artefacts = found.artefacts - kept
         deleted, left = _delete_delivered(store.ledger, artefacts)
         sizes = [store.cas.delete(digest) for digest in sorted(artefacts)]
@@ -98,12 +98,19 @@ def erase(store: Store, avatar: AvatarRecord, *, timeout: float = 0.0) -> Erased
     )
 
 
-def _roots(avatar: AvatarRecord) -> set[str]:
-    roots = set(avatar.files())
-    if avatar.voice_report is not None:
-        # Engines may read the report in place of the voice.
-        roots.add(digest_bytes(avatar.voice_report_text().encode()))
-    return roots
+def _roots(ledger: Ledger, avatars: list[AvatarRecord]) -> set[str]:
+    roots = {digest for avatar in avatars for digest in avatar.files()}
+    # Engines may read the report in place of the voice.
+    roots |= {digest_bytes(a.voice_report_text().encode()) for a in avatars if a.voice_report is not None}
+    # A recording that the face was to speak is most likely the person's own voice too.
+    recordings = ledger.rows(
+        """
+        SELECT json_extract(request, '$.recording') AS digest FROM runs
+        WHERE digest IS NOT NULL AND json_extract(request, '$.avatar') IN (SELECT value FROM json_each(:avatars))
+        """,
+        {"avatars": json.dumps([a.id for a in avatars])},
+    )
+    return roots | {str(row["digest"]) for row in recordings}
 
 
 def _delete_delivered(ledger: Ledger, artefacts: Set[str]) -> tuple[list[str], list[tuple[str, str]]]:
@@ -120,7 +127,8 @@ def _delete_delivered(ledger: Ledger, artefacts: Set[str]) -> tuple[list[str], l
             deleted.append(path)
         except OSError as error:
             left.append((path, error.strerror or str(error)))
-    return deleted, left
+    # A path delivered to twice may have been left as one version's and deleted as the other's.
+    return deleted, [(path, why) for path, why in left if Path(path).exists()]
 
 
 def _forget(store: Store, found: Derived, artefacts: Set[str], avatars: list[str]) -> gc.GcPlan:

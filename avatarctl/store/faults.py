@@ -14,10 +14,15 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 
+def disk_is_full(error: BaseException) -> bool:
+    """Whether `error` says that nothing more can be written."""
+    return isinstance(error, OSError) and error.errno in _NO_SPACE
+
+
 def file_fault(error: OSError, path: Path, hint: str) -> AvatarctlError:
     """What to raise for `error`, met while writing `path`. `hint` says where else to write."""
     why = error.strerror or str(error)
-    if error.errno in _NO_SPACE:
+    if disk_is_full(error):
         return Unavailable(f"the disk is full: {path}", why=why, hint="make room, or run avatarctl cache gc")
     if error.errno in _NOT_ALLOWED:
         return Unavailable(f"{path} cannot be written", why=why, hint=hint)

@@ -66,11 +66,16 @@ class Store:
         if readonly:
             return cls(home, cache, Ledger.open(path, readonly=True), lock)
         with ExitStack() as undo:
-            lock.acquire(exclusive=False, timeout=lock_timeout)
+            # Who finds nobody else at work may clear away all that lies about; usually that is everybody.
+            alone = lock.try_acquire(exclusive=True)
+            if not alone:
+                lock.acquire(exclusive=False, timeout=lock_timeout)
             undo.callback(lock.release)
             store = cls(home, cache, Ledger.open(path), lock)
             undo.callback(store.ledger.close)
-            store._clear_after_the_dead()
+            store._clear_after_the_dead(alone)
+            if alone:
+                lock.switch(exclusive=False, timeout=lock_timeout)
             undo.pop_all()
         return store
 
@@ -269,9 +274,9 @@ class Store:
                     stale.append(path)
         return stale
 
-    def _clear_after_the_dead(self) -> None:
+    def _clear_after_the_dead(self, alone: bool) -> None:
         self.ledger.mark_lost_runs(self.is_alive)
-        for path in self.stale_folders():
+        for path in self.stale_folders(alone=alone):
             remove(path)
         for path in _entries(self.locks_folder / "runs"):
             lock = FileLock(path)

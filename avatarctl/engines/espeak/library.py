@@ -12,9 +12,11 @@ import _ctypes
 import contextlib
 import ctypes
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import espeakng_loader
@@ -120,8 +122,14 @@ class Espeak:
         language, _, variant = voice.partition("+")
         if self._library.espeak_SetVoiceByName(language.encode()) != 0:
             raise BadInput(f"espeak-ng does not speak {language!r}", hint="name another with --set speak.language=en")
+        if variant and not variants().get(variant, True):
+            raise BadConfig(
+                f"the voice variant {variant!r} cannot be used",
+                why="its breath sounds different each time, so a film could not be made again to the same bytes",
+                hint="for example f1, f4, m3 or m7",
+            )
         if variant and (variant not in variants() or self._library.espeak_SetVoiceByName(voice.encode()) != 0):
-            raise BadConfig(f"espeak-ng has no voice variant {variant!r}", hint="for example f2, f3, m3 or m7")
+            raise BadConfig(f"espeak-ng has no voice variant {variant!r}", hint="for example f1, f4, m3 or m7")
         for parameter, value in ((_RATE, rate), (_PITCH, pitch), (_RANGE, intonation)):
             if self._library.espeak_SetParameter(parameter, value, 0) != 0:
                 raise StepFailed("espeak-ng refused a setting", why=f"parameter {parameter} = {value}")
@@ -158,6 +166,9 @@ class Espeak:
         return " ".join(p for p in parts if p)
 
 
+_BREATH = re.compile(rb"^breath\b.*[1-9]", re.MULTILINE)
+
+
 @contextlib.contextmanager
 def opened() -> Iterator[Espeak]:
     """A fresh espeak-ng, alone in the process until it is left.
@@ -182,10 +193,16 @@ def opened() -> Iterator[Espeak]:
             _ctypes.dlclose(library._handle)
 
 
-def variants() -> frozenset[str]:
-    """Names of the voice variants."""
+@cache
+def variants() -> dict[str, bool]:
+    """The voice variants by name, and whether each gives the same sound every time.
+
+    espeak-ng mixes the breath of a voice from memory that nobody has set, so a variant with breath sounds a
+    little different in every process.
+    """
     folder = Path(espeakng_loader.get_data_path()) / "voices" / "!v"
-    return frozenset(path.name for path in folder.iterdir()) if folder.is_dir() else frozenset()
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return {file.name: not _BREATH.search(file.read_bytes()) for file in files if file.is_file()}
 
 
 def _declare(library: ctypes.CDLL) -> None:

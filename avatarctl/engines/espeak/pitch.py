@@ -23,7 +23,7 @@ FEMALE_FROM = 160.0
 
 def variant_for(f0: float) -> str:
     """The voice variant whose natural pitch is nearest."""
-    return "f2" if f0 >= FEMALE_FROM else ""
+    return "f1" if f0 >= FEMALE_FROM else ""
 
 
 def setting_for(f0: float, voice: str, rate: int, intonation: int) -> int:

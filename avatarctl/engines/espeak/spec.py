@@ -18,7 +18,7 @@ class EspeakParams(SpeakParams):
         0.0, "median pitch of the voice, Hz; 0: the enrolled voice's, or else the setting `pitch`", ge=0, le=500
     )
     intonation: int = param(65, "how far the pitch moves, 0 is monotone", ge=0, le=99)
-    variant: str = param("", "espeak-ng's voice variant (f2, m3, ...); empty: chosen by the pitch to follow")
+    variant: str = param("", "espeak-ng's voice variant (f1, m3, ...); empty: chosen by the pitch to follow")
     lead: float = param(0.12, "seconds of silence before the sentence", ge=0, le=5)
 
 

@@ -139,7 +139,12 @@ def _command(job: Job, playlist: Path, cues: Path | None, rate: int) -> Any:
     fps = job.params.fps
     # Only this list, written a moment ago, may be opened as a list of files.
     pictures = ffmpeg_python.input(
-        f"file:{playlist}", format="concat", safe=0, protocol_whitelist="file", format_whitelist="concat,mov"
+        f"file:{playlist}",
+        format="concat",
+        safe=0,
+        auto_convert=0,
+        protocol_whitelist="file",
+        format_whitelist="concat,mov",
     )
     sound = ffmpeg_python.input("pipe:0", format="s16le", ar=rate, ch_layout="mono")
     streams = [pictures["v:0"], sound["a:0"]]

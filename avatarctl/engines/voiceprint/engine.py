@@ -32,6 +32,7 @@ _FRAME_SECONDS = 0.02
 _KEPT_SILENCE_SECONDS = 0.1
 _ACTIVE_DB = 30.0
 """Frames within this much of the loudest ones are speech."""
+_LOUD_SECONDS = 0.2
 _LARGEST_SNR = 80.0
 
 
@@ -53,7 +54,7 @@ class VoiceprintEngine:
 
         sample, rate = audio.decode(job.inputs["sample"], None, MAX_SECONDS, "voice", check=check)
         levels = _levels(sample, rate)
-        active = levels > np.percentile(levels, 95) - _ACTIVE_DB
+        active = levels > _loudest(levels) - _ACTIVE_DB
         voice = _trimmed(sample, rate, active)
         if len(voice) / rate < MIN_SECONDS:
             raise BadInput(
@@ -79,6 +80,12 @@ def _levels(sample: NDArray[np.float32], rate: int) -> NDArray[np.float64]:
     return levels
 
 
+def _loudest(levels: NDArray[np.float64]) -> float:
+    """The level that the voice reaches for 0.2 s in all: a click is shorter, and silence around does not count."""
+    rank = min(len(levels), round(_LOUD_SECONDS / _FRAME_SECONDS))
+    return float(np.partition(levels, -rank)[-rank])
+
+
 def _trimmed(sample: NDArray[np.float32], rate: int, active: NDArray[np.bool_]) -> NDArray[np.float32]:
     where = np.flatnonzero(active)
     size, kept = int(_FRAME_SECONDS * rate), int(_KEPT_SILENCE_SECONDS * rate)
@@ -96,8 +103,7 @@ def _report(
 ) -> dict[str, Any]:
     speech = float(10 * np.log10(np.mean(10 ** (levels[active] / 10))))
     noise = float(np.percentile(levels, 10))
-    f0 = pitch.track(voice, rate)
-    voiced = f0[f0 > 0]
+    voiced = _voiced(voice, rate, _loudest(levels) - _ACTIVE_DB)
     low, median, high = (float(np.percentile(voiced, p)) for p in (10, 50, 90)) if voiced.size > 10 else (0, 0, 0)
     report: dict[str, Any] = {
         "schema": SCHEMA,
@@ -111,10 +117,20 @@ def _report(
         "f0": round(median, 1) if median else None,
         "f0_low": round(low, 1) if median else None,
         "f0_high": round(high, 1) if median else None,
-        "voiced": round(min(1.0, voiced.size * 0.01 / max(float(active.sum()) * _FRAME_SECONDS, 0.01)), 3),
+        "voiced": round(min(1.0, voiced.size * pitch.HOP_SECONDS / max(float(active.sum()) * _FRAME_SECONDS, 0.01)), 3),
     }
     report["warnings"] = _warnings(report)
     return report
+
+
+def _voiced(voice: NDArray[np.float32], rate: int, threshold: float) -> NDArray[np.float32]:
+    """F0 of the voiced frames that are speech: in the pauses a mains hum has a pitch too."""
+    f0 = pitch.track(voice, rate)
+    middles = np.arange(len(f0)) * pitch.HOP_SECONDS + pitch.WINDOW_SECONDS / 2
+    levels = _levels(voice, rate)
+    frames = (middles * rate / int(_FRAME_SECONDS * rate)).astype(np.int64)
+    speech = levels[np.minimum(frames, len(levels) - 1)] > threshold
+    return f0[(f0 > 0) & speech]
 
 
 def _warnings(report: Mapping[str, Any]) -> list[dict[str, str]]:
