@@ -189,6 +189,13 @@ def test_a_recording_moves_the_lips(spoken: tuple[Studio, Path, str]) -> None:
     sound = studio.work / "речь.wav"
     command = [ffmpeg.binary(), "-v", "error", "-y", "-i", str(film), "-vn", str(sound)]
     subprocess.run(command, check=True)
+    before = studio.ok("render", "--audio", "речь.wav", "--dry-run", "--json").json["steps"]
+    assert [(s["stage"], s["verdict"]) for s in before] == [
+        ("rig", "hit"),
+        ("align", "run"),
+        ("animate", "unknown"),
+        ("finish", "unknown"),
+    ]
     made = studio.ok("render", "--audio", "речь.wav", "--json").json
     found = probe.decode_all(studio.work / made["outputs"]["film"], levels=True)
     assert found.video is not None and found.audio is not None

@@ -10,6 +10,8 @@ import typer
 from avatarctl.cli import common
 from avatarctl.cli.options import print_json, print_result, state
 from avatarctl.errors import BadInput
+from avatarctl.runtime.handles import Handle
+from avatarctl.runtime.runner import Run
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -46,30 +48,30 @@ def render(
     said = "" if text is None and spoken_file is None else common.read_text(text, spoken_file)
     if audio is not None:
         readable_file(audio, MAX_SAMPLE_BYTES * 4, "recording")
-        if dry_run:
-            raise BadInput("a recording cannot be planned without reading it", hint="leave out --dry-run")
     name = common.slug(audio.stem if audio is not None else said)
     with session.open_store(readonly=dry_run) as store:
         who = common.find_avatar(store, avatar, settings)
+        request = answers.request_of(text=said if audio is None else "", avatar=who.id, subtitles=subtitles)
+
+        def perform(run: Run) -> Handle:
+            if audio is None:
+                return answers.render_text(run, said, who, subtitles=subtitles or None)
+            recording = answers.load_recording(run, audio)
+            request.update(answers.request_of(recording=recording.digest, title=audio.stem, text=said))
+            if not run.dry:
+                store.ledger.update_request(run.id, request)
+            return answers.render_recording(
+                run, recording, who, audio.stem, text=said or None, subtitles=subtitles or None
+            )
+
         if dry_run:
             plan = session.planning(store, settings, **options)
-            answers.render_text(plan, said, who, subtitles=subtitles or None)
+            perform(plan)
             common.print_plan(plan)
             return
         common.destination(out, settings, name, ".mp4")
-        request = answers.request_of(text=said if audio is None else "", avatar=who.id, subtitles=subtitles)
         with common.performing(store, "render", request, settings, **options) as run:
-            if audio is not None:
-                recording = answers.load_recording(run, audio)
-                known = said if text_file is not None else None
-                request.update(answers.request_of(recording=recording.digest, title=audio.stem, text=known))
-                store.ledger.update_request(run.id, request)
-                made = answers.render_recording(
-                    run, recording, who, audio.stem, text=known, subtitles=subtitles or None
-                )
-            else:
-                made = answers.render_text(run, said, who, subtitles=subtitles or None)
-            files = common.deliver_film(run, made, out, settings, name)
+            files = common.deliver_film(run, perform(run), out, settings, name)
         if state.json:
             print_json({"run": run.id, "outputs": common.paths_by_role(files)})
         else:

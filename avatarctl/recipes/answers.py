@@ -113,10 +113,10 @@ def load_recording(run: Run, path: Path) -> Artefact:
     """A sound file of any common format as a mono WAV artefact at its own sample rate."""
     from avatarctl.media import audio
 
-    with run.store.workspace(run.id) as folder:
+    with run.folder() as folder:
         wav = folder / "recording.wav"
         audio.decode_to_wav(path, wav, MAX_RECORDING_SECONDS)
-        return run.store.add_file(wav, "audio/wav")
+        return run.take_in(wav, "audio/wav")
 
 
 def request_of(**fields: Any) -> dict[str, Any]:

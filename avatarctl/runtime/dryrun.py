@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from avatarctl.presets import Settings
 from avatarctl.runtime.handles import Handle, Ref, Unknown
 from avatarctl.runtime.plan import StepOrder
 from avatarctl.runtime.runner import Run
-from avatarctl.store.keys import digest_bytes
+from avatarctl.store.keys import digest_bytes, digest_file
 from avatarctl.store.model import Artefact, Manifest
 from avatarctl.store.store import Store
 from avatarctl.text.sentences import Sentence, split
@@ -41,6 +44,14 @@ class DryRun(Run):
     def text(self, content: str) -> Ref:
         data = content.encode("utf-8")
         return Artefact(digest_bytes(data), len(data), "text/plain; charset=utf-8")
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+
+    def take_in(self, path: Path, media_type: str) -> Artefact:
+        return Artefact(digest_file(path), path.stat().st_size, media_type)
 
     def _when_ready(self, handle: Handle, order: StepOrder, waiting: list[Handle]) -> None:
         waits_for = order.waits_for()

@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from avatarctl import config
@@ -74,6 +76,16 @@ class Run:
     def text(self, content: str) -> Ref:
         """Text as an artefact that steps can read."""
         return self.store.add_bytes(content.encode("utf-8"), "text/plain; charset=utf-8")
+
+    @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """An empty folder for a recipe's own work, removed in the end."""
+        with self.store.workspace(self.id) as folder:
+            yield folder
+
+    def take_in(self, path: Path, media_type: str) -> Artefact:
+        """A file from outside as an artefact that steps can read."""
+        return self.store.add_file(path, media_type)
 
     def step(
         self,
