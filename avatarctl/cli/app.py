@@ -35,6 +35,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 # Typer carries a Click of its own, or depends on one; either way this is what a usage error is.
 USAGE_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
@@ -125,6 +127,7 @@ def _perform(arguments: list[str]) -> int:
     try:
         result = get_command(app).main(args=arguments, prog_name="avatarctl", standalone_mode=False)
         sys.stdout.flush()
+        _ignore_signals()
         return int(result) if isinstance(result, int) else 0
     except SystemExit:
         # Click's own answer to a broken pipe, and to nothing else outside its standalone mode.
@@ -195,6 +198,12 @@ def _show_cursor() -> None:
         os.write(2, b"\x1b[?25h")
 
 
+def _ignore_signals() -> None:
+    """All is done and told: a signal that comes now must not make a success look like a failure."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _install_signals() -> None:
     """The first signal ends the run in order; a second one ends the process at once."""
     seen = False
@@ -208,5 +217,5 @@ def _install_signals() -> None:
         raise Stopped(number)
 
     handler: Callable[[int, Any], None] = stop
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in SIGNALS:
         signal.signal(number, handler)
