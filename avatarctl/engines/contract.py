@@ -7,7 +7,7 @@ folder. So the same engine runs in process, in a worker process, or on another m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -75,7 +75,6 @@ class Job:
     """For engines that stream: the next piece of text."""
     cancelled: Callable[[], bool] = _never
     """Ask it at least every half second; when true, clean up children and raise `Cancelled`."""
-    scratch: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Cancelled(Exception):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,14 +24,7 @@ def add(store: Store, paths: Sequence[Path]) -> list[DocumentRecord]:
     read = [(file, knowledge.read_document(file)) for file in files]
     added = []
     for file, document in read:
-        fields = {
-            "name": document.name,
-            "title": document.title,
-            "media_type": document.media_type,
-            "text": document.text,
-        }
-        content = json.dumps(fields, ensure_ascii=False, sort_keys=True).encode("utf-8")
-        artefact = store.add_bytes(content, JSON)
+        artefact = store.add_bytes(document.to_json().encode("utf-8"), JSON)
         record = DocumentRecord(
             name=document.name,
             digest=artefact.digest,

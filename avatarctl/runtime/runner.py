@@ -49,7 +49,7 @@ class Run:
         seed: int = 0,
         take: int = 0,
         refresh_from: str | None = None,
-        models_folder: Any = None,
+        models_folder: Path | None = None,
     ) -> None:
         """`refresh_from`: this stage and all after it are made again ("" for every stage)."""
         self.store = store
@@ -206,14 +206,14 @@ class Run:
         locks = self.store.locks_folder
         waited = time.perf_counter()
 
-        def still_wanted() -> bool:
+        def given_up() -> bool:
             nonlocal waited
             if time.perf_counter() - waited > 2.0:
                 waited = float("inf")
                 self.listener(events.Waiting(handle.index, handle.stage, order.spec.name, handle.label))
             return self._cancel.is_set()
 
-        with key_lock(locks, key, config.lock_timeout(), cancelled=still_wanted):
+        with key_lock(locks, key, config.lock_timeout(), cancelled=given_up):
             refresh = self._must_refresh(handle.stage, key)
             if not refresh:
                 manifest = self.store.lookup(key)
