@@ -7,6 +7,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -126,10 +127,11 @@ def test_clips_meet_at_rest(spoken: tuple[Studio, Path, str]) -> None:
     for clip in clips:
         assert not clip["values"][0].any() and not clip["values"][-1].any()
     first = len(clips[0]["values"])
-    pictures = frames(film).astype(np.int16)
-    jump = np.abs(pictures[first] - pictures[first - 1]).mean()
-    # Both frames are the rest pose; what differs is how two keyframes encode it.
-    assert jump <= 2.0, "grey levels, of 255"
+    # Both are the rest pose, encoded once as the end of a clip and once as a keyframe: grain differs, shapes do not.
+    pictures = frames(film)[first - 1 : first + 1]
+    before, after = (cv2.GaussianBlur(p.astype(np.float32), (0, 0), 3) for p in pictures)
+    jump = float(np.abs(after - before).mean())
+    assert jump <= 1.0, f"{jump:.2f} grey levels, of 255"
 
 
 def test_a_second_time_everything_is_a_hit_and_the_bytes_are_equal(spoken: tuple[Studio, Path, str]) -> None:
