@@ -38,7 +38,7 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def face_models() -> dict[str, Path]:
     """The catalog's face models by name."""
-    return {name: _one(name) for name in ("face-detector", "face-mesh")}
+    return {name: _one(name) for name in ("face-detector", "face-mesh", "person-matte")}
 
 
 @pytest.fixture(scope="session")

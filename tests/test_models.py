@@ -52,7 +52,7 @@ def test_every_entry_is_complete() -> None:
 
 
 def test_groups_and_names_resolve() -> None:
-    assert [m.name for m in models.resolve("face")] == ["face-detector", "face-mesh"]
+    assert [m.name for m in models.resolve("face")] == ["face-detector", "face-mesh", "person-matte"]
     assert [m.name for m in models.resolve("face-mesh")] == ["face-mesh"]
     with pytest.raises(BadInput) as caught:
         models.resolve("face-mesch")

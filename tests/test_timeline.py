@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from avatarctl.engines.puppet import timeline
 from avatarctl.engines.puppet.controls import CONTROLS, INDEX, Timeline
-from avatarctl.engines.puppet.visemes import CLASSES, POSE, viseme
+from avatarctl.text import articulation
 from avatarctl.text.timings import Phoneme, Span, Timings
+from avatarctl.text.visemes import CLASSES, POSE, viseme
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ def build(timings: Timings, fps: int = 25, seed: int = 1, **changes: float | str
 
 def closures(timings: Timings, fps: int) -> list[int]:
     return [
-        math.floor(((p.start + p.end) / 2 - timeline.LEAD) * fps + 0.5) for p in timings.phonemes if p.ipa[0] in "pbm"
+        math.floor(((p.start + p.end) / 2 - articulation.LEAD) * fps + 0.5)
+        for p in timings.phonemes
+        if p.ipa[0] in "pbm"
     ]
 
 
@@ -101,7 +104,7 @@ def test_the_lip_is_tucked_on_f_and_v() -> None:
     made = build(MAMA)
     for phoneme in MAMA.phonemes:
         if phoneme.ipa in ("f", "v"):
-            frame = math.floor(((phoneme.start + phoneme.end) / 2 - timeline.LEAD) * 25 + 0.5)
+            frame = math.floor(((phoneme.start + phoneme.end) / 2 - articulation.LEAD) * 25 + 0.5)
             assert made.curve("tuck")[frame] > 0.5
             assert made.curve("open")[frame] <= 0.06 + 1e-6
 

@@ -110,6 +110,21 @@ CATALOG: dict[str, Model] = {
             needed_by=("portrait/facemesh", "rig/puppet"),
         ),
         Model(
+            name="person-matte",
+            summary="tells a person from the background (MediaPipe selfie segmentation)",
+            licence="Apache-2.0",
+            licence_url=APACHE_2,
+            source=WheelSource(
+                **_MEDIAPIPE,
+                size=_MEDIAPIPE_SIZE,
+                member="mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
+            ),
+            file="selfie_segmentation.tflite",
+            sha256="9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
+            size=249_505,
+            needed_by=("rig/puppet",),
+        ),
+        Model(
             name="portrait-astronaut",
             summary="demo portrait: Eileen Collins, photo by NASA",
             licence="public domain (NASA)",
@@ -151,7 +166,7 @@ CATALOG: dict[str, Model] = {
 }
 
 groups: dict[str, list[str]] = {
-    "face": ["face-detector", "face-mesh"],
+    "face": ["face-detector", "face-mesh", "person-matte"],
     "demo": ["portrait-astronaut", "portrait-hopper"],
 }
 """Names for what is usually fetched together."""

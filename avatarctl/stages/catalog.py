@@ -18,6 +18,14 @@ PNG = "image/png"
 WAV = "audio/wav"
 MP4 = "video/mp4"
 TEXT = "text/plain; charset=utf-8"
+ASPECTS = ("1:1", "9:16", "16:9")
+
+
+def picture_size(size: int, aspect: str) -> tuple[int, int]:
+    """Width and height in pixels of a picture with this shorter side; the longer one is even."""
+    across, down = (int(part) for part in aspect.split(":"))
+    longer = 2 * round(size * max(across, down) / min(across, down) / 2)
+    return (longer, size) if across > down else (size, longer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +39,8 @@ class PortraitParams(Params):
 class RigParams(Params):
     """What every animator has to know when it prepares a photo."""
 
-    size: int = param(512, "height and width of the film's picture, pixels", ge=128, le=2048)
+    size: int = param(512, "shorter side of the film's picture, pixels", ge=128, le=2048)
+    aspect: str = param("1:1", "shape of the film's picture, width to height", choices=ASPECTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +56,8 @@ class SpeakParams(Params):
 class AnimateParams(Params):
     """Every animator can do this much."""
 
-    size: int = param(512, "height and width of the film's picture, pixels", ge=128, le=2048)
+    size: int = param(512, "shorter side of the film's picture, pixels", ge=128, le=2048)
+    aspect: str = param("1:1", "shape of the film's picture, width to height", choices=ASPECTS)
     fps: int = param(25, "frames a second", choices=(25, 30, 50))
 
 
@@ -156,6 +166,7 @@ STAGES: dict[str, Stage] = {
                 Input("timings", optional=True),
                 Input("rig", optional=True),
                 Input("portrait", optional=True),
+                Input("background", optional=True),
             ),
             outputs=(
                 Output("clip", MP4, ".mp4"),

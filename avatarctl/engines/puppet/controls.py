@@ -19,17 +19,23 @@ CONTROLS: dict[str, str] = {
     "tuck": "lower lip under the upper teeth, 0..1 (f, v)",
     "wide": "corners outward, u",
     "tongue": "tip of the tongue to the upper teeth, 0..1 (t, d, n, l)",
-    "smile": "corners up, 0..1",
+    "smile": "corners up, -1..1 (below 0: corners down)",
     "brow": "brows up, u",
+    "brow_inner": "inner ends of the brows up, u",
+    "brow_skew": "the brow at image right up and the other one down, u",
     "furrow": "brows together, u",
     "cheek": "cheeks up, u",
     "squint": "lower lids up, u",
+    "lid": "upper lids, -0.3 (wide open) .. 0.4 (heavy), in openings of the eye",
     "blink": "both lids, 0 open .. 1 closed",
+    "gaze_x": "eyes to image right, degrees",
+    "gaze_y": "eyes down, degrees",
     "yaw": "head to image right, degrees",
     "pitch": "head down, degrees",
     "roll": "head clockwise in the image, degrees",
     "tx": "head to image right, u",
     "ty": "head down, u",
+    "breath": "chest and shoulders raised by a breath, 0..1",
 }
 INDEX = {name: i for i, name in enumerate(CONTROLS)}
 
@@ -38,7 +44,7 @@ INDEX = {name: i for i, name in enumerate(CONTROLS)}
 class Timeline:
     """`values`: float32 (frames, len(CONTROLS)); column `INDEX[name]`; row i is shown at i / fps seconds.
 
-    The first and the last row are the rest pose: all zeros.
+    The first and the last row are the rest pose: all zeros, unless the face rests in a mood.
     """
 
     fps: int

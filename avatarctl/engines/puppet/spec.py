@@ -8,6 +8,8 @@ from avatarctl.engines.contract import EngineSpec
 from avatarctl.stages.catalog import AnimateParams, RigParams
 from avatarctl.stages.params import param
 
+EMOTIONS = ("neutral", "happy", "sad", "thinking", "surprised")
+
 
 @dataclass(frozen=True, kw_only=True)
 class PuppetRigParams(RigParams):
@@ -22,9 +24,16 @@ class PuppetAnimateParams(AnimateParams):
     """How the puppet moves, and how its clip is encoded."""
 
     mode: str = param("talk", "talk: the head moves with the speech; still: it does not", choices=("talk", "still"))
-    motion: float = param(1.0, "strength of head and brow motion", ge=0, le=2)
+    motion: float = param(1.0, "strength of head motion", ge=0, le=2)
     mouth: float = param(1.0, "strength of mouth opening", ge=0.3, le=1.5)
     blinks: float = param(1.0, "how often the eyes blink; 0: never", ge=0, le=3)
+    gaze: float = param(1.0, "strength of eye movements", ge=0, le=2)
+    brows: float = param(1.0, "strength of brow motion", ge=0, le=2)
+    breath: float = param(1.0, "strength of breathing", ge=0, le=2)
+    mood: str = param("neutral", "what the face rests in: every clip begins and ends with it", choices=EMOTIONS)
+    emotion: str = param("", "what the face shows while it speaks (several, with commas: one a sentence); empty: mood")
+    emotion_strength: float = param(1.0, "strength of mood and emotion", ge=0, le=1.5)
+    background: str = param("", "colour behind the person, as #rrggbb; empty: what the photo shows")
     crf: int = param(18, "x264 quality of the clip; lower is better and larger", ge=10, le=35)
 
 

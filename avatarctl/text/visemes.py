@@ -1,7 +1,7 @@
 """What the mouth does for each sound, by its articulation, in any language.
 
 A sound is reduced to an articulatory class by the IPA chart; the class has a target pose in the units of
-`controls`, and dominances: how strongly and how far around its centre it imposes each group of controls on its
+`POSE`, and dominances: how strongly and how far around its centre it imposes each group of controls on its
 neighbours (Cohen & Massaro 1993, "Modeling coarticulation in synthetic visual speech"). Lips that must close are
 dominant and abrupt, velars and glottals hardly touch the lips and take the pose of their vowels.
 """
@@ -15,7 +15,7 @@ from functools import cache
 from avatarctl.text.phonemes import AFFRICATES, VOWELS
 
 POSE = ("open", "jaw", "up", "round", "press", "tuck", "wide", "tongue")
-"""The controls that a viseme sets."""
+"""What a viseme sets: `open`, `jaw`, `up`, `wide` in u, the distance of the eye centres; the others 0..1."""
 LIP_SHAPE = frozenset({"round", "wide"})
 """They spread wider in time than the vertical ones."""
 
