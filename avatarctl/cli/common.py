@@ -33,6 +33,9 @@ RefreshOption = Annotated[bool, typer.Option("--refresh", help="Make every step 
 TakeOption = Annotated[int, typer.Option("--take", min=0, help="Another take of what is left to chance.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Start of all chance; 0 if not given.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+ExportOption = Annotated[
+    list[str] | None, typer.Option("--export", help="Beside the film: visemes or blendshapes; may be given many times.")
+]
 SubtitlesOption = Annotated[bool, typer.Option("--subtitles", help="Embed subtitles, and write an .srt beside.")]
 
 MAX_INPUT_BYTES = 4 * 2**20
@@ -174,6 +177,19 @@ def deliver_film(run: Run, film: Handle, out: str | None, settings: Settings, na
         beside = target.with_suffix(".srt")
         files["subtitles"] = session.deliver(run, manifest.outputs["subtitles"], beside, "subtitles")
     return files
+
+
+def deliver_exports(run: Run, made: Handle | None, film: Path) -> dict[str, Path]:
+    """Wait for the movements that were asked for, if any, and copy them beside the film: paths by role."""
+    from avatarctl.recipes.exports import FORMATS
+
+    if made is None:
+        return {}
+    outputs = run.wait(made).outputs
+    endings = {role: ending for roles in FORMATS.values() for role, ending in roles.items() if role in outputs}
+    return {
+        role: session.deliver(run, outputs[role], film.with_suffix(ending), role) for role, ending in endings.items()
+    }
 
 
 def paths_by_role(files: Mapping[str, Path]) -> dict[str, str]:

@@ -27,6 +27,7 @@ def render(
     set_: common.SetOption = None,
     out: common.OutOption = None,
     subtitles: common.SubtitlesOption = False,
+    export: common.ExportOption = None,
     dry_run: common.DryRunOption = False,
     refresh: common.RefreshOption = False,
     take: common.TakeOption = 0,
@@ -34,7 +35,7 @@ def render(
     json: common.JsonOption = False,
 ) -> None:
     """Turn a text or a recording into a film. The film's path goes to stdout."""
-    from avatarctl.recipes import answers
+    from avatarctl.recipes import answers, exports
     from avatarctl.recipes.enroll import MAX_SAMPLE_BYTES, readable_file
     from avatarctl.runtime import session
 
@@ -44,6 +45,7 @@ def render(
         raise BadInput("--text-file belongs to a recording", hint="give --audio F too, or the text with --file")
     settings = common.resolve(preset, set_, avatar)
     options = common.chance(seed, take, refresh)
+    wanted = exports.checked(export)
     spoken_file = file if audio is None else text_file
     said = "" if text is None and spoken_file is None else common.read_text(text, spoken_file)
     if audio is not None:
@@ -52,6 +54,7 @@ def render(
     with session.open_store(readonly=dry_run) as store:
         who = common.find_avatar(store, avatar, settings)
         request = answers.request_of(text=said if audio is None else "", avatar=who.id, subtitles=subtitles)
+        request.update(answers.request_of(exports=wanted))
 
         def perform(run: Run) -> Handle:
             if audio is None:
@@ -67,11 +70,14 @@ def render(
         if dry_run:
             plan = session.planning(store, settings, **options)
             perform(plan)
+            exports.beside(plan, wanted)
             common.print_plan(plan)
             return
         common.destination(out, settings, name, ".mp4")
         with common.performing(store, "render", request, settings, **options) as run:
-            files = common.deliver_film(run, perform(run), out, settings, name)
+            film, moves = perform(run), exports.beside(run, wanted)
+            files = common.deliver_film(run, film, out, settings, name)
+            files |= common.deliver_exports(run, moves, files["film"])
         if state.json:
             print_json({"run": run.id, "outputs": common.paths_by_role(files)})
         else:

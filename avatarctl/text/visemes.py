@@ -108,10 +108,7 @@ _STRESSED, _UNSTRESSED = 1.12, 0.82
 @cache
 def viseme(ipa: str, stress: int = 0) -> Viseme:
     """The viseme of one segment with its modifiers; never fails, an unknown symbol is a weak neutral consonant."""
-    letter = ipa[:1]
-    if ipa[:2] in AFFRICATES and ipa[:2] != "pf":
-        letter = ipa[1]
-    made = CLASSES[_class_of(letter)]
+    made = CLASSES[class_of(ipa)]
     if made.vowel:
         scale = _STRESSED if stress == 2 else 1.0 if stress == 1 else _UNSTRESSED
         return replace(made, pose=_scaled(made.pose, scale))
@@ -120,6 +117,12 @@ def viseme(ipa: str, stress: int = 0) -> Viseme:
     if "ʷ" in ipa:
         return _towards(made, CLASSES["close round"])
     return made
+
+
+def class_of(ipa: str) -> str:
+    """The name in `CLASSES` of one segment, its modifiers left aside."""
+    affricate = ipa[:2] in AFFRICATES and ipa[:2] != "pf"
+    return _class_of(ipa[1:2] if affricate else ipa[:1])
 
 
 def _class_of(letter: str) -> str:
