@@ -22,6 +22,7 @@ def ask(
     avatar: common.AvatarOption = None,
     preset: common.PresetOption = None,
     set_: common.SetOption = None,
+    emotion: common.EmotionOption = None,
     out: common.OutOption = None,
     subtitles: common.SubtitlesOption = False,
     dry_run: common.DryRunOption = False,
@@ -39,11 +40,13 @@ def ask(
     from avatarctl.runtime import session
     from avatarctl.text.sentences import clean
 
+    if emotion is not None and not render:
+        raise BadInput("an emotion belongs to a film", hint="add --render")
     if subtitles and not render:
         raise BadInput("subtitles belong to a film", hint="add --render")
     if (question is None) == (audio is None):
         raise BadInput("give one question", hint='avatarctl ask "вопрос", or - for standard input, or --audio FILE')
-    settings = common.resolve(preset, set_, avatar)
+    settings = common.resolve(preset, set_, avatar, emotion=emotion)
     options = common.chance(seed, take, refresh)
     if audio is not None:
         settings.choice("transcribe")
