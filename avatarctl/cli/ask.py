@@ -22,6 +22,7 @@ def ask(
     avatar: common.AvatarOption = None,
     preset: common.PresetOption = None,
     set_: common.SetOption = None,
+    emotion: common.EmotionOption = None,
     out: common.OutOption = None,
     subtitles: common.SubtitlesOption = False,
     export: common.ExportOption = None,
@@ -40,6 +41,8 @@ def ask(
     from avatarctl.runtime import session
     from avatarctl.text.sentences import clean
 
+    if emotion is not None and not render:
+        raise BadInput("an emotion belongs to a film", hint="add --render")
     if subtitles and not render:
         raise BadInput("subtitles belong to a film", hint="add --render")
     if (question is None) == (audio is None):
@@ -47,7 +50,7 @@ def ask(
     if export and not render:
         raise BadInput("movements are exported beside a film", hint="add --render")
     wanted = exports.checked(export)
-    settings = common.resolve(preset, set_, avatar)
+    settings = common.resolve(preset, set_, avatar, emotion=emotion)
     options = common.chance(seed, take, refresh)
     if audio is not None:
         settings.choice("transcribe")

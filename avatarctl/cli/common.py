@@ -23,6 +23,7 @@ from avatarctl.runtime.handles import Handle
 from avatarctl.runtime.runner import Run
 from avatarctl.store.model import AvatarRecord
 from avatarctl.store.store import Store
+from avatarctl.text import emotions
 
 AvatarOption = Annotated[str | None, typer.Option("--avatar", "-a", help="Who answers; the newest one if not given.")]
 PresetOption = Annotated[str | None, typer.Option("--preset", "-p", help="Choice of engines (avatarctl presets list).")]
@@ -35,6 +36,10 @@ SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Start of 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 ExportOption = Annotated[
     list[str] | None, typer.Option("--export", help="Beside the film: visemes or blendshapes; may be given many times.")
+]
+EmotionOption = Annotated[
+    str | None,
+    typer.Option("--emotion", help="What the face shows: neutral, happy, sad, thinking, surprised; [tags] go first."),
 ]
 SubtitlesOption = Annotated[bool, typer.Option("--subtitles", help="Embed subtitles, and write an .srt beside.")]
 
@@ -163,9 +168,12 @@ def print_plan(run: DryRun) -> None:
             print_result(f"{'':8} {step.key or '(no key yet)'} {params}")
 
 
-def resolve(preset: str | None, assignments: list[str] | None, avatar: str | None = None) -> Settings:
+def resolve(
+    preset: str | None, assignments: list[str] | None, avatar: str | None = None, *, emotion: str | None = None
+) -> Settings:
     """Settings from every layer."""
-    return presets.resolve(preset, assignments or (), avatar=avatar)
+    chosen = [] if emotion is None else [f"animate.mood={emotions.canonical(emotion, '--emotion')}"]
+    return presets.resolve(preset, [*chosen, *(assignments or ())], avatar=avatar)
 
 
 def deliver_film(run: Run, film: Handle, out: str | None, settings: Settings, name: str) -> dict[str, Path]:

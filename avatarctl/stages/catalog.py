@@ -78,6 +78,7 @@ class FinishParams(Params):
     title: str = param("", "the film's title, in its metadata")
     language: str = param("", "language of the speech, in its metadata (ru, en, ...)")
     subtitles: bool = param(False, "embed subtitles, and make an .srt")
+    silent: bool = param(False, "nothing is to be heard in it: a film of somebody who waits")
 
 
 @dataclass(frozen=True, kw_only=True)
