@@ -204,8 +204,7 @@ def test_other_formats_are_refused(made: Made) -> None:
     refused(made.studio.run("replay", asked["run"], "--export", "visemes"), 2, "--render")
 
 
-def test_erasing_a_person_erases_their_movements(made: Made, tmp_path: Path) -> None:
-    studio = made.studio.copy(tmp_path / "erased")
+def test_erasing_a_person_erases_their_movements(studio: Studio) -> None:
     outputs = studio.ok("render", TEXT, "--export", "blendshapes", "--json").json["outputs"]
     assert "export" in studio.ok("avatars", "rm", "astronaut", "--json").json["erased"]["steps"]
     assert not (studio.work / outputs["blendshapes"]).exists()
