@@ -248,7 +248,7 @@ def test_an_hour_of_speech_takes_little_memory() -> None:
     finally:
         tracemalloc.stop()
     assert len(made.values) > 3500 * 25
-    assert peak < 250e6
+    assert peak < 120e6
 
 
 def test_curves_are_finite_and_smooth() -> None:
