@@ -20,6 +20,7 @@ from avatarctl.engines.puppet.lattice import Box, Lattice
 from avatarctl.engines.puppet.layers import LipLayers, lip_layers, mouth_box
 from avatarctl.engines.puppet.lips import MouthFrame, PhotoLips, mouth_frame, photo_lips
 from avatarctl.engines.puppet.mouthfield import MouthField, mouth_field
+from avatarctl.engines.puppet.shading import Shading, build_shading
 from avatarctl.engines.puppet.smooth import Array
 
 HEAD_NODES = (112, 112)
@@ -71,6 +72,7 @@ class Rig:
     head: Patch
     mouth: Patch
     layers: LipLayers
+    shading: Shading
     interior: Interior
     eyes: tuple[Eye, ...]
 
@@ -127,6 +129,7 @@ def build_rig(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fracti
         head=patch((left, top, width, height), HEAD_NODES, False),
         mouth=patch(box, MOUTH_NODES, True),
         layers=lip_layers(framed.texture, box, mouth, lips),
+        shading=build_shading(canvas, points, mouth, lips, Lattice(box, *MOUTH_NODES)),
         interior=build_interior(canvas, points, mouth, lips),
         eyes=build_eyes(canvas, points, axes.unit),
     )
