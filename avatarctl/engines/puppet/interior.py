@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatarctl.engines.facemesh import landmarks as mesh
-from avatarctl.engines.puppet import anatomy
 from avatarctl.engines.puppet.lips import LipMotion, MouthFrame, MouthShape, PhotoLips, straightened
 from avatarctl.engines.puppet.mouthfield import at_columns, curve_columns
+from avatarctl.engines.puppet.photolight import PhotoLight
 from avatarctl.engines.puppet.smooth import Array, smoothstep
 from avatarctl.engines.puppet.teeth import (
     EYE_DISTANCE,
@@ -37,52 +36,47 @@ LOWER_BEHIND = 1.4
 """How far the edges of the lower teeth lie below the line of the closed lips, mm."""
 LIP_OVER_TOOTH = 2.0
 """How much of the lower lip the upper teeth cover at f and v, mm."""
-SHADOW_TINT = np.array([0.13, 0.03, 0.02], np.float32)
+GLOW = np.array([0.20, 0.04, -0.03], np.float32)
 """What light the red of the mouth throws back into its shadows."""
 
 
 @dataclass(frozen=True)
 class Interior:
     """`upper_teeth`, `lower_teeth`, `tongue`: RGBA float32 (h, w, 4), 0..255, colour premultiplied, alpha
-    0..1. `cavity`: RGB float32 (h, w, 3). `scale`: sprite pixels per mm. `from_photo`: the upper teeth are
-    the photo's own. `bite`: how far the upper teeth reach below the closed lips, mm."""
+    0..1. `cavity`: RGB float32 (h, w, 3). `glow`: how much of red, green and blue a full shadow keeps,
+    float32 (3,). `scale`: sprite pixels per mm. `from_photo`: the upper teeth are the photo's own. `bite`:
+    how far the upper teeth reach below the closed lips, mm."""
 
     upper_teeth: Array
     lower_teeth: Array
     tongue: Array
     cavity: Array
+    glow: Array
     scale: float
     from_photo: bool
     bite: float
 
 
-def build_interior(canvas: NDArray[np.uint8], landmarks: Array, frame: MouthFrame, lips: PhotoLips) -> Interior:
+def build_interior(canvas: NDArray[np.uint8], light: PhotoLight, frame: MouthFrame, lips: PhotoLips) -> Interior:
     """Draw the sprites in the light and tint of the photo; take the teeth from it when it shows them."""
-    skin = _colours(canvas, landmarks, anatomy.SKIN, 2)
-    lip = np.median(_colours(canvas, landmarks, anatomy.LIP_CENTRES, 1), 0)
-    light = _light(canvas, landmarks, skin)
-    tone = np.median(skin, 0)
-    # A warm light tints teeth as it tints skin, but teeth vary less than skins do.
-    tint = np.clip(tone / max(tone.mean(), 1) / (np.array([205, 160, 138]) / 167.7), 0.75, 1.3) ** 0.7
     shown = photo_enamel(canvas, frame, lips)
-    enamel = np.asarray(np.array([240, 226, 203]) * min(1.0, light * 1.05) * tint, np.float32)
+    enamel = np.asarray(np.array([240, 226, 203]) * min(1.0, light.strength * 1.05) * light.tint, np.float32)
     if shown is not None:
         enamel = shown
     scale = max(2.0, frame.unit / EYE_DISTANCE)
-    saturation = float(np.clip(np.median(np.ptp(skin, axis=1) / np.maximum(skin.max(1), 1)) / 0.2, 0, 1))
-    blur = _unsharpness(canvas, landmarks) * scale * EYE_DISTANCE / frame.unit
+    blur = light.blur * scale * EYE_DISTANCE / frame.unit
 
-    gum = np.asarray(0.25 * lip + 0.75 * np.array([186, 104, 100]) * light * 0.85, np.float32)
-    flesh = np.asarray(0.35 * lip + 0.65 * np.array([192, 100, 96]) * light, np.float32)
+    gum = np.asarray(0.25 * light.lip + 0.75 * np.array([158, 88, 85]) * light.strength, np.float32)
+    flesh = np.asarray(0.35 * light.lip + 0.65 * np.array([192, 100, 96]) * light.strength, np.float32)
     upper, lower = (
         shrunk(drawn_teeth(enamel, gum, arch, lips.middle, upper=up), scale, blur)
         for arch, up in ((UPPER_ARCH, True), (LOWER_ARCH, False))
     )
     tongue = shrunk(_tongue(flesh, lips.middle), scale, blur)
-    cavity = _cavity(light, scale)
+    cavity = _cavity(light.strength, scale)
     for sprite in (upper, lower, tongue, cavity):
         grey = sprite[..., :3].mean(-1, keepdims=True)
-        sprite[..., :3] = sprite[..., :3] * saturation + grey * (1 - saturation)
+        sprite[..., :3] = sprite[..., :3] * light.saturation + grey * (1 - light.saturation)
     bite = SHOWN_TEETH
     if shown is None:
         upper = shifted(upper, bite * scale)
@@ -90,50 +84,7 @@ def build_interior(canvas: NDArray[np.uint8], landmarks: Array, frame: MouthFram
         upper, reach = photo_teeth(canvas, frame, lips, upper, shown, scale)
         bite = min(reach, SHOWN_BY_SMILERS)
         upper = shifted(upper, (bite - reach) * scale)
-    return Interior(upper, lower, tongue, cavity, scale, shown is not None, bite)
-
-
-def _colours(canvas: NDArray[np.uint8], landmarks: Array, points: tuple[int, ...], reach: int) -> Array:
-    height, width = canvas.shape[:2]
-    found = []
-    for x, y in landmarks[list(points), :2].astype(int):
-        if reach <= x < width - reach and reach <= y < height - reach:
-            found.append(canvas[y - reach : y + reach + 1, x - reach : x + reach + 1].reshape(-1, 3).mean(0))
-    return np.array(found or [[170.0, 130.0, 110.0]], np.float32)
-
-
-def _light(canvas: NDArray[np.uint8], landmarks: Array, skin: Array) -> float:
-    """How much light falls on the face: 1 in a well-lit photo. The whites of the eyes tell it of dark skin."""
-    by_skin = float(np.percentile(skin.mean(1), 80)) / 200
-    whites = []
-    irises = (mesh.IRIS_RIGHT, mesh.IRIS_LEFT), (mesh.IRIS_RIGHT_CENTRE, mesh.IRIS_LEFT_CENTRE)
-    for eye, iris, centre in zip(anatomy.EYES, *irises, strict=True):
-        outline = landmarks[[*eye.upper, *eye.lower[::-1]], :2]
-        inside = np.zeros(canvas.shape[:2], np.uint8)
-        cv2.fillPoly(inside, [np.rint(outline).astype(np.int32)], (1,))
-        radius = float(np.linalg.norm(landmarks[list(iris), :2] - landmarks[centre, :2], axis=1).mean())
-        place = (round(float(landmarks[centre, 0])), round(float(landmarks[centre, 1])))
-        cv2.circle(inside, place, round(1.15 * radius), (0,), -1)
-        whites.append(canvas[inside > 0].reshape(-1, 3).mean(1))
-    white = np.concatenate(whites)
-    by_eyes = float(np.percentile(white, 80)) / 215 if white.size > 8 else 0.0
-    return float(np.clip(max(by_skin, min(by_eyes, 2.2 * by_skin)), 0.10, 1.15))
-
-
-def _unsharpness(canvas: NDArray[np.uint8], landmarks: Array) -> float:
-    """How unsharp the face is, as the sigma of a blur in pixels; 0 when it is as sharp as a canvas can be."""
-    points = landmarks[list(mesh.FACE_OVAL), :2]
-    height, width = canvas.shape[:2]
-    x0, y0 = np.clip(points.min(0).astype(int), 0, (width - 8, height - 8))
-    x1, y1 = np.clip(points.max(0).astype(int), (x0 + 8, y0 + 8), (width, height))
-    grey = cv2.cvtColor(np.ascontiguousarray(canvas[y0:y1, x0:x1]), cv2.COLOR_RGB2GRAY).astype(np.float32)
-    octaves = [grey, *(cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in (1.0, 2.0, 4.0, 8.0))]
-    bands = [float(np.std(fine - coarse)) for fine, coarse in zip(octaves, octaves[1:], strict=False)]
-    for number, sigma in ((2, 2.2), (1, 1.2), (0, 0.6)):
-        # Of a sharp picture an octave holds about 0.7 of what the next coarser one does.
-        if bands[number] < 0.38 * bands[number + 1]:
-            return sigma
-    return 0.0
+    return Interior(upper, lower, tongue, cavity, light.coloured(GLOW), scale, shown is not None, bite)
 
 
 def _tongue(flesh: Array, middle: float) -> Array:
@@ -200,7 +151,7 @@ class Mouth:
         sides = 1 - 0.42 * np.clip(self._aside / max(motion.narrow, 0.2), 0, 1) ** 3
         shade *= sides * (0.62 + 0.38 * np.clip(gap / (0.05 * unit), 0, 1))
         shade = np.asarray(shade, np.float32)[..., None]
-        picture *= shade + (1 - shade) * SHADOW_TINT
+        picture *= shade + (1 - shade) * interior.glow
         return np.asarray(cv2.convertScaleAbs(picture), np.uint8)
 
     def biting(self, motion: LipMotion, shape: MouthShape) -> NDArray[np.uint8]:

@@ -106,7 +106,12 @@ class Renderer:
             alpha = layer[..., 3] * np.float32(1 / 255)
             mouth = _blend(np.asarray(cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), np.uint8), mouth, alpha)
         # The head may carry the mouth's box over the canvas's border.
-        x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + width, rig.size), min(top + height, rig.size)
+        x0, y0, x1, y1 = (
+            max(left, 0),
+            max(top, 0),
+            min(left + width, picture.shape[1]),
+            min(top + height, picture.shape[0]),
+        )
         inside = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
         region = picture[y0:y1, x0:x1]
         region[:] = _blend(mouth[inside], region, layers.window[inside])

@@ -17,6 +17,7 @@ from avatarctl.engines.puppet import anatomy
 from avatarctl.engines.puppet.lattice import Lattice
 from avatarctl.engines.puppet.lips import LipMotion, MouthFrame, PhotoLips
 from avatarctl.engines.puppet.mouthfield import at_columns, curve_columns
+from avatarctl.engines.puppet.photolight import PhotoLight
 from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.smooth import Array, smoothstep
 
@@ -39,9 +40,15 @@ class Shading:
 
 
 def build_shading(
-    canvas: NDArray[np.uint8], landmarks: Array, frame: MouthFrame, lips: PhotoLips, lattice: Lattice
+    canvas: NDArray[np.uint8],
+    landmarks: Array,
+    light: PhotoLight,
+    frame: MouthFrame,
+    lips: PhotoLips,
+    lattice: Lattice,
 ) -> Shading:
     """Measure the photo's folds, and lay out those that it does not have."""
+    blood = light.coloured(BLOOD)
     points = lattice.points
     x, y = frame.local(points)
     folds = [frame.local(landmarks[list(path), :2]) for path in anatomy.FOLDS]
@@ -59,8 +66,8 @@ def build_shading(
     released = nothing
     if strength > 0:
         released = strength * _relaxed(canvas, frame, lips, points, near) * at_border[..., None]
-    smiling = (1 - strength) * _creased(x, y, near, frame) * at_border[..., None]
-    rounded = _rounded(x, y, frame, lips) * at_border[..., None]
+    smiling = (1 - strength) * _creased(x, y, near, frame)[..., None] * blood * at_border[..., None]
+    rounded = _rounded(x, y, frame, lips)[..., None] * blood * at_border[..., None]
     return Shading(*(np.asarray(part, np.float32) for part in (released, smiling, rounded)))
 
 
@@ -75,7 +82,7 @@ def _distance(x: Array, y: Array, along_x: Array, along_y: Array) -> Array:
 
 
 def _relaxed(canvas: NDArray[np.uint8], frame: MouthFrame, lips: PhotoLips, points: Array, near: Array) -> Array:
-    """What fills the dark valleys near the folds, and evens out the skin over the upper lip."""
+    """What fills the dark valleys near the folds."""
     unit = frame.unit
     light = np.log(canvas.astype(np.float32) + 6)
     soft = cv2.GaussianBlur(light, (0, 0), max(0.6, 0.012 * unit))
@@ -92,12 +99,7 @@ def _relaxed(canvas: NDArray[np.uint8], frame: MouthFrame, lips: PhotoLips, poin
     off_nose = smoothstep(0.9 * lips.nose, 0.7 * lips.nose, y) if lips.nose < 0 else 1.0
     off_nose = np.maximum(off_nose, smoothstep(0.38, 0.5, np.abs(x) * frame.half_width / unit))
     on_fold = (1 - smoothstep(0.12, 0.28, near)) * off_lips * off_nose * (1 - beard)
-    evened = cv2.GaussianBlur(light, (0, 0), sigmaX=0.09 * unit, sigmaY=0.03 * unit) - soft
-    streaks = np.clip(remap(np.asarray(evened, np.float32), points), -0.12, 0.12)
-    over_lip = smoothstep(0.02, 0.06, (upper_outer - y) / unit) * (1 - smoothstep(0.85, 1.1, np.abs(x)))
-    over_lip = over_lip * smoothstep(0.02, 0.10, (y - lips.nose) / unit)
-    result = 0.9 * valley * on_fold[..., None] * (1 - over_lip[..., None]) + 0.8 * (1 - beard) * streaks * over_lip[..., None]
-    return np.asarray(result, np.float32)
+    return np.asarray(0.9 * valley * on_fold[..., None], np.float32)
 
 
 def _creased(x: Array, y: Array, near: Array, frame: MouthFrame) -> Array:
@@ -107,7 +109,7 @@ def _creased(x: Array, y: Array, near: Array, frame: MouthFrame) -> Array:
     bulge = 0.05 * np.exp(-(((aside - 0.74) / 0.18) ** 2) - (((y / frame.unit) + 0.30) / 0.16) ** 2)
     # The corners dig into the cheeks.
     dimple = 0.10 * np.exp(-(((np.abs(x) - 1.12) / 0.12) ** 2) - ((y / frame.unit) / 0.09) ** 2)
-    return np.asarray((bulge - crease - dimple)[..., None] * BLOOD, np.float32)
+    return np.asarray(bulge - crease - dimple, np.float32)
 
 
 def _rounded(x: Array, y: Array, frame: MouthFrame, lips: PhotoLips) -> Array:
@@ -121,7 +123,7 @@ def _rounded(x: Array, y: Array, frame: MouthFrame, lips: PhotoLips) -> Array:
     light = 0.05 * middle * on_upper + 0.07 * middle * on_lower
     turned = np.exp(-(((np.abs(x) - 0.85) / 0.22) ** 2) - ((y / (0.12 * unit)) ** 2))
     below = np.exp(-(((y - outer_lower - 0.06 * unit) / (0.05 * unit)) ** 2)) * np.exp(-((x / 0.6) ** 2))
-    return np.asarray((light - 0.14 * turned - 0.08 * below)[..., None] * BLOOD, np.float32)
+    return np.asarray(light - 0.14 * turned - 0.08 * below, np.float32)
 
 
 def gain(shading: Shading, motion: LipMotion) -> Array | None:
