@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
 from avatarctl.engines.puppet.lattice import Box
-from avatarctl.engines.puppet.lips import MouthFrame, PhotoLips
+from avatarctl.engines.puppet.lips import MouthFrame, PhotoLips, straightened
 from avatarctl.engines.puppet.mouthfield import at_columns, curve_columns
 from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.smooth import Array, sigmoid, smoothstep
@@ -70,11 +70,15 @@ def lip_layers(texture: NDArray[np.uint8], box: Box, frame: MouthFrame, lips: Ph
     part = np.s_[top * scale : bottom * scale, left * scale : right * scale]
     upper = lower = np.ascontiguousarray(texture[part])
     if lips.is_open:
-        lower = _Cleaner(texture, frame, x, y).continued(lower, lips.lower_inner, lips.lower_outer, downwards=False)
+        lower = _Cleaner(texture, frame, lips.middle, x, y).continued(
+            lower, lips.lower_inner, lips.lower_outer, downwards=False
+        )
         texture = texture.copy()
         texture[part] = _unstreaked(upper, frame, lips, x, y)
         upper = np.ascontiguousarray(texture[part])
-        upper = _Cleaner(texture, frame, x, y).continued(upper, lips.upper_inner, lips.upper_outer, downwards=True)
+        upper = _Cleaner(texture, frame, lips.middle, x, y).continued(
+            upper, lips.upper_inner, lips.upper_outer, downwards=True
+        )
     return LipLayers(_rgba(upper, upper_alpha), _rgba(lower, lower_alpha), left, top, _window(box, 0.06 * unit))
 
 
@@ -114,13 +118,15 @@ def _window(box: Box, border: float) -> Array:
 class _Cleaner:
     """Continues a lip's colour past its inner edge, column by column (inpainting would leave lines)."""
 
-    def __init__(self, texture: NDArray[np.uint8], frame: MouthFrame, x: Array, y: Array) -> None:
+    def __init__(self, texture: NDArray[np.uint8], frame: MouthFrame, middle: float, x: Array, y: Array) -> None:
         self._texture, self._frame, self._x, self._y = texture, frame, x, y
-        aside = np.abs(x)
+        ahead = straightened(x, middle)
+        aside = np.abs(ahead)
         self._aside = aside
         # The lips' thin ends lie in the dark of the photo's mouth: their colour comes from further in.
         pulled = np.minimum(aside, 0.66 + 0.2 * np.maximum(aside - 0.66, 0))
-        self._pull = np.sign(x) * (pulled - aside) * (1 - smoothstep(0.94, 1.10, aside))
+        side = np.where(ahead < 0, np.float32(1 + middle), np.float32(1 - middle))
+        self._pull = np.sign(ahead) * side * (pulled - aside) * (1 - smoothstep(0.94, 1.10, aside))
         self._near = 1 - smoothstep(1.06, 1.30, aside)
 
     def continued(

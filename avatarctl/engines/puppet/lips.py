@@ -120,7 +120,10 @@ def photo_lips(landmarks: Array, frame: MouthFrame, canvas: NDArray[np.uint8]) -
     )
     unit, x = frame.unit, np.abs(positions())
     if float((lower_inner - upper_inner)[x < 0.8].mean()) <= OPEN_GAP * unit:
-        upper_inner = _dark_seam(frame, canvas, np.float32(0.5) * (upper_inner + lower_inner))
+        nose = float(frame.local(landmarks[[anatomy.NOSE_BASE], :2])[1][0])
+        upper_inner = _below_hair(
+            frame, canvas, _dark_seam(frame, canvas, np.float32(0.5) * (upper_inner + lower_inner)), lower_outer, nose
+        )
         lower_inner = upper_inner.copy()
     upper_inner = np.maximum(upper_inner, upper_outer + np.float32(0.3))
     lower_inner = np.minimum(np.maximum(lower_inner, upper_inner), np.maximum(lower_outer - 0.3, upper_inner))
@@ -192,6 +195,33 @@ def _dark_seam(frame: MouthFrame, canvas: NDArray[np.uint8], guess: Array) -> Ar
     return np.asarray(curve * between_corners + ends * (1 - between_corners), np.float32)
 
 
+def _below_hair(frame: MouthFrame, canvas: NDArray[np.uint8], seam: Array, lower_outer: Array, nose: float) -> Array:
+    """The seam, or the fringe of a moustache that hangs over it: its hair moves with the upper lip."""
+    unit, columns, rows = frame.unit, 121, 48
+    x = np.linspace(-0.96, 0.96, columns, dtype=np.float32)
+    line, bottom = (np.interp(x, positions(), curve).astype(np.float32) for curve in (seam, lower_outer))
+    light = cv2.cvtColor(canvas, cv2.COLOR_RGB2GRAY).astype(np.float32)
+
+    def read(first: Array, last: Array, count: int) -> Array:
+        share = np.linspace(0, 1, count, dtype=np.float32)[:, None]
+        y = first + share * (last - first)
+        return remap(light, frame.canvas(np.broadcast_to(x, y.shape), y))
+
+    over = np.abs(x) < 0.5
+    hair = float(np.median(read(0.55 * nose + 0.45 * line, line - 0.06 * unit, 9)[:, over]))
+    lip = float(np.median(read(0.4 * line + 0.6 * bottom, bottom - 0.1 * (bottom - line), 7)[:, over]))
+    if hair > 0.62 * lip:
+        return seam
+    depth = np.minimum(0.6 * (bottom - line), 0.10 * unit)
+    dark = read(line, line + depth, rows) < 0.35 * hair + 0.65 * lip
+    # Hair comes from above without a gap; one lone hair further down stays where it is.
+    reach = np.cumprod(cv2.blur(dark.astype(np.float32), (1, 3)) > 0.3, axis=0).sum(0) / rows * depth
+    reach = cv2.dilate(reach.astype(np.float32)[None], np.ones((1, 9), np.uint8))[0]
+    lower = gaussian_smooth(line + reach, 2.5)
+    moved = np.interp(positions(), x, lower - line) * (1 - smoothstep(0.85, 0.96, np.abs(positions())))
+    return np.asarray(seam + moved, np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class MouthShape:
     """A frame's controls of the mouth; see `controls.CONTROLS` for their units."""
@@ -240,7 +270,7 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
 
     narrow = 0.985 - 0.28 * rounded - (0.02 * release if lips.is_open else 0.0)
     # Wide lips would spread their opening flat along a line: they part more fully than narrow ones.
-    fullness = (0.50 if lips.is_open else 0.66) - 0.16 * rounded
+    fullness = (0.56 if lips.is_open else 0.66) - 0.16 * rounded
     profile = np.clip(1 - (x / narrow) ** (2.3 - 0.3 * rounded), 0, 1) ** fullness
     gap = opening * unit * gaussian_smooth(profile, 1.2) * within
     raised = np.clip(1 - (x / (1 - 0.2 * rounded)) ** 2.2, 0, 1)
