@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
 from avatarctl.engines.puppet.lattice import Box
-from avatarctl.engines.puppet.lips import MouthFrame, PhotoLips, straightened
+from avatarctl.engines.puppet.lips import MouthFrame, PhotoLips, positions, straightened
 from avatarctl.engines.puppet.mouthfield import at_columns, curve_columns
 from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.smooth import Array, sigmoid, smoothstep
@@ -70,13 +70,13 @@ def lip_layers(texture: NDArray[np.uint8], box: Box, frame: MouthFrame, lips: Ph
     part = np.s_[top * scale : bottom * scale, left * scale : right * scale]
     upper = lower = np.ascontiguousarray(texture[part])
     if lips.is_open:
-        lower = _Cleaner(texture, frame, lips.middle, x, y).continued(
+        lower = _Cleaner(texture, frame, lips, x, y).continued(
             lower, lips.lower_inner, lips.lower_outer, downwards=False
         )
         texture = texture.copy()
         texture[part] = _unstreaked(upper, frame, lips, x, y)
         upper = np.ascontiguousarray(texture[part])
-        upper = _Cleaner(texture, frame, lips.middle, x, y).continued(
+        upper = _Cleaner(texture, frame, lips, x, y).continued(
             upper, lips.upper_inner, lips.upper_outer, downwards=True
         )
     return LipLayers(_rgba(upper, upper_alpha), _rgba(lower, lower_alpha), left, top, _window(box, 0.06 * unit))
@@ -118,16 +118,19 @@ def _window(box: Box, border: float) -> Array:
 class _Cleaner:
     """Continues a lip's colour past its inner edge, column by column (inpainting would leave lines)."""
 
-    def __init__(self, texture: NDArray[np.uint8], frame: MouthFrame, middle: float, x: Array, y: Array) -> None:
+    def __init__(self, texture: NDArray[np.uint8], frame: MouthFrame, lips: PhotoLips, x: Array, y: Array) -> None:
         self._texture, self._frame, self._x, self._y = texture, frame, x, y
-        ahead = straightened(x, middle)
+        ahead, middle = straightened(x, lips.middle), lips.middle
         aside = np.abs(ahead)
         self._aside = aside
+        # The wider apart the lips are near the corners, the further their dark reaches.
+        apart = np.interp([-0.85, 0.85], positions(), lips.lower_inner - lips.upper_inner).mean() / frame.unit
+        self._dark = float(smoothstep(0.01, 0.045, apart))
         # The lips' thin ends lie in the dark of the photo's mouth: their colour comes from further in.
         pulled = np.minimum(aside, 0.66 + 0.2 * np.maximum(aside - 0.66, 0))
         side = np.where(ahead < 0, np.float32(1 + middle), np.float32(1 - middle))
         self._pull = np.sign(ahead) * side * (pulled - aside) * (1 - smoothstep(0.94, 1.10, aside))
-        self._near = 1 - smoothstep(1.06, 1.30, aside)
+        self._near = self._up_to(aside, (1.0, 1.10), (1.06, 1.30))
 
     def continued(
         self, picture: NDArray[np.uint8], inner: Array, outer: Array, *, downwards: bool
@@ -142,7 +145,7 @@ class _Cleaner:
         # What is dark beside the lips' ends is the photo's open mouth, seen through their soft edge.
         inward = self._x + self._pull
         floor = 0.93 * self._colour(inward, self._limit(inward, inner, outer, way)).astype(np.float32)
-        beside = smoothstep(0.55, 0.75, self._aside) * (1 - smoothstep(1.05, 1.22, self._aside))
+        beside = smoothstep(0.55, 0.75, self._aside) * self._up_to(self._aside, (0.98, 1.06), (1.05, 1.22))
         beside = (beside * (1 - smoothstep(0.03 * unit, 0.09 * unit, np.abs(self._y - limit))))[..., None]
         clean += beside * np.maximum(floor - clean, 0)
         blurred = cv2.GaussianBlur(
@@ -156,6 +159,11 @@ class _Cleaner:
         mixed = (clean * (1 - weight) + blurred * weight) * (1 - 0.30 * shade)[..., None]
         return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
 
+    def _up_to(self, aside: Array, light: tuple[float, float], dark: tuple[float, float]) -> Array:
+        """1 falling to 0 between two places, for corners of the mouth that are `light` or `dark`."""
+        start, end = (a + (b - a) * self._dark for a, b in zip(light, dark, strict=True))
+        return 1 - smoothstep(start, end, aside)
+
     def _colour(self, x: Array, y: Array) -> NDArray[np.uint8]:
         places = (self._frame.canvas(x, y) + np.float32(0.5)) * TEXTURE_SCALE - np.float32(0.5)
         found = remap(self._texture, places)
@@ -165,7 +173,7 @@ class _Cleaner:
         """Y from which on the lip's colour is continued: a little inside its inner edge."""
         edge, rim = at_columns(np.stack([inner, outer]), curve_columns(x))
         aside, unit = np.abs(x), self._frame.unit
-        near = 1 - smoothstep(1.06, 1.30, aside)
+        near = self._up_to(aside, (1.0, 1.10), (1.06, 1.30))
         deep = np.minimum(0.021 * unit, 0.4 * np.maximum((edge - rim) * way, 0)) * near
-        deep += 0.038 * unit * smoothstep(0.70, 0.98, aside) * near
+        deep += (0.008 + 0.03 * self._dark) * unit * smoothstep(0.70, 0.98, aside) * near
         return np.asarray(edge - way * deep, np.float32)

@@ -270,7 +270,7 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
 
     narrow = 0.985 - 0.28 * rounded - (0.02 * release if lips.is_open else 0.0)
     # Wide lips would spread their opening flat along a line: they part more fully than narrow ones.
-    fullness = (0.56 if lips.is_open else 0.66) - 0.16 * rounded
+    fullness = (0.60 if lips.is_open else 0.76) - 0.16 * rounded
     profile = np.clip(1 - (x / narrow) ** (2.3 - 0.3 * rounded), 0, 1) ** fullness
     gap = opening * unit * gaussian_smooth(profile, 1.2) * within
     raised = np.clip(1 - (x / (1 - 0.2 * rounded)) ** 2.2, 0, 1)
