@@ -67,7 +67,7 @@ def build_interior(canvas: NDArray[np.uint8], light: PhotoLight, frame: MouthFra
     blur = light.blur * scale * EYE_DISTANCE / frame.unit
 
     gum = np.asarray(0.25 * light.lip + 0.75 * np.array([158, 88, 85]) * light.strength, np.float32)
-    flesh = np.asarray(0.35 * light.lip + 0.65 * np.array([192, 100, 96]) * light.strength, np.float32)
+    flesh = np.asarray(0.35 * light.lip + 0.65 * np.array([198, 106, 102]) * light.strength, np.float32)
     upper, lower = (
         shrunk(drawn_teeth(enamel, gum, arch, lips.middle, upper=up), scale, blur)
         for arch, up in ((UPPER_ARCH, True), (LOWER_ARCH, False))
@@ -92,7 +92,7 @@ def _tongue(flesh: Array, middle: float) -> Array:
     x, y = millimetres(SUPERSAMPLING, middle)
     alpha = 1 - smoothstep(0.78, 1.02, (np.abs(x) / 25) ** 2.4 + (np.abs(y - 15) / 15) ** 2.4)
     groove = 1 - 0.10 * np.exp(-((x / 2.2) ** 2)) * smoothstep(1, 7, y)
-    front = 0.55 + 0.42 * smoothstep(-0.5, 9, y)
+    front = 0.60 + 0.37 * smoothstep(-0.5, 8, y)
     grain = cv2.GaussianBlur(np.random.default_rng(7).standard_normal(x.shape).astype(np.float32), (0, 0), 4.0)
     gloss = 0.09 * np.exp(-(((np.abs(x) - 5.5) / 3.5) ** 2) - ((y - 5.5) / 2.2) ** 2)
     shade = front * (1 - 0.55 * (np.abs(x) / 25) ** 2) * groove * (1 + 0.5 * grain) + gloss
@@ -126,19 +126,20 @@ class Mouth:
         # The tongue lies low and back behind rounded lips, high and forward behind spread ones.
         rest_down = 0.36 * jaw + 0.6 + 2.5 * shape.round - 25 * min(max(shape.wide, 0.0), 0.06)
         lift = float(smoothstep(0.0, 0.9, shape.tongue))
-        between = float(smoothstep(0.75, 1.0, shape.tongue))
-        raised_down = interior.bite - 1.2 - 0.6 * between + 0.10 * jaw
+        between = float(smoothstep(0.6, 1.0, shape.tongue))
+        raised_down = interior.bite - 1.0 - 1.0 * between + 0.06 * jaw
         down = rest_down + (raised_down - rest_down) * lift
         in_front = float(smoothstep(0.25, 0.65, shape.tongue))
-        tongue = (down, 1 - 0.36 * lift, 1 - 0.2 * lift, 1 + 0.14 * lift)
+        tongue = (down, 1 - 0.36 * lift, 1 - 0.2 * lift, 1 + 0.25 * lift)
         if in_front < 1:
             self._over(picture, interior.tongue, *tongue)
         self._over(picture, interior.lower_teeth, teeth_down)
         if in_front > 0:
             self._over(picture, interior.tongue, *tongue, opacity=in_front)
         self._over(picture, interior.upper_teeth, 0.0)
-        if between > 0:
-            self._over(picture, interior.tongue, down + 0.9, *tongue[1:], opacity=0.9 * between)
+        tip = float(smoothstep(0.5, 0.85, shape.tongue))
+        if tip > 0:
+            self._over(picture, interior.tongue, down, 0.46, *tongue[2:], opacity=tip)
 
         upper, lower = at_columns(np.stack([motion.upper_edge, motion.lower_edge]), self._columns)
         under_lip = np.clip(self._y - upper, 0, None)
@@ -158,7 +159,7 @@ class Mouth:
         """The edges of the upper teeth where they rest on the tucked lower lip, RGBA uint8, straight alpha."""
         sprite, soft = self._interior.upper_teeth, np.float32(0.012 * self._unit)
         lower = at_columns(motion.lower_edge, self._columns)
-        tucked = min(max(shape.tuck, 0.0), 1.0) * float(smoothstep(0.0, 0.03, shape.open))
+        tucked = float(smoothstep(0.05, 0.75, shape.tuck) * smoothstep(0.0, 0.03, shape.open))
         covered = np.float32(LIP_OVER_TOOTH * self._pixels * tucked) * (1 - smoothstep(0.30, 0.75, self._aside))
         below = self._y - lower
         inside = np.clip(0.5 + (covered - below) / soft, 0, 1) * np.clip(1.5 + below / soft, 0, 1)

@@ -23,6 +23,10 @@ REACH = 2.6
 """Curves are given for X in [-REACH, REACH]."""
 OPEN_GAP = 0.025
 """A gap between the lips above this, in u, means that the photo shows an open mouth."""
+HIDDEN_GAP = 0.07
+"""The same under a moustache that hangs over the lips."""
+DARK_HAIR = 0.62
+"""Light of a moustache, in lights of the lower lip, up to which it is told from skin."""
 NEUTRAL_WIDTH = 0.80
 """Width of a relaxed mouth, u; a smile is wider."""
 MEETING = 0.5
@@ -119,23 +123,25 @@ def photo_lips(landmarks: Array, frame: MouthFrame, canvas: NDArray[np.uint8]) -
         )
     )
     unit, x = frame.unit, np.abs(positions())
-    if float((lower_inner - upper_inner)[x < 0.8].mean()) <= OPEN_GAP * unit:
-        nose = float(frame.local(landmarks[[anatomy.NOSE_BASE], :2])[1][0])
-        upper_inner = _below_hair(
-            frame, canvas, _dark_seam(frame, canvas, np.float32(0.5) * (upper_inner + lower_inner)), lower_outer, nose
-        )
+    nose, chin = (float(frame.local(landmarks[[n], :2])[1][0]) for n in (anatomy.NOSE_BASE, mesh.CHIN))
+    between = np.float32(0.5) * (upper_inner + lower_inner)
+    hair = _moustache(frame, canvas, between, lower_outer, nose)
+    # Under hair the mesh sees lips apart that are not.
+    least = OPEN_GAP if hair is None else HIDDEN_GAP
+    if float((lower_inner - upper_inner)[x < 0.8].mean()) <= least * unit:
+        upper_inner = _dark_seam(frame, canvas, between)
+        if hair is not None:
+            upper_inner = _below_hair(frame, canvas, upper_inner, lower_outer, hair)
         lower_inner = upper_inner.copy()
     upper_inner = np.maximum(upper_inner, upper_outer + np.float32(0.3))
     lower_inner = np.minimum(np.maximum(lower_inner, upper_inner), np.maximum(lower_outer - 0.3, upper_inner))
     gap = np.where(x < 1, lower_inner - upper_inner, 0).astype(np.float32)
-    is_open = float(gap.max()) > OPEN_GAP * unit
+    is_open = float(gap.max()) > least * unit
     meeting = upper_inner + np.float32(MEETING) * gap
     middle_points = landmarks[[mesh.LIP_UPPER_INNER_MIDDLE, mesh.LIP_LOWER_INNER_MIDDLE], :2]
     middle = float(np.clip(frame.local(middle_points)[0].mean(), -FURTHEST_MIDDLE, FURTHEST_MIDDLE))
     arc = max(0.0, float(np.interp(middle, positions(), meeting)) / unit - (0.0 if is_open else 0.015))
     excess = max(0.0, 2 * frame.half_width / unit - NEUTRAL_WIDTH) if is_open else 0.0
-    nose = frame.local(landmarks[[anatomy.NOSE_BASE], :2])[1]
-    chin = frame.local(landmarks[[mesh.CHIN], :2])[1]
     return PhotoLips(
         upper_outer=upper_outer,
         upper_inner=upper_inner,
@@ -147,8 +153,8 @@ def photo_lips(landmarks: Array, frame: MouthFrame, canvas: NDArray[np.uint8]) -
         smile_inset=0.35 * excess,
         smile_arc=arc,
         middle=middle,
-        chin=float(chin[0]),
-        nose=float(nose[0]),
+        chin=chin,
+        nose=nose,
     )
 
 
@@ -195,30 +201,41 @@ def _dark_seam(frame: MouthFrame, canvas: NDArray[np.uint8], guess: Array) -> Ar
     return np.asarray(curve * between_corners + ends * (1 - between_corners), np.float32)
 
 
-def _below_hair(frame: MouthFrame, canvas: NDArray[np.uint8], seam: Array, lower_outer: Array, nose: float) -> Array:
-    """The seam, or the fringe of a moustache that hangs over it: its hair moves with the upper lip."""
-    unit, columns, rows = frame.unit, 121, 48
-    x = np.linspace(-0.96, 0.96, columns, dtype=np.float32)
-    line, bottom = (np.interp(x, positions(), curve).astype(np.float32) for curve in (seam, lower_outer))
-    light = cv2.cvtColor(canvas, cv2.COLOR_RGB2GRAY).astype(np.float32)
+class _Columns:
+    """The photo's light in columns across the mouth, from one curve to another."""
 
-    def read(first: Array, last: Array, count: int) -> Array:
+    def __init__(self, frame: MouthFrame, canvas: NDArray[np.uint8], seam: Array, lower_outer: Array) -> None:
+        self.x = np.linspace(-0.96, 0.96, 121, dtype=np.float32)
+        self.seam, self.bottom = (np.interp(self.x, positions(), c).astype(np.float32) for c in (seam, lower_outer))
+        self._frame, self._light = frame, cv2.cvtColor(canvas, cv2.COLOR_RGB2GRAY).astype(np.float32)
+
+    def read(self, first: Array, last: Array, count: int) -> Array:
         share = np.linspace(0, 1, count, dtype=np.float32)[:, None]
         y = first + share * (last - first)
-        return remap(light, frame.canvas(np.broadcast_to(x, y.shape), y))
+        return remap(self._light, self._frame.canvas(np.broadcast_to(self.x, y.shape), y))
 
-    over = np.abs(x) < 0.5
-    hair = float(np.median(read(0.55 * nose + 0.45 * line, line - 0.06 * unit, 9)[:, over]))
-    lip = float(np.median(read(0.4 * line + 0.6 * bottom, bottom - 0.1 * (bottom - line), 7)[:, over]))
-    if hair > 0.62 * lip:
-        return seam
-    depth = np.minimum(0.6 * (bottom - line), 0.10 * unit)
-    dark = read(line, line + depth, rows) < 0.35 * hair + 0.65 * lip
+
+def _moustache(
+    frame: MouthFrame, canvas: NDArray[np.uint8], seam: Array, lower_outer: Array, nose: float
+) -> float | None:
+    """The light between a moustache, which is darker, and the lip below it; None when there is none to be seen."""
+    look = _Columns(frame, canvas, seam, lower_outer)
+    middle, bottom, line = np.abs(look.x) < 0.5, look.bottom, look.seam
+    hair = float(np.median(look.read(0.45 * nose + 0.55 * line, line - 0.05 * frame.unit, 9)[:, middle]))
+    lip = float(np.median(look.read(0.4 * line + 0.6 * bottom, bottom + 0.1 * (bottom - line), 7)[:, middle]))
+    return 0.35 * hair + 0.65 * lip if hair < DARK_HAIR * lip else None
+
+
+def _below_hair(frame: MouthFrame, canvas: NDArray[np.uint8], seam: Array, lower_outer: Array, border: float) -> Array:
+    """The fringe of a moustache that hangs over the seam: its hair moves with the upper lip."""
+    look, rows = _Columns(frame, canvas, seam, lower_outer), 48
+    depth = np.minimum(0.6 * (look.bottom - look.seam), 0.10 * frame.unit)
+    dark = look.read(look.seam, look.seam + depth, rows) < border
     # Hair comes from above without a gap; one lone hair further down stays where it is.
     reach = np.cumprod(cv2.blur(dark.astype(np.float32), (1, 3)) > 0.3, axis=0).sum(0) / rows * depth
     reach = cv2.dilate(reach.astype(np.float32)[None], np.ones((1, 9), np.uint8))[0]
-    lower = gaussian_smooth(line + reach, 2.5)
-    moved = np.interp(positions(), x, lower - line) * (1 - smoothstep(0.85, 0.96, np.abs(positions())))
+    lower = gaussian_smooth(look.seam + reach, 2.5)
+    moved = np.interp(positions(), look.x, lower - look.seam) * (1 - smoothstep(0.85, 0.96, np.abs(positions())))
     return np.asarray(seam + moved, np.float32)
 
 
@@ -260,11 +277,14 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     """The lip curves of one frame. Rest (all zero) closes the lips, also when the photo shows teeth."""
     x, within = lips.aside(), np.abs(positions()) < 1
     opening, rounded = max(shape.open, 0.0), min(max(shape.round, 0.0), 1.0)
+    parted = float(smoothstep(0.0, 0.08, opening))
     happy, sad = min(max(shape.smile, 0.0), 1.0), min(max(-shape.smile, 0.0), 1.0)
     # A smile's upturned corners would make a laughing crescent of every vowel: they let go with the opening.
     release = float(smoothstep(0.0, 0.22, opening)) * (1 - 0.7 * rounded) * (1 - 0.6 * happy)
     drop = lips.smile_drop * (1 - happy) + release * (0.95 * lips.smile_arc - lips.smile_drop * (1 - happy))
     drop += sad * (0.07 + 0.6 * (lips.smile_arc - lips.smile_drop)) - happy * max(0.02, 0.085 - 0.5 * lips.smile_arc)
+    # Closed lips cannot follow the arc of a laugh.
+    drop += 0.35 * lips.smile_arc * happy * (1 - parted) * float(lips.is_open)
     drop += 0.34 * max(0.0, shape.jaw) * (1 - 0.35 * happy)
     corners = drop * unit * x ** (1.7 + 0.3 * happy)
 
@@ -274,7 +294,6 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     profile = np.clip(1 - (x / narrow) ** (2.3 - 0.3 * rounded), 0, 1) ** fullness
     gap = opening * unit * gaussian_smooth(profile, 1.2) * within
     raised = np.clip(1 - (x / (1 - 0.2 * rounded)) ** 2.2, 0, 1)
-    parted = float(smoothstep(0.0, 0.08, opening))
     rise = shape.up + 0.025 * happy * parted + 0.012 * sad * (1 - parted) - 0.012 * rounded
     upper_edge = lips.meeting - rise * unit * raised
     lower_edge = upper_edge + gap

@@ -26,6 +26,8 @@ MOUTH_ITERATIONS = 5
 """Of the fields' inversion; the mouth's are steeper."""
 BEHIND_LIPS = 0.10
 """How far the teeth stand behind the lips, u."""
+LEAST_TUCK = 0.05
+"""A lip tucked less than this does not reach the teeth."""
 Picture = NDArray[np.uint8]
 SHAPE_CONTROLS = ("open", "jaw", "up", "round", "press", "tuck", "wide", "tongue", "smile")
 
@@ -100,7 +102,7 @@ class Renderer:
         left, top = left + int(carried[0]), top + int(carried[1])
         here = (left, top, width, height)
         mouth = self._place_interior(self._interior.compose(motion, shape), turn, here)
-        if shape.tuck > 0:
+        if shape.tuck > LEAST_TUCK:
             drawn.append(self._place_interior(self._interior.biting(motion, shape), turn, here))
         for layer in drawn:
             alpha = layer[..., 3] * np.float32(1 / 255)

@@ -32,7 +32,7 @@ REDDENING = np.array([0.75, 1.1, 1.25], np.float32)
 """Exponents of a shadow in the mouth: what light is left there came from its red walls."""
 SHOWN_TEETH = 2.2
 """How far the upper incisors reach below the line of the closed lips, mm."""
-SHOWN_BY_SMILERS = 3.4
+SHOWN_BY_SMILERS = 3.0
 """The same of teeth that are taken from a smile: its lips would come to rest further down."""
 SMALLEST_GAP = 3.5
 """Between the lips, mm: a narrower one shows too little of the teeth to take them from the photo."""
