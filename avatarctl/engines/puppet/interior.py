@@ -149,7 +149,7 @@ class Mouth:
         depth = 0.24 if interior.from_photo else 0.34
         shade = 1 - np.float32(depth) * np.exp(under_lip * (-1 / (0.032 * unit)))
         shade *= 1 - np.float32(0.22) * np.exp(over_lip * (-1 / (0.022 * unit)))
-        sides = 1 - 0.42 * np.clip(self._aside / max(motion.narrow, 0.2), 0, 1) ** 3
+        sides = 1 - 0.36 * np.clip(self._aside / max(motion.narrow, 0.2), 0, 1) ** 3
         shade *= sides * (0.62 + 0.38 * np.clip(gap / (0.05 * unit), 0, 1))
         shade = np.asarray(shade, np.float32)[..., None]
         picture *= shade + (1 - shade) * interior.glow

@@ -286,6 +286,8 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     # Closed lips cannot follow the arc of a laugh.
     drop += 0.35 * lips.smile_arc * happy * (1 - parted) * float(lips.is_open)
     drop += 0.34 * max(0.0, shape.jaw) * (1 - 0.35 * happy)
+    # Round lips open as a ring about the height of their corners.
+    drop += 0.22 * opening * rounded
     corners = drop * unit * x ** (1.7 + 0.3 * happy)
 
     narrow = 0.985 - 0.28 * rounded - (0.02 * release if lips.is_open else 0.0)
@@ -294,7 +296,7 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     profile = np.clip(1 - (x / narrow) ** (2.3 - 0.3 * rounded), 0, 1) ** fullness
     gap = opening * unit * gaussian_smooth(profile, 1.2) * within
     raised = np.clip(1 - (x / (1 - 0.2 * rounded)) ** 2.2, 0, 1)
-    rise = shape.up + 0.025 * happy * parted + 0.012 * sad * (1 - parted) - 0.012 * rounded
+    rise = shape.up + 0.025 * happy * parted + 0.012 * sad * (1 - parted) + rounded * (0.18 * opening - 0.034 * parted)
     upper_edge = lips.meeting - rise * unit * raised
     lower_edge = upper_edge + gap
 

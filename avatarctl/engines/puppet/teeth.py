@@ -77,7 +77,7 @@ def drawn_teeth(enamel: Array, gum: Array, arch: Arch, middle: float, *, upper: 
     to_gum = np.clip(depth / height, 0, 1)
     gumline = height - 1.1 * np.abs(place) ** 2.4
     cleft = np.abs(place) ** 9
-    shade = 1 - 0.16 * np.abs(place) ** 2.5 - 0.20 * cleft * (1 - 0.4 * to_gum)
+    shade = 1 - 0.14 * np.abs(place) ** 2.5 - 0.15 * cleft * (1 - 0.4 * to_gum)
     shade *= 1 - 0.10 * np.clip(1 - depth / 1.4, 0, 1) - 0.10 * smoothstep(0.45, 1.0, to_gum)
     shade += 0.045 * np.exp(-(((place + 0.25) / 0.3) ** 2) - ((to_gum - 0.42) / 0.25) ** 2)
     shade *= np.array(UNEVEN, np.float32)[number][None] * (1 - 0.0008 * aside**2)
