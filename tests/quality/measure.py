@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatarctl.engines.facemesh import landmarks as names
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.errors import NoFace
@@ -84,11 +83,16 @@ def measure(clips: list[Clip], finder: FaceMesh) -> Measured:
     pressed = seen & (meant["press"] > PRESSED)
     sharp = np.concatenate([t["sharp"] for t in tracks])
     ends = [_psnr(c.frames[0], c.frames[-1]) for c in clips]
-    still = [_psnr(np.where(c.still[..., None], c.frames[0], 0), np.where(c.still[..., None], c.drawn_rest, 0)) for c in clips]
+    still = [
+        _psnr(np.where(c.still[..., None], c.frames[0], 0), np.where(c.still[..., None], c.drawn_rest, 0))
+        for c in clips
+    ]
     return Measured(
         open_r=r,
         open_slope=slope,
-        lag_ms=float(np.mean([_lag(c.intended["open"], t["gap"]) * 1000 / c.fps for c, t in zip(clips, tracks, strict=True)])),
+        lag_ms=float(
+            np.mean([_lag(c.intended["open"], t["gap"]) * 1000 / c.fps for c, t in zip(clips, tracks, strict=True)])
+        ),
         closed=float((gap[pressed] < CLOSED_GAP).mean()) if pressed.any() else float("nan"),
         blink_r=_fit(meant["blink"][seen], lids[seen])[1] if meant["blink"].max() > 0.3 else float("nan"),
         ends_db=min(ends),

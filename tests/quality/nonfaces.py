@@ -45,7 +45,9 @@ def _gradient() -> Image:
 def _text() -> Image:
     page = np.full((SIDE, SIDE, 3), 245, np.uint8)
     for row in range(22):
-        cv2.putText(page, "The quick brown fox jumps over 0123456789"[row % 7 :], (12, 24 + row * 22), 0, 0.55, (20,) * 3)
+        cv2.putText(
+            page, "The quick brown fox jumps over 0123456789"[row % 7 :], (12, 24 + row * 22), 0, 0.55, (20,) * 3
+        )
     return page
 
 
@@ -111,7 +113,11 @@ def _ball() -> Image:
 def _fruit() -> Image:
     """Apples on a table."""
     page = np.full((SIDE, SIDE, 3), (140, 100, 70), np.uint8)
-    for x, y, r, colour in ((180, 210, 70, (200, 40, 40)), (330, 210, 72, (60, 160, 50)), (256, 350, 80, (220, 170, 40))):
+    for x, y, r, colour in (
+        (180, 210, 70, (200, 40, 40)),
+        (330, 210, 72, (60, 160, 50)),
+        (256, 350, 80, (220, 170, 40)),
+    ):
         for k in range(r, 0, -2):
             shade = 0.5 + 0.5 * (1 - k / r)
             cv2.circle(page, (x - (r - k) // 4, y - (r - k) // 4), k, [c * shade for c in colour], -1, cv2.LINE_AA)

@@ -252,7 +252,7 @@ def hand(photo: Image, points: Floats) -> Image:
     for row in range(3):
         y = mid[1] + (row - 0.8) * 0.27 * u
         quad = np.array([(left[0] - 0.5 * u, y - 0.14 * u), (right[0] + 0.35 * u, y - 0.17 * u)])
-        polygon = np.concatenate([quad, quad[::-1] + (0, 0.27 * u)])
+        polygon = np.concatenate([quad, quad[::-1] + np.array([0, 0.27 * u])])
         rounded = region(photo, polygon, 0.05 * u)
         photo = mix(photo, np.broadcast_to(colour * 0.55, photo.shape), rounded)
         inner = region(photo, polygon.mean(0) + (polygon - polygon.mean(0)) * (0.96, 0.75), 0.03 * u)

@@ -73,7 +73,7 @@ def sheet(rig: Rig, points: NDArray[np.floating], title: str) -> Image:
     oval = points[[10, 152, 234, 454]]
     around = _square(oval.mean(axis=0), 1.45 * np.ptp(oval[:, 1]))
     unit = float(np.hypot(*(points[[263, 362]].mean(axis=0) - points[[33, 133]].mean(axis=0))))
-    mouth = _square(points[[13, 14]].mean(axis=0) + (0, 0.1 * unit), 1.7 * unit)
+    mouth = _square(points[[13, 14]].mean(axis=0) + np.array([0, 0.1 * unit]), 1.7 * unit)
     eye_band = _square(points[[33, 133, 263, 362]].mean(axis=0), 2.2 * unit)
     rows = [
         [_tile(p, around, label) for label, p in drawn.items()],

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 import cv2
 import numpy as np
@@ -214,6 +213,4 @@ VARIANTS: dict[str, Variant] = {
 def portraits(photos: dict[str, Image], points: dict[str, Floats]) -> dict[str, Sitter]:
     """The two sitters."""
     a, b = photos
-    return {
-        one: Sitter(one, photos[one], points[one], (photos[two], points[two])) for one, two in ((a, b), (b, a))
-    }
+    return {one: Sitter(one, photos[one], points[one], (photos[two], points[two])) for one, two in ((a, b), (b, a))}

@@ -77,4 +77,3 @@ def rotation_in_picture(points: NDArray[np.float32]) -> Matrix:
     rows = u @ v
     turn: Matrix = np.vstack([rows, np.cross(rows[0], rows[1])])
     return turn
-

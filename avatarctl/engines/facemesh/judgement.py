@@ -158,7 +158,11 @@ def warnings(measured: Measurements, chosen: int, count: int, turned: int = 0) -
 
     if turned:
         lay = "upside down" if turned == 180 else "on its side"
-        warn("turned_photo", f"the photo lay {lay}; it is turned by {turned} degrees", "see in the preview if it is upright")
+        warn(
+            "turned_photo",
+            f"the photo lay {lay}; it is turned by {turned} degrees",
+            "see in the preview if it is upright",
+        )
     if count > 1:
         warn("several_faces", f"{count} faces; number {chosen + 1} from the left is taken", "--face N takes another")
     if measured.width < GOOD_WIDTH:

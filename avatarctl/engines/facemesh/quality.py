@@ -248,7 +248,7 @@ def features(rgb: Image, landmarks: Landmarks, beyond: float = 0.0) -> Features:
     )
     to_crop = cv2.invertAffineTransform(square.to_picture(4 * pixels))
     face = _luminance(cut(rgb, square, 4 * pixels, border=cv2.BORDER_REPLICATE))
-    face = cv2.GaussianBlur(face, (0, 0), 0.02 * pixels)
+    face = cv2.GaussianBlur(face, (0, 0), 0.02 * pixels).astype(np.float32, copy=False)
     points = landmarks.points.copy()
     points[:, :2] = landmarks.xy @ to_crop[:, :2].T + to_crop[:, 2]
     placed = Landmarks(points.astype(np.float32), landmarks.score)
