@@ -11,7 +11,7 @@ UV_COMPILE := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-versi
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench wheel lock clean
+.PHONY: help demo test lint bench quality wheel lock clean
 
 help: ## Show what can be made (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,9 @@ lint: $(VENV)/.dev ## Check style and types only
 
 bench: $(VENV)/.dev $(VENV)/.test-models ## Measure what the design promises, and print a table
 	@$(PY) tests/bench/run.py
+
+quality: $(VENV)/.core $(VENV)/.test-models ## Try many faces: a table, and sheets in outputs/quality/ (ALL=1, PORTRAITS=...)
+	@$(PY) tests/quality/run.py $(if $(ALL),--all) $(PORTRAITS)
 
 wheel: $(VENV)/.core ## Build the wheel into dist/
 	@$(PY) -m hatchling build --target wheel --directory dist
