@@ -107,7 +107,7 @@ def test_lips_close_at_the_very_times_of_the_film(made: Made) -> None:
     begins, closures = 0, 0
     for timings, curves in zip(made.timings, made.curves, strict=True):
         for p in timings.phonemes:
-            if class_of(p.ipa) in ("bilabial stop", "bilabial nasal"):
+            if class_of(p.ipa) == "bilabial stop":
                 closures += 1
                 start, end = (100 * (begins / 25 + t - LEAD) for t in (p.start, p.end))
                 assert any(c.shape == "A" and c.start < end and c.end > start for c in found), p
