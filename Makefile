@@ -48,9 +48,9 @@ $(VENV)/.dev: $(VENV)/.core tests/requirements.lock
 	@touch $@
 
 $(VENV)/.test-models: $(VENV)/.core avatarctl/models/catalog.py
-	@echo 'fetching the face model and the demo portraits for the tests'
+	@echo 'fetching the models and the demo portraits for the tests'
 	@$(PY) -c 'from pathlib import Path; from avatarctl.models import pull; \
-	pull(Path("$(TEST_MODELS)"), ["face-detector", "face-mesh", "person-matte", "portrait-astronaut", "portrait-hopper"])'
+	pull(Path("$(TEST_MODELS)"), ["face", "upscaler", "demo"])'
 	@touch $@
 
 # -- what people ask for

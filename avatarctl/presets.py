@@ -158,12 +158,17 @@ class Settings:
             return next((n for n in _PREPARING[stage] if _suffices(stage, n, roles)), _PREPARING[stage][-1])
         raise BadConfig(f"the preset {self.preset} names no engine for {stage}", hint=f"--set {stage}.engine=...")
 
-    def choice(self, stage: str, roles: Collection[str] = (), **changes: Any) -> Choice:
-        """The engine and its params for a stage that has these inputs; `changes` are params that the recipe decides."""
-        name = self.engine_name(stage, roles)
+    def choice(self, stage: str, roles: Collection[str] = (), engine: str = "", **changes: Any) -> Choice:
+        """The engine and its params for a stage that has these inputs; `changes` are params that the recipe decides.
+
+        `engine`: one that the recipe takes. The user's params of the stage are its own only if it is the user's too.
+        """
+        name = engine or self.engine_name(stage, roles)
         if (stage, name) not in self._choices:
             spec = registry.get(stage, name)
             table = self.tables.get(stage, {})
+            if engine and table.get("engine") not in (None, engine):
+                table = {}
             others = set() if "engine" in table else _params_of_others(stage, spec)
             raw = {k: v for k, v in table.items() if k != "engine" and k not in others}
             self._choices[stage, name] = Choice(spec, spec.params.parse(raw, stage))
