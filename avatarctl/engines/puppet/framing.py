@@ -129,7 +129,7 @@ def _consistent_texture(
     if calm:
         texture = cv2.GaussianBlur(texture, (0, 0), CALM).astype(np.float32)
     target = canvas.astype(np.float32)
-    for _ in range(BACK_PROJECTIONS):
+    for _ in range(1 if calm else BACK_PROJECTIONS):
         error = target - cv2.resize(texture, target.shape[1::-1], interpolation=cv2.INTER_AREA)
         texture += cv2.resize(error, (size, size), interpolation=cv2.INTER_LANCZOS4)
     return np.asarray(np.clip(texture + 0.5, 0, 255), np.uint8)
