@@ -178,9 +178,15 @@ class Settings:
         raw = {**chosen.params.as_dict(), **changes}
         return Choice(chosen.spec, chosen.spec.params.parse(raw, stage))
 
+    def _rig_is_needless(self) -> bool:
+        """Whether the animator prepares nothing: settings of a rig, which are meant for others, say nothing to it."""
+        return registry.find("rig", self.engine_name("rig")) is None
+
     def check(self) -> None:
         """Look at every stage that is set, so that a typing error is found before any work is done."""
         for stage in self.tables:
+            if stage == "rig" and "engine" not in self.tables[stage] and self._rig_is_needless():
+                continue
             try:
                 self.choice(stage, every_role(stage))
             except NotHereYet:
