@@ -87,7 +87,13 @@ class Rig:
         return rigfile.load(path, cls)
 
 
-def build_rig(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fraction: float) -> Rig:
+def build_rig(
+    photo: NDArray[np.uint8],
+    landmarks: Array,
+    size: int,
+    face_fraction: float,
+    detailed: NDArray[np.uint8] | None = None,
+) -> Rig:
     """Prepare a photo.
 
     Args:
@@ -95,8 +101,9 @@ def build_rig(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fracti
         landmarks: the face's mesh with irises, float32 (478, 3), pixels of the photo, z on the same scale.
         size: side of the film's picture, pixels.
         face_fraction: height of the face in heights of the picture.
+        detailed: the same photo a whole number of times larger, restored.
     """
-    framed = frame(photo, np.asarray(landmarks, np.float32), size, face_fraction)
+    framed = frame(photo, np.asarray(landmarks, np.float32), size, face_fraction, detailed)
     points, canvas = framed.landmarks, framed.canvas
     axes = face_axes(points)
     mouth = mouth_frame(points, axes.unit)
