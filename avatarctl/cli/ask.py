@@ -24,6 +24,8 @@ def ask(
     set_: common.SetOption = None,
     out: common.OutOption = None,
     subtitles: common.SubtitlesOption = False,
+    background: common.BackgroundOption = None,
+    aspect: common.AspectOption = None,
     dry_run: common.DryRunOption = False,
     refresh: common.RefreshOption = False,
     take: common.TakeOption = 0,
@@ -43,7 +45,10 @@ def ask(
         raise BadInput("subtitles belong to a film", hint="add --render")
     if (question is None) == (audio is None):
         raise BadInput("give one question", hint='avatarctl ask "вопрос", or - for standard input, or --audio FILE')
-    settings = common.resolve(preset, set_, avatar)
+    if (background is not None or aspect is not None) and not render:
+        raise BadInput("a background and a shape belong to a film", hint="add --render")
+    look = common.look(background, aspect)
+    settings = common.resolve(preset, [*look.settings, *(set_ or ())], avatar)
     options = common.chance(seed, take, refresh)
     if audio is not None:
         settings.choice("transcribe")
@@ -52,7 +57,7 @@ def ask(
         who = common.find_avatar(store, avatar, settings) if render else None
         if dry_run:
             plan = session.planning(store, settings, **options)
-            answers.ask(plan, asked, avatar=who, subtitles=subtitles or None)
+            answers.ask(plan, asked, avatar=who, subtitles=subtitles or None, background=look.background(plan))
             common.print_plan(plan)
             return
         name = common.slug(asked or "answer")
@@ -71,7 +76,10 @@ def ask(
 
         with common.performing(store, "ask", request, settings, on_text=show, **options) as run:
             heard = answers.load_recording(run, audio) if audio is not None else asked
-            given = answers.ask(run, heard, avatar=who, subtitles=subtitles or None)
+            behind = look.background(run)
+            if behind is not None:
+                store.ledger.update_request(run.id, {**request, "background": behind.digest})
+            given = answers.ask(run, heard, avatar=who, subtitles=subtitles or None, background=behind)
             manifest = run.wait(given.text)
             text = run.read_text(given.text, "answer")
             sources = run.read_text(given.text, "sources")

@@ -27,6 +27,8 @@ def render(
     set_: common.SetOption = None,
     out: common.OutOption = None,
     subtitles: common.SubtitlesOption = False,
+    background: common.BackgroundOption = None,
+    aspect: common.AspectOption = None,
     dry_run: common.DryRunOption = False,
     refresh: common.RefreshOption = False,
     take: common.TakeOption = 0,
@@ -42,7 +44,8 @@ def render(
         raise BadInput("give one thing to say", hint="a text, - for standard input, --file F or --audio F")
     if text_file is not None and audio is None:
         raise BadInput("--text-file belongs to a recording", hint="give --audio F too, or the text with --file")
-    settings = common.resolve(preset, set_, avatar)
+    look = common.look(background, aspect)
+    settings = common.resolve(preset, [*look.settings, *(set_ or ())], avatar)
     options = common.chance(seed, take, refresh)
     spoken_file = file if audio is None else text_file
     said = "" if text is None and spoken_file is None else common.read_text(text, spoken_file)
@@ -54,15 +57,22 @@ def render(
         request = answers.request_of(text=said if audio is None else "", avatar=who.id, subtitles=subtitles)
 
         def perform(run: Run) -> Handle:
+            behind = look.background(run)
+            if behind is not None:
+                request["background"] = behind.digest
             if audio is None:
-                return answers.render_text(run, said, who, subtitles=subtitles or None)
+                learned(run)
+                return answers.render_text(run, said, who, subtitles=subtitles or None, background=behind)
             recording = answers.load_recording(run, audio)
             request.update(answers.request_of(recording=recording.digest, title=audio.stem, text=said))
+            learned(run)
+            return answers.render_recording(
+                run, recording, who, audio.stem, text=said or None, subtitles=subtitles or None, background=behind
+            )
+
+        def learned(run: Run) -> None:
             if not run.dry:
                 store.ledger.update_request(run.id, request)
-            return answers.render_recording(
-                run, recording, who, audio.stem, text=said or None, subtitles=subtitles or None
-            )
 
         if dry_run:
             plan = session.planning(store, settings, **options)

@@ -31,6 +31,7 @@ def ask(
     avatar: AvatarRecord | None,
     index: Sequence[str] | None = None,
     subtitles: bool | None = None,
+    background: Ref | None = None,
 ) -> Answer:
     """transcribe -> answer -> (speak -> animate -> upscale) per sentence -> finish.
 
@@ -38,6 +39,7 @@ def ask(
         question: text, or a recording of it.
         avatar: who answers on film; None for the text alone.
         index: digests of the documents to answer from; None for those known now.
+        background: a picture to see behind the person; None for what the photo shows.
     """
     if isinstance(question, str):
         asked = question
@@ -62,11 +64,14 @@ def ask(
         title=asked,
         language=languages.detect(asked) if asked else "",
         subtitles=subtitles,
+        background=background,
     )
     return Answer(answer, made)
 
 
-def render_text(run: Run, text: str, avatar: AvatarRecord, *, subtitles: bool | None = None) -> Handle:
+def render_text(
+    run: Run, text: str, avatar: AvatarRecord, *, subtitles: bool | None = None, background: Ref | None = None
+) -> Handle:
     """(speak -> animate -> upscale) per sentence -> finish."""
     sentences = split(clean(text))
     if not sentences:
@@ -78,6 +83,7 @@ def render_text(run: Run, text: str, avatar: AvatarRecord, *, subtitles: bool | 
         title=text,
         language=languages.detect(text),
         subtitles=subtitles,
+        background=background,
     )
 
 
@@ -89,11 +95,12 @@ def render_recording(
     *,
     text: str | None = None,
     subtitles: bool | None = None,
+    background: Ref | None = None,
 ) -> Handle:
     """align -> animate -> upscale -> finish. `text`: what the recording says, if that is known."""
     audio = load_recording(run, recording) if isinstance(recording, Path) else recording
     if text is None:
-        return film.from_recording(run, avatar, audio, title=title, subtitles=subtitles)
+        return film.from_recording(run, avatar, audio, title=title, subtitles=subtitles, background=background)
     said = clean(text)
     return film.from_recording(
         run,
@@ -103,6 +110,7 @@ def render_recording(
         text=run.text(said),
         language=languages.detect(said),
         subtitles=subtitles,
+        background=background,
     )
 
 

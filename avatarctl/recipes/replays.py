@@ -55,9 +55,15 @@ def perform(run: Run, before: RunRecord) -> Replay:
     request = before.request
     subtitles = bool(request.get("subtitles")) or None
     avatar = _avatar(run, before)
+    background = film.stored(run, str(request["background"])) if request.get("background") else None
     if before.recipe == "ask":
         given = answers.ask(
-            run, str(request["question"]), avatar=avatar, index=request.get("documents", []), subtitles=subtitles
+            run,
+            str(request["question"]),
+            avatar=avatar,
+            index=request.get("documents", []),
+            subtitles=subtitles,
+            background=background,
         )
         return Replay(given.text, given.film)
     if avatar is None:
@@ -66,10 +72,18 @@ def perform(run: Run, before: RunRecord) -> Replay:
         recording = film.stored(run, str(request["recording"]))
         said = request.get("text")
         made = answers.render_recording(
-            run, recording, avatar, title(before), text=None if said is None else str(said), subtitles=subtitles
+            run,
+            recording,
+            avatar,
+            title(before),
+            text=None if said is None else str(said),
+            subtitles=subtitles,
+            background=background,
         )
         return Replay(None, made)
-    return Replay(None, answers.render_text(run, str(request["text"]), avatar, subtitles=subtitles))
+    return Replay(
+        None, answers.render_text(run, str(request["text"]), avatar, subtitles=subtitles, background=background)
+    )
 
 
 def _avatar(run: Run, before: RunRecord) -> AvatarRecord | None:

@@ -85,10 +85,10 @@ def build_interior(canvas: NDArray[np.uint8], landmarks: Array, frame: MouthFram
 
 
 def _colours(canvas: NDArray[np.uint8], landmarks: Array, points: tuple[int, ...], reach: int) -> Array:
-    size = canvas.shape[0]
+    height, width = canvas.shape[:2]
     found = []
     for x, y in landmarks[list(points), :2].astype(int):
-        if reach <= x < size - reach and reach <= y < size - reach:
+        if reach <= x < width - reach and reach <= y < height - reach:
             found.append(canvas[y - reach : y + reach + 1, x - reach : x + reach + 1].reshape(-1, 3).mean(0))
     return np.array(found or [[170.0, 130.0, 110.0]], np.float32)
 

@@ -34,22 +34,22 @@ class LipLayers:
     window: Array
 
 
-def mouth_box(frame: MouthFrame, lips: PhotoLips, size: int) -> Box:
+def mouth_box(frame: MouthFrame, lips: PhotoLips, width: int, height: int) -> Box:
     """The part of the canvas that the layers may cover while the head is upright; it moves with the head."""
     unit, (x, y) = frame.unit, frame.origin
     wide = max(0.85 * unit, 1.5 * frame.half_width)
     low = max(float(lips.lower_outer.max()), 0.15 * unit) + 0.55 * unit
-    left, right = int(max(0, x - wide)), int(min(size, x + wide))
-    top, bottom = int(max(0, y - 0.55 * unit)), int(min(size, y + low))
+    left, right = int(max(0, x - wide)), int(min(width, x + wide))
+    top, bottom = int(max(0, y - 0.55 * unit)), int(min(height, y + low))
     return left, top, right - left, bottom - top
 
 
 def lip_layers(texture: NDArray[np.uint8], box: Box, frame: MouthFrame, lips: PhotoLips) -> LipLayers:
-    """Cut the layers from the double-size `texture`, RGB uint8 (2 size, 2 size, 3)."""
-    unit, size = frame.unit, texture.shape[0] // TEXTURE_SCALE
+    """Cut the layers from the double-size `texture`, RGB uint8 (2 height, 2 width, 3)."""
+    unit, (height, width) = frame.unit, (side // TEXTURE_SCALE for side in texture.shape[:2])
     margin = int(0.35 * unit)
     left, top = max(0, box[0] - margin), max(0, box[1] - margin)
-    right, bottom = min(size, box[0] + box[2] + margin), min(size, box[1] + box[3] + margin)
+    right, bottom = min(width, box[0] + box[2] + margin), min(height, box[1] + box[3] + margin)
     across = _centres(left, right)
     down = _centres(top, bottom)
     x, y = frame.local(np.stack(np.meshgrid(across, down), -1))

@@ -15,7 +15,9 @@ EMOTIONS = ("neutral", "happy", "sad", "thinking", "surprised")
 class PuppetRigParams(RigParams):
     """How the photo is framed."""
 
-    face_fraction: float = param(0.42, "height of the face (hairline to chin) in heights of the film", ge=0.2, le=0.6)
+    face_fraction: float = param(
+        0.42, "height of the face (hairline to chin) in shorter sides of the film", ge=0.2, le=0.6
+    )
     face: str = param("", 'which face: "x,y,width" in pixels of the portrait; empty: the largest one')
 
 
@@ -33,7 +35,7 @@ class PuppetAnimateParams(AnimateParams):
     mood: str = param("neutral", "what the face rests in: every clip begins and ends with it", choices=EMOTIONS)
     emotion: str = param("", "what the face shows while it speaks (several, with commas: one a sentence); empty: mood")
     emotion_strength: float = param(1.0, "strength of mood and emotion", ge=0, le=1.5)
-    background: str = param("", "colour behind the person, as #rrggbb; empty: what the photo shows")
+    background: str = param("", "colour behind the person, as #rrggbb or #rgb; empty: what the photo shows")
     crf: int = param(18, "x264 quality of the clip; lower is better and larger", ge=10, le=35)
 
 
@@ -42,19 +44,19 @@ SPECS = (
         stage="rig",
         name="puppet",
         summary="lips, teeth, lids and depth of the face in a photo, ready to be moved",
-        cache_version=1,
+        cache_version=2,
         factory="avatarctl.engines.puppet.engine:RigEngine",
         params=PuppetRigParams,
-        models=("face-detector", "face-mesh"),
+        models=("face-detector", "face-mesh", "person-matte"),
     ),
     EngineSpec(
         stage="animate",
         name="puppet",
         summary="one photo moved by warping; real time on a CPU",
-        cache_version=1,
+        cache_version=2,
         factory="avatarctl.engines.puppet.engine:AnimateEngine",
         params=PuppetAnimateParams,
-        reads=("timings", "rig"),
+        reads=("timings", "rig", "background"),
         uses_seed=True,
     ),
 )
