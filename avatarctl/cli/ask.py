@@ -26,6 +26,8 @@ def ask(
     out: common.OutOption = None,
     subtitles: common.SubtitlesOption = False,
     export: common.ExportOption = None,
+    background: common.BackgroundOption = None,
+    aspect: common.AspectOption = None,
     dry_run: common.DryRunOption = False,
     refresh: common.RefreshOption = False,
     take: common.TakeOption = 0,
@@ -49,8 +51,11 @@ def ask(
         raise BadInput("give one question", hint='avatarctl ask "вопрос", or - for standard input, or --audio FILE')
     if export and not render:
         raise BadInput("movements are exported beside a film", hint="add --render")
+    if (background is not None or aspect is not None) and not render:
+        raise BadInput("a background and a shape belong to a film", hint="add --render")
     wanted = exports.checked(export)
-    settings = common.resolve(preset, set_, avatar, emotion=emotion)
+    look = common.look(background, aspect)
+    settings = common.resolve(preset, [*look.settings, *(set_ or ())], avatar, emotion=emotion)
     options = common.chance(seed, take, refresh)
     if audio is not None:
         settings.choice("transcribe")
@@ -59,7 +64,7 @@ def ask(
         who = common.find_avatar(store, avatar, settings) if render else None
         if dry_run:
             plan = session.planning(store, settings, **options)
-            answers.ask(plan, asked, avatar=who, subtitles=subtitles or None)
+            answers.ask(plan, asked, avatar=who, subtitles=subtitles or None, background=look.background(plan))
             exports.beside(plan, wanted)
             common.print_plan(plan)
             return
@@ -80,7 +85,10 @@ def ask(
 
         with common.performing(store, "ask", request, settings, on_text=show, **options) as run:
             heard = answers.load_recording(run, audio) if audio is not None else asked
-            given = answers.ask(run, heard, avatar=who, subtitles=subtitles or None)
+            behind = look.background(run)
+            if behind is not None:
+                store.ledger.update_request(run.id, {**request, "background": behind.digest})
+            given = answers.ask(run, heard, avatar=who, subtitles=subtitles or None, background=behind)
             moves = exports.beside(run, wanted)
             manifest = run.wait(given.text)
             text = run.read_text(given.text, "answer")

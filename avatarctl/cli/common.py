@@ -7,6 +7,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,9 +22,9 @@ from avatarctl.runtime.dryrun import DryRun
 from avatarctl.runtime.events import Event, Text
 from avatarctl.runtime.handles import Handle
 from avatarctl.runtime.runner import Run
-from avatarctl.store.model import AvatarRecord
+from avatarctl.store.model import Artefact, AvatarRecord
 from avatarctl.store.store import Store
-from avatarctl.text import emotions
+from avatarctl.text import colours, emotions
 
 AvatarOption = Annotated[str | None, typer.Option("--avatar", "-a", help="Who answers; the newest one if not given.")]
 PresetOption = Annotated[str | None, typer.Option("--preset", "-p", help="Choice of engines (avatarctl presets list).")]
@@ -42,6 +43,10 @@ EmotionOption = Annotated[
     typer.Option("--emotion", help="What the face shows: neutral, happy, sad, thinking, surprised; [tags] go first."),
 ]
 SubtitlesOption = Annotated[bool, typer.Option("--subtitles", help="Embed subtitles, and write an .srt beside.")]
+BackgroundOption = Annotated[
+    str | None, typer.Option("--background", help="What is behind the person: a picture, or a colour like #20c060.")
+]
+AspectOption = Annotated[str | None, typer.Option("--aspect", help="Shape of the film: 1:1, 9:16 or 16:9.")]
 
 MAX_INPUT_BYTES = 4 * 2**20
 
@@ -174,6 +179,40 @@ def resolve(
     """Settings from every layer."""
     chosen = [] if emotion is None else [f"animate.mood={emotions.canonical(emotion, '--emotion')}"]
     return presets.resolve(preset, [*chosen, *(assignments or ())], avatar=avatar)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a film is to look: settings for it, and a picture for its background."""
+
+    settings: list[str]
+    picture: Path | None
+
+    def background(self, run: Run) -> Artefact | None:
+        """The picture as an artefact."""
+        from avatarctl.recipes import film
+
+        return film.load_background(run, self.picture) if self.picture is not None else None
+
+
+def look(background: str | None, aspect: str | None) -> Look:
+    """What --background and --aspect mean. A file that exists is a picture, anything else has to be a colour."""
+    settings = [f"animate.aspect={aspect}"] if aspect is not None else []
+    if background is None:
+        return Look(settings, None)
+    path = Path(background)
+    if path.exists():
+        # A colour of the user's own settings must not hide the picture.
+        return Look([*settings, "animate.background="], path)
+    try:
+        colours.parse(background)
+    except ValueError:
+        raise BadInput(
+            f"{background!r} is neither a picture nor a colour",
+            why="there is no such file",
+            hint="give the path of a JPEG, PNG or WebP file, or a colour like '#20c060'",
+        ) from None
+    return Look([*settings, f"animate.background={background.strip()}"], None)
 
 
 def deliver_film(run: Run, film: Handle, out: str | None, settings: Settings, name: str) -> dict[str, Path]:

@@ -32,6 +32,8 @@ def render(
     out: common.OutOption = None,
     subtitles: common.SubtitlesOption = False,
     export: common.ExportOption = None,
+    background: common.BackgroundOption = None,
+    aspect: common.AspectOption = None,
     dry_run: common.DryRunOption = False,
     refresh: common.RefreshOption = False,
     take: common.TakeOption = 0,
@@ -54,7 +56,8 @@ def render(
         raise BadInput("nothing is said in an idle film", hint="leave out --subtitles")
     if text_file is not None and audio is None:
         raise BadInput("--text-file belongs to a recording", hint="give --audio F too, or the text with --file")
-    settings = common.resolve(preset, set_, avatar, emotion=emotion)
+    look = common.look(background, aspect)
+    settings = common.resolve(preset, [*look.settings, *(set_ or ())], avatar, emotion=emotion)
     options = common.chance(seed, take, refresh)
     wanted = exports.checked(export)
     spoken_file = file if audio is None else text_file
@@ -69,17 +72,25 @@ def render(
         request.update(answers.request_of(exports=wanted))
 
         def perform(run: Run) -> Handle:
+            behind = look.background(run)
+            if behind is not None:
+                request["background"] = behind.digest
             if idle is not None:
-                return answers.render_idle(run, idle, who)
+                learned(run)
+                return answers.render_idle(run, idle, who, background=behind)
             if audio is None:
-                return answers.render_text(run, said, who, subtitles=subtitles or None)
+                learned(run)
+                return answers.render_text(run, said, who, subtitles=subtitles or None, background=behind)
             recording = answers.load_recording(run, audio)
             request.update(answers.request_of(recording=recording.digest, title=audio.stem, text=said))
+            learned(run)
+            return answers.render_recording(
+                run, recording, who, audio.stem, text=said or None, subtitles=subtitles or None, background=behind
+            )
+
+        def learned(run: Run) -> None:
             if not run.dry:
                 store.ledger.update_request(run.id, request)
-            return answers.render_recording(
-                run, recording, who, audio.stem, text=said or None, subtitles=subtitles or None
-            )
 
         if dry_run:
             plan = session.planning(store, settings, **options)

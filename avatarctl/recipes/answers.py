@@ -33,6 +33,7 @@ def ask(
     avatar: AvatarRecord | None,
     index: Sequence[str] | None = None,
     subtitles: bool | None = None,
+    background: Ref | None = None,
 ) -> Answer:
     """transcribe -> answer -> (speak -> animate -> upscale) per sentence -> finish.
 
@@ -40,6 +41,7 @@ def ask(
         question: text, or a recording of it.
         avatar: who answers on film; None for the text alone.
         index: digests of the documents to answer from; None for those known now.
+        background: a picture to see behind the person; None for what the photo shows.
     """
     if isinstance(question, str):
         asked = question
@@ -64,11 +66,14 @@ def ask(
         title=asked,
         language=languages.detect(asked) if asked else "",
         subtitles=subtitles,
+        background=background,
     )
     return Answer(answer, made)
 
 
-def render_text(run: Run, text: str, avatar: AvatarRecord, *, subtitles: bool | None = None) -> Handle:
+def render_text(
+    run: Run, text: str, avatar: AvatarRecord, *, subtitles: bool | None = None, background: Ref | None = None
+) -> Handle:
     """(speak -> animate -> upscale) per sentence -> finish."""
     sentences = split(clean(text))
     if not sentences:
@@ -80,6 +85,7 @@ def render_text(run: Run, text: str, avatar: AvatarRecord, *, subtitles: bool | 
         title=emotions.untagged(text),
         language=languages.detect(emotions.untagged(text)),
         subtitles=subtitles,
+        background=background,
     )
 
 
@@ -91,12 +97,13 @@ def render_recording(
     *,
     text: str | None = None,
     subtitles: bool | None = None,
+    background: Ref | None = None,
 ) -> Handle:
     """align -> animate -> upscale -> finish. `text`: what the recording says, if that is known; its tags of emotions
     are not said."""
     audio = load_recording(run, recording) if isinstance(recording, Path) else recording
     if text is None:
-        return film.from_recording(run, avatar, audio, title=title, subtitles=subtitles)
+        return film.from_recording(run, avatar, audio, title=title, subtitles=subtitles, background=background)
     written = clean(text)
     said = clean(emotions.untagged(written))
     shown = [sentence.emotion for sentence in split(written)]
@@ -109,6 +116,7 @@ def render_recording(
         emotion=",".join(shown) if any(shown) else "",
         language=languages.detect(said),
         subtitles=subtitles,
+        background=background,
     )
 
 
@@ -125,7 +133,7 @@ def check_idle(seconds: float) -> None:
         )
 
 
-def render_idle(run: Run, seconds: float, avatar: AvatarRecord) -> Handle:
+def render_idle(run: Run, seconds: float, avatar: AvatarRecord, *, background: Ref | None = None) -> Handle:
     """animate -> upscale -> finish: somebody who says nothing, in a film that may be played in a circle."""
     from avatarctl.media import audio
 
@@ -134,7 +142,8 @@ def render_idle(run: Run, seconds: float, avatar: AvatarRecord) -> Handle:
         audio.write_silence(wav, seconds, _SILENCE_RATE)
         speech = run.take_in(wav, "audio/wav")
     timings = run.text(Timings("und", seconds, "engine").to_json())
-    return film.from_silence(run, avatar, {"speech": speech, "timings": timings}, title=f"idle {seconds:g} s")
+    sound: film.Sound = {"speech": speech, "timings": timings}
+    return film.from_silence(run, avatar, sound, title=f"idle {seconds:g} s", background=background)
 
 
 MAX_RECORDING_SECONDS = 3600.0

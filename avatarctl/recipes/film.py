@@ -11,6 +11,8 @@ Each call returns at once; steps run as their inputs come.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 from avatarctl.engines import registry
@@ -18,7 +20,7 @@ from avatarctl.errors import BadInput
 from avatarctl.recipes import restore
 from avatarctl.runtime.handles import Handle, OutputOf, Ref
 from avatarctl.runtime.runner import Run
-from avatarctl.store.model import AvatarRecord
+from avatarctl.store.model import Artefact, AvatarRecord, Manifest
 from avatarctl.text.sentences import Sentence
 
 TITLE_LENGTH = 80
@@ -34,9 +36,10 @@ def from_sentences(
     title: str,
     language: str = "",
     subtitles: bool | None = None,
+    background: Ref | None = None,
 ) -> Handle:
     """Speak and animate each sentence, and join the clips. The handle has `film` and perhaps `subtitles`."""
-    face = _face(run, avatar)
+    face = _face(run, avatar, background)
     voice = _voice(run, avatar)
     parts: list[tuple[Sound, OutputOf]] = []
     for sentence, text in sentences:
@@ -58,21 +61,22 @@ def from_recording(
     emotion: str = "",
     language: str = "",
     subtitles: bool | None = None,
+    background: Ref | None = None,
 ) -> Handle:
     """Animate a recording, by what is said in it where that is known. Its timings come from the stage `align`.
 
     Args:
         emotion: what the face shows, one a sentence with commas between; empty: by the settings.
     """
-    face = _face(run, avatar)
+    face = _face(run, avatar, background)
     heard = {"audio": audio} if text is None else {"audio": audio, "text": text}
     sound = _sound(run.step("align", heard, label=title))
     return _finish(run, [(sound, _clip(run, face, sound, title, emotion))], title, language, subtitles)
 
 
-def from_silence(run: Run, avatar: AvatarRecord, sound: Sound, *, title: str) -> Handle:
+def from_silence(run: Run, avatar: AvatarRecord, sound: Sound, *, title: str, background: Ref | None = None) -> Handle:
     """A film of somebody who waits, over a sound track without sound; it begins as it ends."""
-    clip = _clip(run, _face(run, avatar), sound, title)
+    clip = _clip(run, _face(run, avatar, background), sound, title)
     return _finish(run, [(sound, clip)], title, "", None, silent=True)
 
 
@@ -80,7 +84,8 @@ def rig(run: Run, avatar: AvatarRecord) -> Handle | None:
     """What the animator computes once per photo; None for an animator that computes nothing ahead."""
     if registry.find("rig", run.settings.engine_name("rig")) is None:
         return None
-    changes: dict[str, Any] = {"size": run.settings.choice("animate").params.size}  # type: ignore[attr-defined]
+    film: Any = run.settings.choice("animate").params
+    changes: dict[str, Any] = {"size": film.size, "aspect": film.aspect}
     if "face" in run.settings.choice("rig").params.as_dict():
         changes["face"] = chosen_face(avatar.portrait_report)
     portrait = stored(run, avatar.portrait)
@@ -111,12 +116,42 @@ def shorten(text: str, length: int) -> str:
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
 
 
-def _face(run: Run, avatar: AvatarRecord) -> dict[str, Ref]:
+def load_background(run: Run, path: Path) -> Artefact:
+    """A user's picture, read as carefully as a photo of a face, as a PNG artefact."""
+    from avatarctl.media import image
+    from avatarctl.recipes.enroll import MAX_PHOTO_BYTES, readable_file
+
+    rgb, _ = image.read_photo(readable_file(path, MAX_PHOTO_BYTES, "background"))
+    with run.folder() as folder:
+        image.write_png(folder / "background.png", rgb)
+        return run.take_in(folder / "background.png", "image/png")
+
+
+def _face(run: Run, avatar: AvatarRecord, background: Ref | None) -> dict[str, Ref]:
+    animate = run.settings.choice("animate")
+    if background is not None and "background" not in animate.spec.reads:
+        raise BadInput(
+            f"the animator {animate.spec.name} cannot put another background behind a person",
+            hint="leave out --background, or take the animator puppet",
+        )
     made = rig(run, avatar)
     face: dict[str, Ref] = {"portrait": stored(run, avatar.portrait)}
     if made is not None:
         face["rig"] = made["rig"]
+        if background is not None or animate.params.as_dict().get("background"):
+            made.future.add_done_callback(lambda future: _tell_warnings(run, future))
+    if background is not None:
+        face["background"] = background
     return face
+
+
+def _tell_warnings(run: Run, made: Future[Manifest]) -> None:
+    """What is known against cutting this person out."""
+    if made.cancelled() or made.exception() is not None:
+        return
+    for warning in made.result().facts.get("warnings", ()):
+        if warning["code"] == "background":
+            run.note(f"warning: {warning['message']}: {warning['advice']}")
 
 
 def _voice(run: Run, avatar: AvatarRecord) -> dict[str, Ref]:

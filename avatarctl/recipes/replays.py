@@ -56,23 +56,37 @@ def perform(run: Run, before: RunRecord) -> Replay:
     request = before.request
     subtitles = bool(request.get("subtitles")) or None
     avatar = _avatar(run, before)
+    background = film.stored(run, str(request["background"])) if request.get("background") else None
     if before.recipe == "ask":
         given = answers.ask(
-            run, str(request["question"]), avatar=avatar, index=request.get("documents", []), subtitles=subtitles
+            run,
+            str(request["question"]),
+            avatar=avatar,
+            index=request.get("documents", []),
+            subtitles=subtitles,
+            background=background,
         )
         return Replay(given.text, given.film)
     if avatar is None:
         raise BadInput("that run had no avatar", hint="give the command again")
     if request.get("idle"):
-        return Replay(None, answers.render_idle(run, float(request["idle"]), avatar))
+        return Replay(None, answers.render_idle(run, float(request["idle"]), avatar, background=background))
     if request.get("recording"):
         recording = film.stored(run, str(request["recording"]))
         said = request.get("text")
         made = answers.render_recording(
-            run, recording, avatar, title(before), text=None if said is None else str(said), subtitles=subtitles
+            run,
+            recording,
+            avatar,
+            title(before),
+            text=None if said is None else str(said),
+            subtitles=subtitles,
+            background=background,
         )
         return Replay(None, made)
-    return Replay(None, answers.render_text(run, str(request["text"]), avatar, subtitles=subtitles))
+    return Replay(
+        None, answers.render_text(run, str(request["text"]), avatar, subtitles=subtitles, background=background)
+    )
 
 
 def _avatar(run: Run, before: RunRecord) -> AvatarRecord | None:

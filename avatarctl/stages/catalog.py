@@ -126,8 +126,11 @@ STAGES: dict[str, Stage] = {
             summary="what an animator computes once per photo",
             params=RigParams,
             inputs=(Input("portrait"), Input("detailed", optional=True)),
-            outputs=(Output("rig", "application/octet-stream", ".rig"),),
-            validate=validators.nonempty,
+            outputs=(
+                Output("rig", "application/octet-stream", ".rig"),
+                Output("report", JSON, ".json", optional=True),
+            ),
+            validate=validators.rig,
         ),
         Stage(
             name="index",

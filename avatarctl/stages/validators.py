@@ -36,6 +36,15 @@ def nonempty(outputs: Files, inputs: Files, params: Any) -> Facts:
     return {}
 
 
+def rig(outputs: Files, inputs: Files, params: Any) -> Facts:
+    """Something, and perhaps a report on it, with warnings."""
+    nonempty(outputs, inputs, params)
+    if "report" not in outputs:
+        return {}
+    report = _report(outputs["report"], "report on the rig")
+    return {"scene": report.get("scene", {}), "warnings": report.get("warnings", [])}
+
+
 def text(outputs: Files, inputs: Files, params: Any) -> Facts:
     """UTF-8 text with something in it."""
     return {"characters": len(_text(outputs["text"]))}

@@ -91,10 +91,10 @@ class _EyeFrame:
 
 
 def _build(canvas: NDArray[np.uint8], landmarks: Array, unit: float, indices: EyeIndices, grain: Array) -> Eye:
-    size, frame = canvas.shape[0], _EyeFrame(landmarks, indices)
+    (height, width), frame = canvas.shape[:2], _EyeFrame(landmarks, indices)
     wide, high = 1.35 * frame.half + 0.1 * unit, 0.75 * frame.half + 0.16 * unit
-    left, right = (int(np.clip(frame.centre[0] + side * wide, 0, size - 1)) for side in (-1, 1))
-    top, bottom = (int(np.clip(frame.centre[1] + side * high, 0, size - 1)) for side in (-1, 1))
+    left, right = (int(np.clip(frame.centre[0] + side * wide, 0, width - 1)) for side in (-1, 1))
+    top, bottom = (int(np.clip(frame.centre[1] + side * high, 0, height - 1)) for side in (-1, 1))
     rows, columns = np.mgrid[top : bottom + 1, left : right + 1].astype(np.float32)
     x, y = frame.local(np.stack([columns, rows], -1))
     upper, lower = frame.contour(indices.upper, x), frame.contour(indices.lower, x)
@@ -149,16 +149,18 @@ def _skin_around(
 
 def _grain(canvas: NDArray[np.uint8], landmarks: Array, unit: float) -> Array:
     """Fine texture of the cheek's skin, around zero, of about an eye's size; float32 (h, w, 3)."""
-    size, (x, y) = canvas.shape[0], landmarks[list(anatomy.CHEEKS[0]), :2].mean(0)
+    sizes, (x, y) = canvas.shape[1::-1], landmarks[list(anatomy.CHEEKS[0]), :2].mean(0)
     width, height = max(8, int(0.34 * unit)), max(6, int(0.2 * unit))
-    left, top = (int(np.clip(v - n / 2, 0, size - n)) for v, n in ((x, width), (y, height)))
+    left, top = (
+        int(np.clip(v - n / 2, 0, size - n)) for v, n, size in zip((x, y), (width, height), sizes, strict=True)
+    )
     patch = canvas[top : top + height, left : left + width].astype(np.float32)
     fine = patch - cv2.GaussianBlur(patch, (0, 0), 0.03 * unit)
     return np.asarray(np.clip(fine, -12, 12), np.float32)
 
 
 def _lash_colour(canvas: NDArray[np.uint8], landmarks: Array, unit: float, indices: EyeIndices) -> Array:
-    reach, size, darkest = max(1, int(0.03 * unit)), canvas.shape[0], []
+    reach, size, darkest = max(1, int(0.03 * unit)), np.array(canvas.shape[1::-1]), []
     for x, y in landmarks[list(indices.upper[2:-2]), :2].astype(int):
         x, y = np.clip((x, y), reach, size - 1 - reach)
         around = canvas[y - reach : y + reach + 1, x - reach : x + reach + 1].reshape(-1, 3).astype(np.float32)

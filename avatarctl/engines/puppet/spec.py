@@ -15,7 +15,9 @@ from avatarctl.text.emotions import EMOTIONS
 class PuppetRigParams(RigParams):
     """How the photo is framed."""
 
-    face_fraction: float = param(0.42, "height of the face (hairline to chin) in heights of the film", ge=0.2, le=0.6)
+    face_fraction: float = param(
+        0.42, "height of the face (hairline to chin) in shorter sides of the film", ge=0.2, le=0.6
+    )
     face: str = param("", 'which face: "x,y,width" in pixels of the portrait; empty: the largest one')
 
 
@@ -37,7 +39,7 @@ class PuppetAnimateParams(AnimateParams):
     mood: str = param("neutral", "what the face rests in: every clip begins and ends with it", choices=EMOTIONS)
     emotion: str = param("", "what the face shows while it speaks (several, with commas: one a sentence); empty: mood")
     emotion_strength: float = param(1.0, "strength of mood and emotion", ge=0, le=1.5)
-    background: str = param("", "colour behind the person, as #rrggbb; empty: what the photo shows")
+    background: str = param("", "colour behind the person, as #rrggbb or #rgb; empty: what the photo shows")
     crf: int = param(18, "x264 quality of the clip; lower is better and larger", ge=10, le=35)
 
     def __post_init__(self) -> None:
@@ -50,11 +52,11 @@ SPECS = (
         stage="rig",
         name="puppet",
         summary="lips, teeth, lids and depth of the face in a photo, ready to be moved",
-        cache_version=1,
+        cache_version=2,
         factory="avatarctl.engines.puppet.engine:RigEngine",
         params=PuppetRigParams,
         reads=("detailed",),
-        models=("face-detector", "face-mesh"),
+        models=("face-detector", "face-mesh", "person-matte"),
     ),
     EngineSpec(
         stage="animate",
@@ -63,7 +65,7 @@ SPECS = (
         cache_version=2,
         factory="avatarctl.engines.puppet.engine:AnimateEngine",
         params=PuppetAnimateParams,
-        reads=("timings", "rig"),
+        reads=("timings", "rig", "background"),
         uses_seed=True,
     ),
 )
