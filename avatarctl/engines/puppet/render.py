@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.puppet.controls import INDEX
 from avatarctl.engines.puppet.expression import displacement
-from avatarctl.engines.puppet.eyes import lid
+from avatarctl.engines.puppet.eyes import closure, draw
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
 from avatarctl.engines.puppet.head import Pose, pose
 from avatarctl.engines.puppet.interior import EYE_DISTANCE, ORIGIN_X, ORIGIN_Y, Mouth
@@ -24,6 +24,8 @@ MOUTH_ITERATIONS = 5
 """Of the fields' inversion; the mouth's are steeper."""
 BEHIND_LIPS = 0.10
 """How far the teeth stand behind the lips, u."""
+EYE_SEARCH = 8
+"""Pixels between the places where the eyes are looked for in the head's box."""
 Picture = NDArray[np.uint8]
 SHAPE_CONTROLS = ("open", "jaw", "up", "round", "press", "tuck", "wide", "tongue", "smile")
 
@@ -55,9 +57,11 @@ class Renderer:
         blink = min(max(value["blink"], 0.0), 1.0)
         expression = {
             "brow": value["brow"],
+            "brow_inner": value["brow_inner"],
+            "brow_skew": value["brow_skew"],
             "furrow": value["furrow"],
-            "cheek": value["cheek"] + 0.045 * shape.smile,
-            "squint": value["squint"] + 0.012 * shape.smile + 0.012 * blink,
+            "cheek": value["cheek"] + 0.045 * max(shape.smile, 0),
+            "squint": value["squint"] + 0.012 * max(shape.smile, 0) + 0.012 * blink,
         }
         (skin,) = displacements(rig.head.mouth, rig.frame, motion, rig.head.depth.shape)
         forward = self._forward(rig.head, self._head.points, skin, displacement(rig.head.expression, expression), turn)
@@ -66,8 +70,7 @@ class Renderer:
         picture = rig.canvas.copy()
         cv2.copyTo(head, self._moving, _part(picture, rig.head.box))
         self._draw_mouth(picture, motion, shape, turn, displacement(rig.mouth.expression, expression))
-        if blink > 0:
-            self._draw_lids(picture, source, blink)
+        self._draw_eyes(picture, source, blink, value["lid"], (value["gaze_x"], value["gaze_y"]))
         return picture
 
     def _forward(self, patch: Patch, points: Array, local: Array, expression: Array | None, turn: Pose) -> Array:
@@ -118,21 +121,29 @@ class Renderer:
             np.uint8,
         )
 
-    def _draw_lids(self, picture: Picture, source: Array, blink: float) -> None:
+    def _draw_eyes(self, picture: Picture, source: Array, blink: float, lid: float, gaze: tuple[float, float]) -> None:
         """`source`: where each pixel of the head's box was read from the texture."""
-        head_left, head_top, head_width, head_height = self.rig.head.box
-        margin = int(0.16 * self.rig.frame.unit)
+        closed = closure(lid, gaze[1], blink)
+        if not (closed or any(gaze)):
+            return
+        coarse = source[::EYE_SEARCH, ::EYE_SEARCH]
         for eye in self.rig.eyes:
-            rows, columns = eye.x.shape
-            left, top = max(head_left, eye.left - margin), max(head_top, eye.top - margin)
-            right = min(head_left + head_width, eye.left + columns + margin)
-            bottom = min(head_top + head_height, eye.top + rows + margin)
-            place = source[top - head_top : bottom - head_top, left - head_left : right - head_left]
-            place = (place + np.float32(0.5)) * np.float32(1 / TEXTURE_SCALE)
-            place -= np.array([eye.left + 0.5, eye.top + 0.5], np.float32)
-            layer = remap(lid(eye, blink), place, cv2.BORDER_CONSTANT)
-            region = picture[top:bottom, left:right]
-            region[:] = (region * (1 - layer[..., 3:]) + layer[..., :3] + np.float32(0.5)).astype(np.uint8)
+            rows, columns = eye.cover.shape
+            first = np.array([eye.left, eye.top], np.float32) * TEXTURE_SCALE
+            found = ((coarse > first) & (coarse < first + np.array([columns, rows], np.float32))).all(-1)
+            left, top, width, height = (EYE_SEARCH * n for n in cv2.boundingRect(np.asarray(found, np.uint8)))
+            if not width:
+                continue
+            reach = np.s_[max(top - EYE_SEARCH, 0) : top + height, max(left - EYE_SEARCH, 0) : left + width]
+            region = _part(picture, self.rig.head.box)[reach]
+            place = source[reach] - first
+            inside = np.asarray(((place >= 0) & (place <= np.array([columns - 1, rows - 1], np.float32))).all(-1))
+            left, top, width, height = cv2.boundingRect(np.asarray(inside, np.uint8))
+            part = np.s_[top : top + height, left : left + width]
+            region, outside = region[part], ~inside[part]
+            drawn = draw(eye, region, place[part], closed, gaze)
+            drawn[outside] = region[outside]
+            region[:] = np.clip(drawn + np.float32(0.5), 0, 255).astype(np.uint8)
 
 
 def _blend(over: Picture, under: Picture, weight: Array) -> Picture:

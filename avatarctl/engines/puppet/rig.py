@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.facemesh import landmarks as mesh
-from avatarctl.engines.puppet import rigfile
+from avatarctl.engines.puppet import glasses, rigfile
 from avatarctl.engines.puppet.expression import ExpressionField, expression_field
 from avatarctl.engines.puppet.eyes import Eye, build_eyes
 from avatarctl.engines.puppet.framing import frame
@@ -99,6 +99,7 @@ def build_rig(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fracti
     mouth = mouth_frame(points, axes.unit)
     lips = photo_lips(points, mouth, canvas)
     depth = Depth(points, axes.unit)
+    framework = glasses.find(canvas, points, axes)
 
     def patch(box: Box, nodes: tuple[int, int], layered: bool) -> Patch:
         at = Lattice(box, *nodes).points
@@ -107,7 +108,7 @@ def build_rig(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fracti
             depth=np.asarray(cv2.GaussianBlur(depth.at(at), (0, 0), 0.7), np.float32),
             weight=head_weight(axes, at),
             mouth=mouth_field(mouth, lips, at, layered=layered),
-            expression=expression_field(axes, points, at),
+            expression=expression_field(axes, points, at, framework),
         )
 
     whole = Lattice((0, 0, size, size), *HEAD_NODES)
@@ -128,5 +129,5 @@ def build_rig(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fracti
         mouth=patch(box, MOUTH_NODES, True),
         layers=lip_layers(framed.texture, box, mouth, lips),
         interior=build_interior(canvas, points, mouth, lips),
-        eyes=build_eyes(canvas, points, axes.unit),
+        eyes=build_eyes(canvas, framed.texture, points, axes.unit, framework),
     )
