@@ -30,6 +30,8 @@ LASH_BAND = 0.065
 """Height above the margin of what goes down with it, u."""
 OWN_SKIN = 0.22
 """Height above the margin of the skin that stretches behind it, u, if the brow leaves as much."""
+SHARP = 1.3
+"""Blur of a sharp photo's edges, sigma in canvas pixels."""
 REACH = 1.22
 """How far beyond its corners an eye's lids change, in half widths."""
 TRAVEL = 0.9
@@ -46,9 +48,10 @@ HIGHEST, LOWEST = -0.35, 0.6
 class Eye:
     """One eye in a box of the canvas; pictures are of the texture's resolution, (h, w).
 
-    `down`: unit vector of the image, from the upper lid to the lower. `places`: float32 (h, w, 4), canvas
-    pixels but for the third: distance below the margin of the open upper lid; height of the opening; place
-    along the eye, -1 and 1 at its corners; height of the skin above the margin that moves with the lid.
+    `blur`: of the photo's edges beyond a sharp one's, sigma in canvas pixels. `down`: unit vector of the
+    image, from the upper lid to the lower. `places`: float32 (h, w, 4), canvas pixels but for the third:
+    distance below the margin of the open upper lid; height of the opening; place along the eye, -1 and 1
+    at its corners; height of the skin above the margin that moves with the lid.
     `skin`: the closed lid, RGB uint8 (h, w, 3). `own`: the photo without what lies over the eye, likewise.
     `cover`: uint8 (h, w), 255 where a frame or its glare lies over the eye. `lash`: colour, float32 (3,).
     """
@@ -56,6 +59,7 @@ class Eye:
     left: int
     top: int
     unit: float
+    blur: float
     down: Array
     places: Array
     skin: NDArray[np.uint8]
@@ -146,6 +150,7 @@ def _build(
         left=left,
         top=top,
         unit=unit,
+        blur=_blur(photo),
         down=frame.down,
         places=places,
         skin=np.clip(skin + 0.5, 0, 255).astype(np.uint8),
@@ -166,6 +171,15 @@ def _heights(frame: _EyeFrame, landmarks: Array, indices: EyeIndices, unit: floa
     """From above what a lid moves to below the eye, pixels across it."""
     y = frame.local(landmarks[list(indices.upper + indices.lower), :2])[1]
     return float(y.min()) - (OWN_SKIN + 0.01) * unit, float(y.max()) + 0.07 * unit
+
+
+def _blur(photo: NDArray[np.uint8]) -> float:
+    """From the steepest edge: a step of height a, blurred by sigma, has the slope a / (sigma sqrt(2 pi))."""
+    light = photo.astype(np.float32).mean(-1)
+    slope = np.hypot(*np.gradient(light))
+    height = float(np.percentile(light, 99) - np.percentile(light, 1))
+    sigma = height / (2.5 * max(float(np.percentile(slope, 99.5)), 1e-3)) / TEXTURE_SCALE
+    return float(np.clip(sigma - SHARP, 0, 4))
 
 
 def _uncovered(photo: NDArray[np.uint8], over: Array, unit: float) -> NDArray[np.uint8]:
@@ -244,17 +258,18 @@ def draw(eye: Eye, under: NDArray[np.uint8], place: Array, closed: float, gaze: 
     inside = 1 - smoothstep(0.98, REACH, np.abs(x))
     fall = np.asarray(np.float32(TRAVEL * closed) * opening, np.float32)
     under_margin = np.asarray(below - fall, np.float32)
-    lid_side = sigmoid(-under_margin / np.float32(0.7 * max(0.5, 0.006 * unit)))
+    lid_side = sigmoid(-under_margin / np.float32(0.7 * max(0.5, 0.006 * unit, 0.7 * eye.blur)))
     picture = look(eye.ball, under.astype(np.float32), place, (below, under_margin, opening, x), gaze, unit)
     if closed:
         colour = _lid(eye, place, closed, (below, fall, opening, reach))
         onset = smoothstep(0, ONSET, abs(closed))
         risen = smoothstep(-1, -0.85, under_margin / (reach + fall)) * inside * lid_side * onset
         picture += (colour - picture) * risen[..., None]
-        thickness = 0.015 * unit * (1 - 0.6 * np.clip(np.abs(x), 0, 1) ** 2)
-        line = np.exp(-((under_margin / thickness) ** 2))
+        thin = 0.015 * unit * (1 - 0.6 * np.clip(np.abs(x), 0, 1) ** 2)
+        thickness = np.sqrt(thin * thin + 2 * eye.blur**2)
+        line = np.exp(-((under_margin / thickness) ** 2)) * np.sqrt(thin / thickness)
         # Lashes hang a little below the margin of a closing lid.
-        fringe = 0.45 * np.exp(-np.clip(under_margin, 0, None) / (0.022 * unit)) * (under_margin > 0)
+        fringe = 0.45 * np.exp(-np.clip(under_margin, 0, None) / (0.022 * unit + eye.blur)) * (under_margin > 0)
         ends = 1 - np.clip(np.abs(x) / 1.02, 0, 1) ** 6
         lashes = np.maximum(line, fringe) * ends * (0.75 * smoothstep(0.15, 0.6, closed))
         picture += (eye.lash - picture) * lashes[..., None]

@@ -89,9 +89,12 @@ def build_ball(photo: NDArray[np.uint8], places: Array, points: Array, unit: flo
 
     middle = float(np.median(light[is_iris])) if is_iris.any() else 0.0
     brightest = float(np.percentile(light, 99))
-    spark = ((light > middle + 0.3 * (brightest - middle)) & (rho < 0.8) & visible).astype(np.uint8)
+    # A glint is small: an edge of the white that a soft photo carries into the iris is not one.
+    around = 2 * round(0.045 * unit) + 1
+    peak = light - cv2.morphologyEx(light, cv2.MORPH_OPEN, _disc(around))
+    spark = ((peak > 0.25 * (brightest - middle)) & (rho < 0.8) & visible).astype(np.uint8)
     reach = 2 * max(1, round(0.008 * unit)) + 1
-    spark = cv2.dilate(spark, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))) * (rho < 0.92)
+    spark = cv2.dilate(spark, _disc(reach)) * (rho < 0.92)
     known = (visible & (rho < 1.25) & (spark == 0)).astype(np.float32)
     rings = _rings(bare, rho, known)
     trust = smoothstep(0.0, 0.15, cv2.GaussianBlur(known, (0, 0), 0.02 * unit))[..., None]
@@ -102,6 +105,10 @@ def build_ball(photo: NDArray[np.uint8], places: Array, points: Array, unit: flo
     alpha = 1 - smoothstep(1.04, 1.26, rho)
     layer = np.dstack([iris * (1 - SHADOW) * alpha[..., None], 255 * alpha])
     return Ball(_bytes(white * (1 - SHADOW)), _bytes(layer), _bytes(np.asarray(glint, np.float32)), freedom)
+
+
+def _disc(width: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)), np.uint8)
 
 
 def _bytes(values: NDArray[np.floating]) -> NDArray[np.uint8]:

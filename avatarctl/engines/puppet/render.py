@@ -130,20 +130,24 @@ class Renderer:
         for eye in self.rig.eyes:
             rows, columns = eye.cover.shape
             first = np.array([eye.left, eye.top], np.float32) * TEXTURE_SCALE
-            found = ((coarse > first) & (coarse < first + np.array([columns, rows], np.float32))).all(-1)
-            left, top, width, height = (EYE_SEARCH * n for n in cv2.boundingRect(np.asarray(found, np.uint8)))
+            left, top, width, height = (EYE_SEARCH * n for n in _within(coarse - first, columns, rows))
             if not width:
                 continue
             reach = np.s_[max(top - EYE_SEARCH, 0) : top + height, max(left - EYE_SEARCH, 0) : left + width]
             region = _part(picture, self.rig.head.box)[reach]
             place = source[reach] - first
-            inside = np.asarray(((place >= 0) & (place <= np.array([columns - 1, rows - 1], np.float32))).all(-1))
-            left, top, width, height = cv2.boundingRect(np.asarray(inside, np.uint8))
+            left, top, width, height = _within(place, columns, rows)
             part = np.s_[top : top + height, left : left + width]
-            region, outside = region[part], ~inside[part]
-            drawn = draw(eye, region, place[part], closed, gaze)
-            drawn[outside] = region[outside]
+            region, place = region[part], np.ascontiguousarray(place[part])
+            drawn = draw(eye, region, place, closed, gaze)
             region[:] = np.clip(drawn + np.float32(0.5), 0, 255).astype(np.uint8)
+
+
+def _within(place: Array, columns: int, rows: int) -> Box:
+    """The box of the pixels that show something of a picture of that size."""
+    inside = cv2.inRange(place, np.zeros(2), np.array([columns - 1, rows - 1], np.float64))
+    left, top, width, height = cv2.boundingRect(inside)
+    return left, top, width, height
 
 
 def _blend(over: Picture, under: Picture, weight: Array) -> Picture:
