@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.puppet import anatomy
 from avatarctl.engines.puppet.anatomy import EyeIndices
+from avatarctl.engines.puppet.eyeball import Ball, build_ball, fill, look
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
-from avatarctl.engines.puppet.gaze import Ball, build_ball, fill, look
 from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.smooth import Array, gaussian_smooth, monotone_cubic, sigmoid, smoothstep
 
