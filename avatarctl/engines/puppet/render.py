@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from avatarctl.engines.puppet.controls import INDEX
 from avatarctl.engines.puppet.cutout import Cutout
 from avatarctl.engines.puppet.expression import displacement
-from avatarctl.engines.puppet.eyes import lid
+from avatarctl.engines.puppet.eyes import closure, draw
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
 from avatarctl.engines.puppet.head import Pose, stance
 from avatarctl.engines.puppet.interior import Mouth
@@ -29,6 +29,8 @@ BEHIND_LIPS = 0.10
 """How far the teeth stand behind the lips, u."""
 LEAST_TUCK = 0.05
 """A lip tucked less than this does not reach the teeth."""
+EYE_SEARCH = 8
+"""Pixels between the places where the eyes are looked for in the head's box."""
 Picture = NDArray[np.uint8]
 SHAPE_CONTROLS = ("open", "jaw", "up", "round", "press", "tuck", "wide", "tongue", "smile")
 
@@ -70,9 +72,11 @@ class Renderer:
         blink = min(max(value["blink"], 0.0), 1.0)
         expression = {
             "brow": value["brow"],
+            "brow_inner": value["brow_inner"],
+            "brow_skew": value["brow_skew"],
             "furrow": value["furrow"],
-            "cheek": value["cheek"] + 0.045 * shape.smile,
-            "squint": value["squint"] + 0.012 * shape.smile + 0.012 * blink,
+            "cheek": value["cheek"] + 0.045 * max(shape.smile, 0),
+            "squint": value["squint"] + 0.012 * max(shape.smile, 0) + 0.012 * blink,
         }
         (skin,) = displacements(rig.head.mouth, rig.frame, motion, rig.head.depth.shape)
         forward = self._forward(rig.head, self._head.points, skin, displacement(rig.head.expression, expression), turn)
@@ -86,8 +90,7 @@ class Renderer:
             tiles = self._cutout.tiles(backward)
             picture = self._cutout.person(rig.texture, source, tiles)
         self._draw_mouth(picture, motion, shape, turn, displacement(rig.mouth.expression, expression))
-        if blink > 0:
-            self._draw_lids(picture, source, blink)
+        self._draw_eyes(picture, source, blink, value["lid"], (value["gaze_x"], value["gaze_y"]))
         if self._cutout is not None:
             self._cutout.put_behind(picture, source, tiles)
         return picture
@@ -147,21 +150,33 @@ class Renderer:
             np.uint8,
         )
 
-    def _draw_lids(self, picture: Picture, source: Array, blink: float) -> None:
+    def _draw_eyes(self, picture: Picture, source: Array, blink: float, lid: float, gaze: tuple[float, float]) -> None:
         """`source`: where each pixel of the head's box was read from the texture."""
-        head_left, head_top, head_width, head_height = self.rig.head.box
-        margin = int(0.16 * self.rig.frame.unit)
+        closed = closure(lid, gaze[1], blink)
+        if not (closed or any(gaze)):
+            return
+        coarse = source[::EYE_SEARCH, ::EYE_SEARCH]
         for eye in self.rig.eyes:
-            rows, columns = eye.x.shape
-            left, top = max(head_left, eye.left - margin), max(head_top, eye.top - margin)
-            right = min(head_left + head_width, eye.left + columns + margin)
-            bottom = min(head_top + head_height, eye.top + rows + margin)
-            place = source[top - head_top : bottom - head_top, left - head_left : right - head_left]
-            place = (place + np.float32(0.5)) * np.float32(1 / TEXTURE_SCALE)
-            place -= np.array([eye.left + 0.5, eye.top + 0.5], np.float32)
-            layer = remap(lid(eye, blink), place, cv2.BORDER_CONSTANT)
-            region = picture[top:bottom, left:right]
-            region[:] = (region * (1 - layer[..., 3:]) + layer[..., :3] + np.float32(0.5)).astype(np.uint8)
+            rows, columns = eye.cover.shape
+            first = np.array([eye.left, eye.top], np.float32) * TEXTURE_SCALE
+            left, top, width, height = (EYE_SEARCH * n for n in _within(coarse - first, columns, rows))
+            if not width:
+                continue
+            reach = np.s_[max(top - EYE_SEARCH, 0) : top + height, max(left - EYE_SEARCH, 0) : left + width]
+            region = _part(picture, self.rig.head.box)[reach]
+            place = source[reach] - first
+            left, top, width, height = _within(place, columns, rows)
+            part = np.s_[top : top + height, left : left + width]
+            region, place = region[part], np.ascontiguousarray(place[part])
+            drawn = draw(eye, region, place, closed, gaze)
+            region[:] = np.clip(drawn + np.float32(0.5), 0, 255).astype(np.uint8)
+
+
+def _within(place: Array, columns: int, rows: int) -> Box:
+    """The box of the pixels that show something of a picture of that size."""
+    inside = cv2.inRange(place, np.zeros(2), np.array([columns - 1, rows - 1], np.float64))
+    left, top, width, height = cv2.boundingRect(inside)
+    return left, top, width, height
 
 
 def _blend(over: Picture, under: Picture, weight: Array) -> Picture:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.facemesh import landmarks as mesh
-from avatarctl.engines.puppet import rigfile
+from avatarctl.engines.puppet import glasses, rigfile
 from avatarctl.engines.puppet.expression import ExpressionField, expression_field
 from avatarctl.engines.puppet.eyes import Eye, build_eyes
 from avatarctl.engines.puppet.head import (
@@ -154,6 +154,7 @@ def build_rig(
     depth = Depth(points, axes.unit)
     neck = neck_pivot(axes, points)
     chest = chest_pivot(axes, neck)
+    framework = glasses.find(canvas, points, axes)
 
     def patch(box: Box, nodes: tuple[int, int], layered: bool) -> Patch:
         at = Lattice(box, *nodes).points
@@ -166,7 +167,7 @@ def build_rig(
             body=1 - weight if trusted else np.zeros_like(weight),
             breath=breath_field(axes, at, weight, everywhere=trusted),
             mouth=mouth_field(mouth, lips, at, layered=layered),
-            expression=expression_field(axes, points, at),
+            expression=expression_field(axes, points, at, framework),
         )
 
     nodes = _nodes(width, height)
@@ -198,7 +199,7 @@ def build_rig(
         layers=lip_layers(stage.texture, lip_box, mouth, lips),
         shading=build_shading(canvas, points, light, mouth, lips, Lattice(lip_box, *MOUTH_NODES)),
         interior=build_interior(canvas, light, mouth, lips),
-        eyes=build_eyes(canvas, points, axes.unit),
+        eyes=build_eyes(canvas, stage.texture, points, axes.unit, framework),
     )
 
 
