@@ -26,7 +26,7 @@ OPEN_GAP = 0.025
 HIDDEN_GAP = 0.07
 """The same under a moustache that hangs over the lips."""
 DARK_HAIR = 0.62
-"""Light of a moustache, in lights of the lower lip, up to which it is told from skin."""
+"""Light of a moustache, in lights of the lower lip and of the cheeks, up to which it is told from skin."""
 NEUTRAL_WIDTH = 0.80
 """Width of a relaxed mouth, u; a smile is wider."""
 MEETING = 0.5
@@ -125,7 +125,8 @@ def photo_lips(landmarks: Array, frame: MouthFrame, canvas: NDArray[np.uint8]) -
     unit, x = frame.unit, np.abs(positions())
     nose, chin = (float(frame.local(landmarks[[n], :2])[1][0]) for n in (anatomy.NOSE_BASE, mesh.CHIN))
     between = np.float32(0.5) * (upper_inner + lower_inner)
-    hair = _moustache(frame, canvas, between, lower_outer, nose)
+    cheeks = frame.local(landmarks[[p for side in anatomy.CHEEKS for p in side], :2])
+    hair = _moustache(frame, canvas, between, lower_outer, nose, cheeks)
     # Under hair the mesh sees lips apart that are not.
     least = OPEN_GAP if hair is None else HIDDEN_GAP
     if float((lower_inner - upper_inner)[x < 0.8].mean()) <= least * unit:
@@ -212,18 +213,27 @@ class _Columns:
     def read(self, first: Array, last: Array, count: int) -> Array:
         share = np.linspace(0, 1, count, dtype=np.float32)[:, None]
         y = first + share * (last - first)
-        return remap(self._light, self._frame.canvas(np.broadcast_to(self.x, y.shape), y))
+        return self.at(np.broadcast_to(self.x, y.shape), y)
+
+    def at(self, x: Array, y: Array) -> Array:
+        return remap(self._light, self._frame.canvas(np.atleast_2d(x), np.atleast_2d(y)))
 
 
 def _moustache(
-    frame: MouthFrame, canvas: NDArray[np.uint8], seam: Array, lower_outer: Array, nose: float
+    frame: MouthFrame,
+    canvas: NDArray[np.uint8],
+    seam: Array,
+    lower_outer: Array,
+    nose: float,
+    cheeks: tuple[Array, Array],
 ) -> float | None:
     """The light between a moustache, which is darker, and the lip below it; None when there is none to be seen."""
     look = _Columns(frame, canvas, seam, lower_outer)
     middle, bottom, line = np.abs(look.x) < 0.5, look.bottom, look.seam
     hair = float(np.median(look.read(0.45 * nose + 0.55 * line, line - 0.05 * frame.unit, 9)[:, middle]))
     lip = float(np.median(look.read(0.4 * line + 0.6 * bottom, bottom + 0.1 * (bottom - line), 7)[:, middle]))
-    return 0.35 * hair + 0.65 * lip if hair < DARK_HAIR * lip else None
+    skin = float(np.median(look.at(*cheeks)))
+    return 0.35 * hair + 0.65 * lip if hair < DARK_HAIR * min(lip, skin) else None
 
 
 def _below_hair(frame: MouthFrame, canvas: NDArray[np.uint8], seam: Array, lower_outer: Array, border: float) -> Array:
