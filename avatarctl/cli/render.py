@@ -10,7 +10,7 @@ import typer
 from avatarctl.cli import common
 from avatarctl.cli.options import print_json, print_result, state
 from avatarctl.errors import BadInput
-from avatarctl.runtime.handles import Handle
+from avatarctl.recipes.film import Film
 from avatarctl.runtime.runner import Run
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -53,7 +53,7 @@ def render(
         who = common.find_avatar(store, avatar, settings)
         request = answers.request_of(text=said if audio is None else "", avatar=who.id, subtitles=subtitles)
 
-        def perform(run: Run) -> Handle:
+        def perform(run: Run) -> Film:
             if audio is None:
                 return answers.render_text(run, said, who, subtitles=subtitles or None)
             recording = answers.load_recording(run, audio)

@@ -23,6 +23,7 @@ BUILT_IN = (
     "avatarctl.engines.puppet.spec",
     "avatarctl.engines.lanczos.spec",
     "avatarctl.engines.film.spec",
+    "avatarctl.engines.check.spec",
 )
 """Modules with a tuple `SPECS`."""
 

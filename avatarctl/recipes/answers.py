@@ -9,6 +9,7 @@ from typing import Any
 
 from avatarctl.errors import BadInput
 from avatarctl.recipes import documents, film
+from avatarctl.recipes.film import Film
 from avatarctl.runtime.handles import Handle, Ref
 from avatarctl.runtime.runner import Run
 from avatarctl.store.model import Artefact, AvatarRecord
@@ -21,7 +22,7 @@ class Answer:
     """Handles of what was asked for; `film` is None when only the text was wanted."""
 
     text: Handle
-    film: Handle | None
+    film: Film | None
 
 
 def ask(
@@ -32,7 +33,7 @@ def ask(
     index: Sequence[str] | None = None,
     subtitles: bool | None = None,
 ) -> Answer:
-    """transcribe -> answer -> (speak -> animate -> upscale) per sentence -> finish.
+    """transcribe -> answer -> (speak -> animate -> upscale) per sentence -> finish -> check.
 
     Args:
         question: text, or a recording of it.
@@ -66,8 +67,8 @@ def ask(
     return Answer(answer, made)
 
 
-def render_text(run: Run, text: str, avatar: AvatarRecord, *, subtitles: bool | None = None) -> Handle:
-    """(speak -> animate -> upscale) per sentence -> finish."""
+def render_text(run: Run, text: str, avatar: AvatarRecord, *, subtitles: bool | None = None) -> Film:
+    """(speak -> animate -> upscale) per sentence -> finish -> check."""
     sentences = split(clean(text))
     if not sentences:
         raise BadInput("there is nothing to say", hint="give a text with words in it")
@@ -89,8 +90,8 @@ def render_recording(
     *,
     text: str | None = None,
     subtitles: bool | None = None,
-) -> Handle:
-    """align -> animate -> upscale -> finish. `text`: what the recording says, if that is known."""
+) -> Film:
+    """align -> animate -> upscale -> finish -> check. `text`: what the recording says, if that is known."""
     audio = load_recording(run, recording) if isinstance(recording, Path) else recording
     if text is None:
         return film.from_recording(run, avatar, audio, title=title, subtitles=subtitles)

@@ -1,7 +1,7 @@
 """From sentences to a film: the part of the flow that `ask` and `render` share.
 
     sentence -> speak -> animate -> upscale -+
-    sentence -> speak -> animate -> upscale -+-> finish -> film
+    sentence -> speak -> animate -> upscale -+-> finish -> film -> check
     portrait -> rig -------^
 
 Each call returns at once; steps run as their inputs come.
@@ -10,6 +10,7 @@ Each call returns at once; steps run as their inputs come.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from avatarctl.engines import registry
@@ -22,6 +23,24 @@ from avatarctl.text.sentences import Sentence
 TITLE_LENGTH = 80
 
 
+@dataclass(frozen=True)
+class Film:
+    """A film on its way. `made` has `film` and perhaps `subtitles`; `checked` has `report`, and is None when the
+    preset wants no check."""
+
+    made: Handle
+    checked: Handle | None
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One sentence or recording of a film."""
+
+    speech: Handle
+    animated: Handle
+    clip: OutputOf
+
+
 def from_sentences(
     run: Run,
     avatar: AvatarRecord,
@@ -30,15 +49,15 @@ def from_sentences(
     title: str,
     language: str = "",
     subtitles: bool | None = None,
-) -> Handle:
-    """Speak and animate each sentence, and join the clips. The handle has `film` and perhaps `subtitles`."""
+) -> Film:
+    """Speak and animate each sentence, join the clips, and measure the film."""
     face = _face(run, avatar)
     voice = _voice(run, avatar)
-    parts: list[tuple[Handle, OutputOf]] = []
+    parts: list[_Part] = []
     for sentence, text in sentences:
         label = shorten(sentence.text, 32)
         speech = run.step("speak", {"text": text, **voice}, label=label, pause=sentence.pause)
-        parts.append((speech, _clip(run, face, speech, label)))
+        parts.append(_part(run, face, speech, label))
     if not parts:
         raise BadInput("there is nothing to say", hint="give a text with words in it")
     return _finish(run, parts, title, language, subtitles)
@@ -53,12 +72,12 @@ def from_recording(
     text: Ref | None = None,
     language: str = "",
     subtitles: bool | None = None,
-) -> Handle:
+) -> Film:
     """Animate a recording, by what is said in it where that is known. Its timings come from the stage `align`."""
     face = _face(run, avatar)
     heard = {"audio": audio} if text is None else {"audio": audio, "text": text}
     speech = run.step("align", heard, label=title)
-    return _finish(run, [(speech, _clip(run, face, speech, title))], title, language, subtitles)
+    return _finish(run, [_part(run, face, speech, title)], title, language, subtitles)
 
 
 def rig(run: Run, avatar: AvatarRecord) -> Handle | None:
@@ -105,22 +124,21 @@ def _voice(run: Run, avatar: AvatarRecord) -> dict[str, Ref]:
     return {"voice": stored(run, avatar.voice), "voice_report": run.text(avatar.voice_report_text())}
 
 
-def _clip(run: Run, face: Mapping[str, Ref], speech: Handle, label: str) -> OutputOf:
+def _part(run: Run, face: Mapping[str, Ref], speech: Handle, label: str) -> _Part:
     sound = {"speech": speech["speech"], "timings": speech["timings"]}
-    clip = run.step("animate", {**face, **sound}, label=label)["clip"]
-    if run.settings.choice("upscale").params.scale == 1:  # type: ignore[attr-defined]
-        return clip
-    return run.step("upscale", {"media": clip}, label=label)["video"]
+    animated = run.step("animate", {**face, **sound}, label=label)
+    clip = animated["clip"]
+    if run.settings.choice("upscale").params.scale != 1:  # type: ignore[attr-defined]
+        clip = run.step("upscale", {"media": clip}, label=label)["video"]
+    return _Part(speech, animated, clip)
 
 
-def _finish(
-    run: Run, parts: list[tuple[Handle, OutputOf]], title: str, language: str, subtitles: bool | None
-) -> Handle:
+def _finish(run: Run, parts: list[_Part], title: str, language: str, subtitles: bool | None) -> Film:
     inputs: dict[str, Ref] = {}
-    for i, (speech, clip) in enumerate(parts):
-        inputs[f"clip.{i:03d}"] = clip
-        inputs[f"speech.{i:03d}"] = speech["speech"]
-        inputs[f"timings.{i:03d}"] = speech["timings"]
+    for i, part in enumerate(parts):
+        inputs[f"clip.{i:03d}"] = part.clip
+        inputs[f"speech.{i:03d}"] = part.speech["speech"]
+        inputs[f"timings.{i:03d}"] = part.speech["timings"]
     changes: dict[str, Any] = {
         "fps": run.settings.choice("animate").params.fps,  # type: ignore[attr-defined]
         "title": shorten(title, TITLE_LENGTH),
@@ -129,4 +147,16 @@ def _finish(
         changes["language"] = language
     if subtitles is not None:
         changes["subtitles"] = subtitles
-    return run.step("finish", inputs, label="film", **changes)
+    made = run.step("finish", inputs, label="film", **changes)
+    return Film(made, _check(run, made, parts))
+
+
+def _check(run: Run, made: Handle, parts: list[_Part]) -> Handle | None:
+    if not run.settings.choice("check").params.enabled:  # type: ignore[attr-defined]
+        return None
+    inputs: dict[str, Ref] = {"film": made["film"]}
+    for i, part in enumerate(parts):
+        inputs[f"curves.{i:03d}"] = part.animated["curves"]
+        inputs[f"timings.{i:03d}"] = part.speech["timings"]
+        inputs[f"speech.{i:03d}"] = part.speech["speech"]
+    return run.step("check", inputs, label="film")
