@@ -196,6 +196,19 @@ def test_a_frozen_mouth_is_caught(lab: Lab, tmp_path: Path) -> None:
     assert found["blinks"] == lab.facts["blinks"]
 
 
+def test_a_mouth_that_says_something_else_is_caught(lab: Lab, tmp_path: Path) -> None:
+    kept: list[NDArray[np.uint8]] = []
+    lab.altered(tmp_path / "same.mp4", lambda number, picture: kept.append(picture.copy()))
+
+    def backwards(number: int, picture: NDArray[np.uint8]) -> None:
+        picture[:] = kept[-1 - number]
+
+    found = lab.measure(tmp_path / "out", lab.altered(tmp_path / "backwards.mp4", backwards))
+    assert found["sync"] < 0.5
+    assert found["closures"] < 0.8
+    assert {"min_sync", "min_closures"} <= {f.limit for f in faults(found, CheckParams.parse(TIGHT, "check"))}
+
+
 def test_flicker_is_caught(lab: Lab, tmp_path: Path) -> None:
     def flickering(number: int, picture: NDArray[np.uint8]) -> None:
         np.clip(picture.astype(np.int16) + (4 if number % 2 else -4), 0, 255, out=picture, casting="unsafe")
@@ -318,6 +331,16 @@ def test_lag_is_found_between_frames() -> None:
     assert r is not None and late is not None
     assert late == pytest.approx(0.1, abs=0.004)
     assert r > 0.97
+
+
+def test_lips_that_stay_apart_are_no_closure() -> None:
+    gap = np.full(100, 0.2)
+    for frame, least in ((20, 0.01), (41, 0.03), (60, 0.09), (80, 0.01)):
+        gap[frame] = least
+    gap[81] = np.nan
+    moments = np.array([20, 40, 60, 80, 99.6, 300]) / 25
+    assert mouth.closed(gap, moments, 25.0, rest=0.01) == (2, 4)
+    assert mouth.closed(gap, moments, 25.0, rest=0.2) == (2, 4), "a mouth that rests open has to close all the same"
 
 
 def test_blinks_are_counted_and_long_shutting_is_none() -> None:

@@ -39,7 +39,8 @@ width, height and frames, the size at which was measured, and where the knowledg
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,12 @@ class CheckEngine:
 
         film = survey(job.inputs["film"], check)
         clips = expected.clips_of(job.inputs, film)
-        heard = sound.measure(film, check) if film.channels else None
-        shift = sound.shift(heard.low, [(c.start, c.speech) for c in clips], check) if heard and clips else None
-        seen, size = picture.look(film, self._mesh, job.threads, check, progress)
+        with ThreadPoolExecutor(1, "sound") as pool:
+            listening = pool.submit(_listen, film, clips, check)
+            if job.threads == 1:
+                listening.exception()
+            seen, size = picture.look(film, self._mesh, job.threads, check, progress)
+            heard, shift = listening.result()
         frames = len(seen.gap)
         figures: Figures = {
             **_mouth(film, clips, seen, shift),
@@ -118,6 +122,15 @@ class CheckEngine:
         text = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False)
         (job.out / "report.json").write_text(text + "\n", encoding="utf-8")
         job.progress(frames, frames, "frames")
+
+
+def _listen(film: Film, clips: list[Clip], check: Callable[[], None]) -> tuple[sound.Sound | None, float | None]:
+    """The film's sound, and the seconds by which it is late; None where there is none, or nothing to compare with."""
+    if not film.channels:
+        return None, None
+    heard = sound.measure(film, check)
+    recordings = [(clip.start, clip.speech) for clip in clips]
+    return heard, sound.shift(heard.low, recordings, check) if recordings else None
 
 
 def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | None) -> Figures:
