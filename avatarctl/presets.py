@@ -26,6 +26,7 @@ _PREPARING = {
     "transcribe": ("faster-whisper",),
     "finish": ("film",),
     "check": ("measure",),
+    "export": ("movements",),
 }
 _META = {"description", "extends"}
 

@@ -21,6 +21,8 @@ from avatarctl.store.model import AvatarRecord
 from avatarctl.text.sentences import Sentence
 
 TITLE_LENGTH = 80
+Sound = Mapping[str, Ref]
+"""`speech` and `timings`."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Film:
 class _Part:
     """One sentence or recording of a film."""
 
-    speech: Handle
+    sound: Sound
     animated: Handle
     clip: OutputOf
 
@@ -57,7 +59,7 @@ def from_sentences(
     for sentence, text in sentences:
         label = shorten(sentence.text, 32)
         speech = run.step("speak", {"text": text, **voice}, label=label, pause=sentence.pause)
-        parts.append(_part(run, face, speech, label))
+        parts.append(_part(run, face, _sound(speech), label, sentence.emotion))
     if not parts:
         raise BadInput("there is nothing to say", hint="give a text with words in it")
     return _finish(run, parts, title, language, subtitles)
@@ -70,14 +72,24 @@ def from_recording(
     *,
     title: str,
     text: Ref | None = None,
+    emotion: str = "",
     language: str = "",
     subtitles: bool | None = None,
 ) -> Film:
-    """Animate a recording, by what is said in it where that is known. Its timings come from the stage `align`."""
+    """Animate a recording, by what is said in it where that is known. Its timings come from the stage `align`.
+
+    Args:
+        emotion: what the face shows, one a sentence with commas between; empty: by the settings.
+    """
     face = _face(run, avatar)
     heard = {"audio": audio} if text is None else {"audio": audio, "text": text}
-    speech = run.step("align", heard, label=title)
-    return _finish(run, [_part(run, face, speech, title)], title, language, subtitles)
+    sound = _sound(run.step("align", heard, label=title))
+    return _finish(run, [_part(run, face, sound, title, emotion)], title, language, subtitles)
+
+
+def from_silence(run: Run, avatar: AvatarRecord, sound: Sound, *, title: str) -> Film:
+    """A film of somebody who waits, over a sound track without sound; it begins as it ends."""
+    return _finish(run, [_part(run, _face(run, avatar), sound, title)], title, "", None, silent=True)
 
 
 def rig(run: Run, avatar: AvatarRecord) -> Handle | None:
@@ -124,21 +136,36 @@ def _voice(run: Run, avatar: AvatarRecord) -> dict[str, Ref]:
     return {"voice": stored(run, avatar.voice), "voice_report": run.text(avatar.voice_report_text())}
 
 
-def _part(run: Run, face: Mapping[str, Ref], speech: Handle, label: str) -> _Part:
-    sound = {"speech": speech["speech"], "timings": speech["timings"]}
-    animated = run.step("animate", {**face, **sound}, label=label)
+def _sound(speech: Handle) -> Sound:
+    return {"speech": speech["speech"], "timings": speech["timings"]}
+
+
+def _part(run: Run, face: Mapping[str, Ref], sound: Sound, label: str, emotion: str = "") -> _Part:
+    """`emotion`: the text's own, for an animator that can show one."""
+    changes: dict[str, Any] = {}
+    if emotion and "emotion" in run.settings.choice("animate").params.as_dict():
+        changes["emotion"] = emotion
+    animated = run.step("animate", {**face, **sound}, label=label, **changes)
     clip = animated["clip"]
     if run.settings.choice("upscale").params.scale != 1:  # type: ignore[attr-defined]
         clip = run.step("upscale", {"media": clip}, label=label)["video"]
-    return _Part(speech, animated, clip)
+    return _Part(sound, animated, clip)
 
 
-def _finish(run: Run, parts: list[_Part], title: str, language: str, subtitles: bool | None) -> Film:
+def _finish(
+    run: Run,
+    parts: list[_Part],
+    title: str,
+    language: str,
+    subtitles: bool | None,
+    *,
+    silent: bool = False,
+) -> Film:
     inputs: dict[str, Ref] = {}
     for i, part in enumerate(parts):
         inputs[f"clip.{i:03d}"] = part.clip
-        inputs[f"speech.{i:03d}"] = part.speech["speech"]
-        inputs[f"timings.{i:03d}"] = part.speech["timings"]
+        inputs[f"speech.{i:03d}"] = part.sound["speech"]
+        inputs[f"timings.{i:03d}"] = part.sound["timings"]
     changes: dict[str, Any] = {
         "fps": run.settings.choice("animate").params.fps,  # type: ignore[attr-defined]
         "title": shorten(title, TITLE_LENGTH),
@@ -147,6 +174,8 @@ def _finish(run: Run, parts: list[_Part], title: str, language: str, subtitles: 
         changes["language"] = language
     if subtitles is not None:
         changes["subtitles"] = subtitles
+    if silent:
+        changes["silent"] = True
     made = run.step("finish", inputs, label="film", **changes)
     return Film(made, _check(run, made, parts))
 
@@ -157,6 +186,6 @@ def _check(run: Run, made: Handle, parts: list[_Part]) -> Handle | None:
     inputs: dict[str, Ref] = {"film": made["film"]}
     for i, part in enumerate(parts):
         inputs[f"curves.{i:03d}"] = part.animated["curves"]
-        inputs[f"timings.{i:03d}"] = part.speech["timings"]
-        inputs[f"speech.{i:03d}"] = part.speech["speech"]
+        inputs[f"timings.{i:03d}"] = part.sound["timings"]
+        inputs[f"speech.{i:03d}"] = part.sound["speech"]
     return run.step("check", inputs, label="film")

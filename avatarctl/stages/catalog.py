@@ -1,7 +1,8 @@
 """All stages, by name. The flow of a film: transcribe -> answer -> speak -> animate -> upscale -> finish -> check.
 
 Beside them stand the stages that prepare what a film needs once per person or per set of documents:
-portrait, voiceprint, rig, index. `align` finds the timings of speech that came without them.
+portrait, voiceprint, rig, index. `align` finds the timings of speech that came without them, and `export` writes a
+film's movements for other programs.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ PNG = "image/png"
 WAV = "audio/wav"
 MP4 = "video/mp4"
 TEXT = "text/plain; charset=utf-8"
+TSV = "text/tab-separated-values"
 ASPECTS = ("1:1", "9:16", "16:9")
 
 
@@ -82,6 +84,16 @@ class FinishParams(Params):
     title: str = param("", "the film's title, in its metadata")
     language: str = param("", "language of the speech, in its metadata (ru, en, ...)")
     subtitles: bool = param(False, "embed subtitles, and make an .srt")
+    silent: bool = param(False, "nothing is to be heard in it: a film of somebody who waits")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportParams(Params):
+    """A film's movements for other programs; each kind is made only when it is asked for."""
+
+    fps: int = param(25, "frames a second of the film", choices=(25, 30, 50))
+    visemes: bool = param(False, "mouth shapes over time, in the formats of Rhubarb Lip Sync")
+    blendshapes: bool = param(False, "ARKit's 52 blend shapes and the head's rotation, for each frame")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,6 +257,23 @@ STAGES: dict[str, Stage] = {
             ),
             outputs=(Output("report", JSON, ".json"),),
             validate=validators.check,
+        ),
+        Stage(
+            name="export",
+            version=1,
+            summary="a film's movements for other programs",
+            params=ExportParams,
+            inputs=(
+                Input("speech", many=True),
+                Input("timings", many=True, optional=True),
+                Input("curves", many=True, optional=True),
+            ),
+            outputs=(
+                Output("visemes_tsv", TSV, ".tsv", optional=True),
+                Output("visemes_json", JSON, ".json", optional=True),
+                Output("blendshapes", JSON, ".json", optional=True),
+            ),
+            validate=validators.export,
         ),
     )
 }

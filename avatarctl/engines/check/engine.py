@@ -5,8 +5,8 @@ known: no face is found (a painting, a profile), nothing is known of what is sai
 width, height and frames, the size at which was measured, and where the knowledge of the speech comes from.
 
     sync                 r, -1..1   Pearson's correlation of two openings of the mouth, at their best lag: the one
-                                    that the film's sound calls for (its timings through `text.articulation`), and the
-                                    one that the face mesh sees in its pictures
+                                    that the film's sound calls for (its timings and loudness, by `text.articulation`),
+                                    and the one that the face mesh sees in its pictures
     lag_ms               ms         by how much the sound is late against the picture; below 0: it is early. Null
                                     where sync is below 0.4
     sound_shift_ms       ms         by how much the sound is late against where its recordings belong, by their

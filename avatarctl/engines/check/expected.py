@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.check.film import Film
 from avatarctl.errors import BadInput
-from avatarctl.media import audio
+from avatarctl.media import audio, loudness
 from avatarctl.text import articulation
 from avatarctl.text.timings import Timings
 from avatarctl.text.visemes import viseme
@@ -34,8 +34,8 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """`opening`: of the mouth by the timings; `intended`, `blink`: by the animator's curves. All one value a picture
-    of the film, NaN where nothing is known; in u, and 0..1 for `blink`."""
+    """`opening`: of the mouth by the times of the sounds and by their loudness; `intended`, `blink`: by the animator's
+    curves. All one value a picture of the film, NaN where nothing is known; in u, and 0..1 for `blink`."""
 
     opening: Floats
     intended: Floats
@@ -91,7 +91,8 @@ def expect(clips: list[Clip], film: Film, frames: int) -> Expected:
         local = times[inside] - clip.start
         if clip.timings is not None and clip.timings.phonemes:
             rate = max(1, round(film.fps))
-            poses = articulation.poses(clip.timings, rate)[:, articulation.INDEX["open"]]
+            loud = loudness.measure(clip.speech)
+            poses = articulation.poses(clip.timings, rate, loudness=loud)[:, articulation.INDEX["open"]]
             made.opening[inside] = np.interp(local * rate, np.arange(len(poses)), poses)
         for name, row in (("open", made.intended), ("blink", made.blink)):
             curve = clip.curves.get(name)
