@@ -353,6 +353,22 @@ def test_a_film_below_a_limit_is_delivered_as_rejected(lab: Lab, tmp_path: Path)
     assert not list(studio.work.glob("film.rejected.*")), "a good film takes the rejected one away"
 
 
+def test_movements_go_with_a_rejected_film(lab: Lab) -> None:
+    command = ("render", TEXT, "--export", "visemes", "--out", "moves.mp4")
+    assert lab.studio.run(*command, "--set", "check.min_sync=1").code == 1
+    assert sorted(p.name for p in lab.studio.work.glob("moves.*")) == [
+        "moves.rejected.mp4",
+        "moves.rejected.visemes.json",
+        "moves.rejected.visemes.tsv",
+    ]
+    lab.studio.ok(*command)
+    assert sorted(p.name for p in lab.studio.work.glob("moves.*")) == [
+        "moves.mp4",
+        "moves.visemes.json",
+        "moves.visemes.tsv",
+    ]
+
+
 def test_a_rejected_film_that_was_changed_stays(lab: Lab) -> None:
     kept = lab.studio.work / "mine.rejected.mp4"
     kept.write_text("cut by hand")
