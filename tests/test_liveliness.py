@@ -153,7 +153,7 @@ def test_at_rest_a_breath_takes_about_four_seconds() -> None:
 def test_the_head_beats_some_stresses_and_not_each_alike() -> None:
     said, _ = planned(LONG)
     taken = said.accents[said.accents > 0]
-    assert 0.35 < len(taken) / len(said.accents) < 0.7
+    assert 0.3 < len(taken) / len(said.accents) < 0.65
     assert taken.std() > 0.12
     down = idle.nods(said, round(LONG.duration * 50), 50)
     peaks = down[np.round(said.beats[said.accents > 0.5] * 50).astype(int)]
@@ -248,7 +248,7 @@ def test_an_hour_of_speech_takes_little_memory() -> None:
     finally:
         tracemalloc.stop()
     assert len(made.values) > 3500 * 25
-    assert peak < 250e6
+    assert peak < 120e6
 
 
 def test_curves_are_finite_and_smooth() -> None:

@@ -3,6 +3,7 @@
     sentence -> speak -> animate -> upscale -+
     sentence -> speak -> animate -> upscale -+-> finish -> film -> check
     portrait -> rig -------^
+       +-> upscale -^     once per person, where a restoring upscaler is installed
 
 Each call returns at once; steps run as their inputs come.
 """
@@ -15,6 +16,7 @@ from typing import Any
 
 from avatarctl.engines import registry
 from avatarctl.errors import BadInput
+from avatarctl.recipes import restore
 from avatarctl.runtime.handles import Handle, OutputOf, Ref
 from avatarctl.runtime.runner import Run
 from avatarctl.store.model import AvatarRecord
@@ -99,7 +101,12 @@ def rig(run: Run, avatar: AvatarRecord) -> Handle | None:
     changes: dict[str, Any] = {"size": run.settings.choice("animate").params.size}  # type: ignore[attr-defined]
     if "face" in run.settings.choice("rig").params.as_dict():
         changes["face"] = chosen_face(avatar.portrait_report)
-    return run.step("rig", {"portrait": stored(run, avatar.portrait)}, label=avatar.name, **changes)
+    portrait = stored(run, avatar.portrait)
+    inputs: dict[str, Ref] = {"portrait": portrait}
+    better = restore.restored(run, portrait, avatar.portrait_report, avatar.name)
+    if better is not None:
+        inputs["detailed"] = better["image"]
+    return run.step("rig", inputs, label=avatar.name, **changes)
 
 
 def chosen_face(report: Mapping[str, Any]) -> str:

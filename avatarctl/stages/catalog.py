@@ -49,6 +49,12 @@ class RigParams(Params):
 
     size: int = param(512, "shorter side of the film's picture, pixels", ge=128, le=2048)
     aspect: str = param("1:1", "shape of the film's picture, width to height", choices=ASPECTS)
+    detailed: str = param(
+        "auto",
+        "auto: the portrait is restored first where an upscaler is installed that can; off: it is not",
+        choices=("auto", "off"),
+        keyed=False,  # What comes of it is an input.
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +161,7 @@ STAGES: dict[str, Stage] = {
             version=1,
             summary="what an animator computes once per photo",
             params=RigParams,
-            inputs=(Input("portrait"),),
+            inputs=(Input("portrait"), Input("detailed", optional=True)),
             outputs=(Output("rig", "application/octet-stream", ".rig"),),
             validate=validators.nonempty,
         ),

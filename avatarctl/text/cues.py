@@ -34,7 +34,6 @@ SHAPES = "ABCDEFGHX"
 _SHAPES: dict[str, str] = {
     "open": "D",
     "near open": "C",
-    "half open": "C",
     "reduced": "C",
     "mid front": "C",
     "close front": "B",
@@ -45,7 +44,6 @@ _SHAPES: dict[str, str] = {
     "close round": "F",
     "front round": "F",
     "bilabial stop": "A",
-    "bilabial nasal": "A",
     "bilabial fricative": "A",
     "labiodental": "G",
     "dental": "B",

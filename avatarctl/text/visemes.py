@@ -50,7 +50,6 @@ CLASSES: dict[str, Viseme] = {
     "rest": _viseme(0.9, 0.6, 14),
     "open": _viseme(1.5, 1.0, 16, vowel=True, open=0.27, jaw=0.24, up=0.02),
     "near open": _viseme(1.4, 1.0, 16, vowel=True, open=0.22, jaw=0.19, up=0.025, wide=0.02),
-    "half open": _viseme(1.2, 0.6, 16, vowel=True, open=0.18, jaw=0.15, up=0.02),
     "reduced": _viseme(0.8, 0.4, 16, vowel=True, open=0.135, jaw=0.105, up=0.015),
     "mid front": _viseme(1.3, 1.0, 16, vowel=True, open=0.15, jaw=0.11, up=0.03, wide=0.03),
     "close front": _viseme(1.0, 1.1, 15, vowel=True, open=0.095, jaw=0.05, up=0.035, wide=0.05),
@@ -61,7 +60,6 @@ CLASSES: dict[str, Viseme] = {
     "close round": _viseme(1.0, 1.4, 14, vowel=True, open=0.085, jaw=0.07, up=0.01, round=1.0),
     "front round": _viseme(1.0, 1.3, 14, vowel=True, open=0.1, jaw=0.08, up=0.015, round=0.85),
     "bilabial stop": _viseme(3.4, 0.5, 46, closes=True, press=0.75),
-    "bilabial nasal": _viseme(3.4, 0.5, 46, closes=True, press=0.6),
     "bilabial fricative": _viseme(2.5, 0.6, 22, open=0.03, jaw=0.03, press=0.2, round=0.2),
     "labiodental": _viseme(3.2, 0.6, 32, tucks=True, open=0.045, jaw=0.03, up=0.035, tuck=0.75),
     "dental": _viseme(1.2, 0.3, 22, open=0.09, jaw=0.06, up=0.02, tongue=1.0),
@@ -81,8 +79,7 @@ CLASSES: dict[str, Viseme] = {
 _CHART = {
     "open": "aɑäɶ",
     "near open": "æ",
-    "half open": "ɐʌɜɞ",
-    "reduced": "əɘɚɝ",
+    "reduced": "əɐʌɜɞɘɚɝ",
     "mid front": "eɛ",
     "close front": "iɪᵻ",
     "close central": "ɨɯᵿ",
@@ -91,8 +88,7 @@ _CHART = {
     "open round": "ɒ",
     "close round": "uʊʉ",
     "front round": "yʏøœ",
-    "bilabial stop": "pbɓ",
-    "bilabial nasal": "m",
+    "bilabial stop": "pbmɓ",
     "bilabial fricative": "ɸβʙʘ",
     "labiodental": "fvɱʋⱱ",
     "dental": "θðǀ",
@@ -118,6 +114,8 @@ _ASPIRATED = 1.3
 _LONG = "ːˑ"
 _NASAL, _SYLLABIC, _LOWERED, _RAISED, _RHOTIC = "\u0303", "\u0329\u030d", "\u031e", "\u031d", "˞"
 _VOICELESS, _COMPRESSED = "\u0325\u030a", "ᵝ"
+_HALF_OPEN, _WIDER = "ɐʌɜɞ", 1.33
+"""The lower ones among the reduced vowels: they open further, and may be stressed."""
 STRESSES = (0.82, 1.0, 1.12)
 """How far a vowel opens with no, secondary and primary stress."""
 _OFF_GLIDE = 0.8
@@ -142,11 +140,11 @@ def parts(ipa: str) -> tuple[tuple[Viseme, float], ...]:
 @cache
 def viseme(ipa: str, stress: int = 0) -> Viseme:
     """The viseme of one segment with its modifiers; never fails, an unknown symbol is a weak neutral consonant."""
-    letter, name = _letter(ipa), class_of(ipa)
+    name = class_of(ipa)
     made = replace(CLASSES[name], long=any(mark in ipa for mark in _LONG))
     if made.vowel:
         return _vowel(made, ipa, STRESSES[min(max(stress, 0), 2)])
-    burst = _BURSTS.get(ipa[:1], 0.0) if letter == ipa[:1] else 0.0
+    burst = 0.0 if _affricate(ipa) else _BURSTS.get(ipa[:1], 0.0)
     made = replace(made, burst=burst * (_ASPIRATED if "ʰ" in ipa else 1.0), spreads=name == "palatal")
     if any(mark in ipa for mark in _SYLLABIC):
         made = _syllabic(made)
@@ -159,17 +157,18 @@ def viseme(ipa: str, stress: int = 0) -> Viseme:
 
 def class_of(ipa: str) -> str:
     """The name in `CLASSES` of one segment, its modifiers left aside."""
-    return _class_of(_letter(ipa))
+    return _class_of(ipa[1:2] if _affricate(ipa) else ipa[:1])
 
 
-def _letter(ipa: str) -> str:
-    """The letter that the lips follow: of an affricate it is the second."""
-    affricate = ipa[:2] in AFFRICATES and ipa[:2] != "pf"
-    return ipa[1:2] if affricate else ipa[:1]
+def _affricate(ipa: str) -> bool:
+    return ipa[:2] in AFFRICATES and ipa[:2] != "pf"
 
 
 def _vowel(made: Viseme, ipa: str, scale: float) -> Viseme:
     """A vowel with its stress and its diacritics."""
+    if ipa[:1] in _HALF_OPEN:
+        made = replace(made, vertical=1.2)
+        scale *= _WIDER
     if _LOWERED in ipa:
         scale *= 1.1
     if _RAISED in ipa:

@@ -30,17 +30,17 @@ _STARTLED, _RECOVERS, _REMAINS = 1.2, 0.8, 0.5
 
 POSES: dict[str, dict[str, float]] = {
     "neutral": {},
-    "happy": {"smile": 0.6, "cheek": 0.04, "squint": 0.022, "brow": 0.012, "pitch": -0.8, "roll": 1.2, "ty": -0.004},
-    "sad": {"smile": -0.45, "brow_inner": 0.045, "furrow": 0.012, "brow": -0.006, "lid": 0.16, "gaze_y": 3.0}
+    "happy": {"smile": 0.7, "cheek": 0.05, "squint": 0.028, "brow": 0.012, "pitch": -0.8, "roll": 1.2, "ty": -0.004},
+    "sad": {"smile": -0.5, "brow_inner": 0.045, "furrow": 0.012, "brow": -0.006, "lid": 0.16, "gaze_y": 3.0}
     | {"pitch": 3.0, "roll": -1.2, "ty": 0.012},
-    "thinking": {"smile": -0.08, "brow": 0.006, "brow_skew": 0.02, "furrow": 0.014, "squint": 0.014, "gaze_x": 5.0}
+    "thinking": {"smile": -0.08, "brow": 0.006, "brow_skew": 0.025, "furrow": 0.018, "squint": 0.014, "gaze_x": 5.0}
     | {"gaze_y": -4.0, "yaw": 1.6, "pitch": -1.0, "roll": 2.2},
-    "surprised": {"brow": 0.065, "brow_inner": 0.012, "lid": -0.24, "smile": 0.06, "pitch": -1.6, "ty": -0.014},
+    "surprised": {"brow": 0.075, "brow_inner": 0.012, "lid": -0.24, "smile": 0.06, "pitch": -1.6, "ty": -0.014},
 }
 """In the units of the controls, at full strength."""
 TEMPO = {"neutral": 1.0, "happy": 1.15, "sad": 0.72, "thinking": 0.85, "surprised": 1.15}
 """Of the head's motion."""
-_EYES = np.array([name in ("gaze_x", "gaze_y") for name in CONTROLS])
+_EYES = {INDEX["gaze_x"], INDEX["gaze_y"]}
 HEAD = ("yaw", "pitch", "roll", "tx", "ty", "gaze_x", "gaze_y")
 
 
@@ -87,8 +87,10 @@ def shown(timings: Timings, time: Curve, mood: str, emotions: Sequence[str], str
         if name == "surprised":
             remains = RESTING if mood == name else _REMAINS
             strong -= (1 - remains) * smooth((time - max(start - _EARLY, 0.0) - _STARTLED) / _RECOVERS)
-        added = strong[:, None] * pose(name, strength) - base
-        rows += np.where(_EYES, looks[:, None], weight[:, None]) * added
+        whole = pose(name, strength)
+        for column in np.flatnonzero((whole != 0) | (base != 0)):
+            share = looks if column in _EYES else weight
+            rows[:, column] += share * (strong * whole[column] - base[column])
         tempo += weight * (TEMPO[name] - TEMPO[mood])
     return Shown(rows, tempo)
 

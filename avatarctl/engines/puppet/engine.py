@@ -58,7 +58,8 @@ class RigEngine:
         landmarks = self._landmarks(portrait, _chosen(params.face))
         if job.cancelled():
             raise Cancelled
-        build_rig(portrait, landmarks, params.size, params.face_fraction).save(job.out / "rig.rig")
+        detailed = image.read_png(job.inputs["detailed"]) if "detailed" in job.inputs else None
+        build_rig(portrait, landmarks, params.size, params.face_fraction, detailed).save(job.out / "rig.rig")
         job.progress(1, 1, "rigs")
 
     def _landmarks(self, portrait: NDArray[np.uint8], chosen: tuple[float, float, float] | None) -> NDArray[np.float32]:

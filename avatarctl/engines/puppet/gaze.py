@@ -21,10 +21,10 @@ _JUMP, _A_DEGREE = 0.021, 0.0022
 """Seconds."""
 _FIXATION, _USUAL_FIXATION = (0.6, 3.0), 1.3
 _AWAY_FIXATION = (0.45, 1.1)
-_NEAR = 0.7
+_NEAR = 1.0
 """Degrees around the camera's middle."""
-_SMALL, _AVERTED = (1.0, 4.0), (5.0, 9.0)
-_SMALL_SHARE, _AVERTED_SHARE = 0.3, 0.05
+_SMALL, _AVERTED = (1.0, 3.5), (5.0, 9.0)
+_SMALL_SHARE, _AVERTED_SHARE = 0.45, 0.05
 """Of all fixations; the others rest in the camera."""
 _LONG_SENTENCE, _LONG_PAUSE = 4.0, 0.5
 """Seconds."""

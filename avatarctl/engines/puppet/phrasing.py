@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +13,10 @@ from avatarctl.text.timings import Timings
 
 PAUSE = 0.22
 """Seconds of silence that part two phrases."""
-_NOD_SHARE = 0.5
-"""Part of the stressed sounds that the head beats."""
+_NOD_SHARE = 0.6
+"""Part of the stressed sounds that the head beats at most."""
+_NODS_APART, _BESIDE = 0.42, 5
+"""Seconds between two nods, and how many stressed sounds there may be in that time."""
 _A_DECIBEL = 0.05
 
 Curve = NDArray[np.float64]
@@ -88,8 +91,15 @@ def _accents(
         weights += _A_DECIBEL * np.clip(levels - np.median(levels), -8, 8)
     last = np.searchsorted(starts, [end for _, end in phrases]) - 1
     weights[last[last >= 0]] += 0.35
-    taken = weights > np.quantile(weights, 1 - _NOD_SHARE) - 1e-9
-    accents: Curve = np.where(taken, strengths * np.clip(0.6 + 0.5 * weights, 0.5, 1.1), 0.0)
+    accents = np.zeros(count)
+    kept = np.full(count, -np.inf)
+    most = math.ceil(_NOD_SHARE * count)
+    for number in np.argsort(-weights, kind="stable")[:most]:
+        # Sounds are in order, so the nearest that was taken is found among the ones beside it.
+        beside = kept[max(number - _BESIDE, 0) : number + _BESIDE + 1]
+        if np.abs(beside - starts[number]).min() >= _NODS_APART:
+            kept[number] = starts[number]
+            accents[number] = strengths[number] * min(max(0.6 + 0.5 * weights[number], 0.5), 1.1)
     return accents
 
 

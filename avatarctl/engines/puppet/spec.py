@@ -53,6 +53,7 @@ SPECS = (
         cache_version=1,
         factory="avatarctl.engines.puppet.engine:RigEngine",
         params=PuppetRigParams,
+        reads=("detailed",),
         models=("face-detector", "face-mesh"),
     ),
     EngineSpec(

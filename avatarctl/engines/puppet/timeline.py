@@ -23,7 +23,9 @@ HEAD_RAMP = 0.5
 """Seconds from rest to the head's and the eyes' full motion at the clip's beginning, and back at its end."""
 _ROUND_EASES = 0.6
 """Part of a smile that goes while the lips are fully rounded."""
-_PRESS_EASES = 0.25
+_EASE_WIDTH = 0.28
+"""Seconds."""
+_BOUNDS = {"smile": (-1.0, 1.0), "lid": (-0.3, 0.4)}
 _DRIFT_RAMP = 0.2
 """Seconds."""
 
@@ -66,43 +68,53 @@ def build(timings: Timings, fps: int, seed: int, params: Settings, loudness: Lou
     rest = emotion.rest(params.mood, params.emotion_strength)
     values = np.tile(rest, (frames, 1))
     if frames > 2:
-        named = emotions.listed(params.emotion, "animate.emotion")
-        time = np.arange(frames) / fps
-        face = emotion.shown(timings, time, params.mood, named, params.emotion_strength)
-        values = face.rows
-        of_said, of_head, of_gaze, of_lids, of_breath = _generator(timings, seed).spawn(5)
-        said = phrasing(timings, loudness, of_said)
-        look = gaze.plan(said, of_gaze)
-        values[:, INDEX["blink"]] = blinks.blinks(said, look.large, frames, fps, params.blinks, of_lids)
-        mouth = articulation.poses(timings, fps, params.mouth, loudness)
-        for i, name in enumerate(POSE):
-            values[:, INDEX[name]] = mouth[:, i]
-        _ease_smile(values)
+        values = _moving(timings, frames, fps, seed, params, loudness)
         if params.mode == "still":
             held = [INDEX[name] for name in emotion.HEAD]
             values[:, held] = rest[held]
-        else:
-            window = np.ones(frames) if said.silent else articulation.rest_window(frames, fps, HEAD_RAMP, HEAD_RAMP)
-            breath = np.minimum(params.breath * idle.breathing(said, time, of_breath), 1.0)
-            values[:, INDEX["breath"]] = breath
-            question = idle.questions(said, time)
-            raised = idle.brows(said, question, frames, fps, of_head)
-            values[:, INDEX["brow"]] += params.brows * window * raised
-            strength = params.motion * window * face.tempo
-            head = idle.head(said, question, time, face.tempo, fps, of_head)
-            turned = {name: strength * curve for name, curve in head.items()}
-            for name, curve in turned.items():
-                values[:, INDEX[name]] += curve
-            values[:, INDEX["ty"]] += window * idle.lifted(breath)
-            _look(values, look, time, turned, params.gaze, of_gaze)
+        for name, (least, most) in _BOUNDS.items():
+            np.clip(values[:, INDEX[name]], least, most, out=values[:, INDEX[name]])
         values[0] = values[-1] = rest
     return Timeline(fps, values.astype(np.float32))
 
 
-def _ease_smile(values: Curve) -> None:
-    """A rounded mouth cannot smile as wide, and lips that are pressed hold the corners a little."""
-    rounded, pressed = values[:, INDEX["round"]], values[:, INDEX["press"]]
-    values[:, INDEX["smile"]] *= 1 - np.clip(_ROUND_EASES * rounded + _PRESS_EASES * pressed, 0, 0.75)
+def _moving(timings: Timings, frames: int, fps: int, seed: int, params: Settings, loudness: Loudness | None) -> Curve:
+    """Every control between the two ends, (frames, controls)."""
+    time = np.arange(frames) / fps
+    named = emotions.listed(params.emotion, "animate.emotion")
+    face = emotion.shown(timings, time, params.mood, named, params.emotion_strength)
+    values = face.rows
+    of_said, of_head, of_gaze, of_lids, of_breath = _generator(timings, seed).spawn(5)
+    said = phrasing(timings, loudness, of_said)
+    look = gaze.plan(said, of_gaze)
+    values[:, INDEX["blink"]] = blinks.blinks(said, look.large, frames, fps, params.blinks, of_lids)
+    mouth = articulation.poses(timings, fps, params.mouth, loudness)
+    for i, name in enumerate(POSE):
+        values[:, INDEX[name]] = mouth[:, i]
+    _ease_smile(values, fps)
+    if params.mode == "still":
+        return values
+    # A clip without speech goes round: it is at rest at its ends by itself.
+    window = np.ones(frames) if said.silent else articulation.rest_window(frames, fps, HEAD_RAMP, HEAD_RAMP)
+    breath = np.minimum(params.breath * idle.breathing(said, time, of_breath), 1.0)
+    values[:, INDEX["breath"]] = breath
+    question = idle.questions(said, time)
+    values[:, INDEX["brow"]] += params.brows * window * idle.brows(said, question, frames, fps, of_head)
+    strength = params.motion * window * face.tempo
+    head = idle.head(said, question, time, face.tempo, fps, of_head)
+    turned = {name: strength * curve for name, curve in head.items()}
+    for name, curve in turned.items():
+        values[:, INDEX[name]] += curve
+    values[:, INDEX["ty"]] += window * idle.lifted(breath)
+    _look(values, look, time, turned, params.gaze, of_gaze)
+    return values
+
+
+def _ease_smile(values: Curve, fps: int) -> None:
+    """A rounded mouth cannot smile as wide; the corners follow more slowly than the lips."""
+    around = np.hanning(2 * round(_EASE_WIDTH * fps / 2) + 3)[1:-1]
+    rounded = np.convolve(values[:, INDEX["round"]], around / around.sum(), mode="same")[: len(values)]
+    values[:, INDEX["smile"]] *= 1 - _ROUND_EASES * np.clip(rounded, 0, 1)
 
 
 def _look(
