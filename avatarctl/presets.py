@@ -25,6 +25,7 @@ _PREPARING = {
     "align": ("dtw", "sound"),
     "transcribe": ("faster-whisper",),
     "finish": ("film",),
+    "check": ("measure",),
     "export": ("movements",),
 }
 _META = {"description", "extends"}

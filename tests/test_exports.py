@@ -159,7 +159,7 @@ def test_one_more_format_costs_one_more_step(made: Made) -> None:
     assert (made.studio.work / "a" / "b.visemes.tsv").read_bytes() == made.files["visemes_tsv"].read_bytes()
     # Other head movements are another film with the same mouth.
     still = made.studio.ok("render", TEXT, "--export", "visemes", "--set", "animate.motion=0", "--json").json
-    assert done(made.studio, still["run"]) == {"animate", "finish"}
+    assert done(made.studio, still["run"]) == {"animate", "finish", "check"}
 
 
 def test_a_past_run_can_be_exported(made: Made) -> None:

@@ -16,7 +16,7 @@ from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.puppet import anatomy, glasses
 from avatarctl.engines.puppet.controls import INDEX
 from avatarctl.engines.puppet.eyes import closure
-from avatarctl.engines.puppet.framing import frame
+from avatarctl.engines.puppet.framing import frame, view
 from avatarctl.engines.puppet.head import face_axes
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
@@ -188,7 +188,8 @@ def test_glasses_are_told_from_bare_faces(photos: dict[str, Picture], mesh: Face
     for name, photo in photos.items():
         for variant, change in VARIANTS.items():
             picture = change(photo)
-            framed = frame(picture, mesh.landmarks(picture).points, SIZE, 0.42)
+            points = mesh.landmarks(picture).points
+            framed = frame(picture, points, view(picture, points, SIZE, SIZE, 0.42))
             found = glasses.find(framed.canvas, framed.landmarks, face_axes(framed.landmarks))
             assert bool(found.any()) == (name == "hopper"), variant
 
@@ -197,7 +198,8 @@ def test_a_frame_of_glasses_neither_bends_nor_is_covered(
     rigs: dict[str, Rig], photos: dict[str, Picture], mesh: FaceMesh
 ) -> None:
     rig = rigs["hopper"]
-    framed = frame(photos["hopper"], mesh.landmarks(photos["hopper"]).points, SIZE, 0.42)
+    points = mesh.landmarks(photos["hopper"]).points
+    framed = frame(photos["hopper"], points, view(photos["hopper"], points, SIZE, SIZE, 0.42))
     found = glasses.find(framed.canvas, framed.landmarks, face_axes(framed.landmarks)) > 0.95
     assert 0.1 < found.sum() / rig.frame.unit**2 < 1
     renderer = Renderer(rig)

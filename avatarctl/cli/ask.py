@@ -95,8 +95,7 @@ def ask(
             sources = run.read_text(given.text, "sources")
             files: dict[str, Path] = {}
             if given.film is not None:
-                files = common.deliver_film(run, given.film, out, settings, name)
-                files |= common.deliver_exports(run, moves, files["film"])
+                files = common.deliver_film(run, given.film, moves, out, settings, name)
             elif out is not None:
                 target = common.destination(out, settings, name, ".txt")
                 files = {"answer": session.deliver(run, manifest.outputs["answer"], target, "answer")}

@@ -10,7 +10,7 @@ import typer
 from avatarctl.cli import common
 from avatarctl.cli.options import print_json, print_result, state
 from avatarctl.errors import BadInput
-from avatarctl.runtime.handles import Handle
+from avatarctl.recipes.film import Film
 from avatarctl.runtime.runner import Run
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -71,7 +71,7 @@ def render(
         request = answers.request_of(text=said if audio is None else "", idle=idle, avatar=who.id, subtitles=subtitles)
         request.update(answers.request_of(exports=wanted))
 
-        def perform(run: Run) -> Handle:
+        def perform(run: Run) -> Film:
             behind = look.background(run)
             if behind is not None:
                 request["background"] = behind.digest
@@ -101,8 +101,7 @@ def render(
         common.destination(out, settings, name, ".mp4")
         with common.performing(store, "render", request, settings, **options) as run:
             film, moves = perform(run), exports.beside(run, wanted)
-            files = common.deliver_film(run, film, out, settings, name)
-            files |= common.deliver_exports(run, moves, files["film"])
+            files = common.deliver_film(run, film, moves, out, settings, name)
         if state.json:
             print_json({"run": run.id, "outputs": common.paths_by_role(files)})
         else:

@@ -60,8 +60,7 @@ def replay(
             if again.text is not None:
                 run.wait(again.text)
                 text = run.read_text(again.text, "answer")
-            files = common.deliver_film(run, again.film, out, settings, name) if again.film else {}
-            files |= common.deliver_exports(run, moves, files["film"]) if files else {}
+            files = common.deliver_film(run, again.film, moves, out, settings, name) if again.film else {}
     if state.json:
         outputs = common.paths_by_role(files)
         print_json({"run": run.id, "replay_of": before.id, "answer": text, "outputs": outputs})

@@ -24,6 +24,7 @@ BUILT_IN = (
     "avatarctl.engines.lanczos.spec",
     "avatarctl.engines.realesrgan.spec",
     "avatarctl.engines.film.spec",
+    "avatarctl.engines.check.spec",
     "avatarctl.engines.export.spec",
 )
 """Modules with a tuple `SPECS`."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from avatarctl.errors import BadInput
 from avatarctl.recipes import documents, film
+from avatarctl.recipes.film import Film
 from avatarctl.runtime.handles import Handle, Ref
 from avatarctl.runtime.runner import Run
 from avatarctl.store.model import Artefact, AvatarRecord
@@ -23,7 +24,7 @@ class Answer:
     """Handles of what was asked for; `film` is None when only the text was wanted."""
 
     text: Handle
-    film: Handle | None
+    film: Film | None
 
 
 def ask(
@@ -35,7 +36,7 @@ def ask(
     subtitles: bool | None = None,
     background: Ref | None = None,
 ) -> Answer:
-    """transcribe -> answer -> (speak -> animate -> upscale) per sentence -> finish.
+    """transcribe -> answer -> (speak -> animate -> upscale) per sentence -> finish -> check.
 
     Args:
         question: text, or a recording of it.
@@ -73,8 +74,8 @@ def ask(
 
 def render_text(
     run: Run, text: str, avatar: AvatarRecord, *, subtitles: bool | None = None, background: Ref | None = None
-) -> Handle:
-    """(speak -> animate -> upscale) per sentence -> finish."""
+) -> Film:
+    """(speak -> animate -> upscale) per sentence -> finish -> check."""
     sentences = split(clean(text))
     if not sentences:
         raise BadInput("there is nothing to say", hint="give a text with words in it")
@@ -98,9 +99,9 @@ def render_recording(
     text: str | None = None,
     subtitles: bool | None = None,
     background: Ref | None = None,
-) -> Handle:
-    """align -> animate -> upscale -> finish. `text`: what the recording says, if that is known; its tags of emotions
-    are not said."""
+) -> Film:
+    """align -> animate -> upscale -> finish -> check. `text`: what the recording says, if that is known; its tags of
+    emotions are not said."""
     audio = load_recording(run, recording) if isinstance(recording, Path) else recording
     if text is None:
         return film.from_recording(run, avatar, audio, title=title, subtitles=subtitles, background=background)
@@ -133,8 +134,8 @@ def check_idle(seconds: float) -> None:
         )
 
 
-def render_idle(run: Run, seconds: float, avatar: AvatarRecord, *, background: Ref | None = None) -> Handle:
-    """animate -> upscale -> finish: somebody who says nothing, in a film that may be played in a circle."""
+def render_idle(run: Run, seconds: float, avatar: AvatarRecord, *, background: Ref | None = None) -> Film:
+    """animate -> upscale -> finish -> check: somebody who says nothing, in a film that may be played in a circle."""
     from avatarctl.media import audio
 
     with run.folder() as folder:

@@ -1,7 +1,7 @@
 """From sentences to a film: the part of the flow that `ask` and `render` share.
 
     sentence -> speak -> animate -> upscale -+
-    sentence -> speak -> animate -> upscale -+-> finish -> film
+    sentence -> speak -> animate -> upscale -+-> finish -> film -> check
     portrait -> rig -------^
        +-> upscale -^     once per person, where a restoring upscaler is installed
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,24 @@ Sound = Mapping[str, Ref]
 """`speech` and `timings`."""
 
 
+@dataclass(frozen=True)
+class Film:
+    """A film on its way. `made` has `film` and perhaps `subtitles`; `checked` has `report`, and is None when the
+    preset wants no check."""
+
+    made: Handle
+    checked: Handle | None
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One sentence or recording of a film."""
+
+    sound: Sound
+    animated: Handle
+    clip: OutputOf
+
+
 def from_sentences(
     run: Run,
     avatar: AvatarRecord,
@@ -37,15 +56,15 @@ def from_sentences(
     language: str = "",
     subtitles: bool | None = None,
     background: Ref | None = None,
-) -> Handle:
-    """Speak and animate each sentence, and join the clips. The handle has `film` and perhaps `subtitles`."""
+) -> Film:
+    """Speak and animate each sentence, join the clips, and measure the film."""
     face = _face(run, avatar, background)
     voice = _voice(run, avatar)
-    parts: list[tuple[Sound, OutputOf]] = []
+    parts: list[_Part] = []
     for sentence, text in sentences:
         label = shorten(sentence.text, 32)
         speech = run.step("speak", {"text": text, **voice}, label=label, pause=sentence.pause)
-        parts.append((_sound(speech), _clip(run, face, _sound(speech), label, sentence.emotion)))
+        parts.append(_part(run, face, _sound(speech), label, sentence.emotion))
     if not parts:
         raise BadInput("there is nothing to say", hint="give a text with words in it")
     return _finish(run, parts, title, language, subtitles)
@@ -62,7 +81,7 @@ def from_recording(
     language: str = "",
     subtitles: bool | None = None,
     background: Ref | None = None,
-) -> Handle:
+) -> Film:
     """Animate a recording, by what is said in it where that is known. Its timings come from the stage `align`.
 
     Args:
@@ -71,13 +90,13 @@ def from_recording(
     face = _face(run, avatar, background)
     heard = {"audio": audio} if text is None else {"audio": audio, "text": text}
     sound = _sound(run.step("align", heard, label=title))
-    return _finish(run, [(sound, _clip(run, face, sound, title, emotion))], title, language, subtitles)
+    return _finish(run, [_part(run, face, sound, title, emotion)], title, language, subtitles)
 
 
-def from_silence(run: Run, avatar: AvatarRecord, sound: Sound, *, title: str, background: Ref | None = None) -> Handle:
+def from_silence(run: Run, avatar: AvatarRecord, sound: Sound, *, title: str, background: Ref | None = None) -> Film:
     """A film of somebody who waits, over a sound track without sound; it begins as it ends."""
-    clip = _clip(run, _face(run, avatar, background), sound, title)
-    return _finish(run, [(sound, clip)], title, "", None, silent=True)
+    face = _face(run, avatar, background)
+    return _finish(run, [_part(run, face, sound, title)], title, "", None, silent=True)
 
 
 def rig(run: Run, avatar: AvatarRecord) -> Handle | None:
@@ -164,31 +183,32 @@ def _sound(speech: Handle) -> Sound:
     return {"speech": speech["speech"], "timings": speech["timings"]}
 
 
-def _clip(run: Run, face: Mapping[str, Ref], sound: Sound, label: str, emotion: str = "") -> OutputOf:
+def _part(run: Run, face: Mapping[str, Ref], sound: Sound, label: str, emotion: str = "") -> _Part:
     """`emotion`: the text's own, for an animator that can show one."""
     changes: dict[str, Any] = {}
     if emotion and "emotion" in run.settings.choice("animate").params.as_dict():
         changes["emotion"] = emotion
-    clip = run.step("animate", {**face, **sound}, label=label, **changes)["clip"]
-    if run.settings.choice("upscale").params.scale == 1:  # type: ignore[attr-defined]
-        return clip
-    return run.step("upscale", {"media": clip}, label=label)["video"]
+    animated = run.step("animate", {**face, **sound}, label=label, **changes)
+    clip = animated["clip"]
+    if run.settings.choice("upscale").params.scale != 1:  # type: ignore[attr-defined]
+        clip = run.step("upscale", {"media": clip}, label=label)["video"]
+    return _Part(sound, animated, clip)
 
 
 def _finish(
     run: Run,
-    parts: list[tuple[Sound, OutputOf]],
+    parts: list[_Part],
     title: str,
     language: str,
     subtitles: bool | None,
     *,
     silent: bool = False,
-) -> Handle:
+) -> Film:
     inputs: dict[str, Ref] = {}
-    for i, (sound, clip) in enumerate(parts):
-        inputs[f"clip.{i:03d}"] = clip
-        inputs[f"speech.{i:03d}"] = sound["speech"]
-        inputs[f"timings.{i:03d}"] = sound["timings"]
+    for i, part in enumerate(parts):
+        inputs[f"clip.{i:03d}"] = part.clip
+        inputs[f"speech.{i:03d}"] = part.sound["speech"]
+        inputs[f"timings.{i:03d}"] = part.sound["timings"]
     changes: dict[str, Any] = {
         "fps": run.settings.choice("animate").params.fps,  # type: ignore[attr-defined]
         "title": shorten(title, TITLE_LENGTH),
@@ -199,4 +219,16 @@ def _finish(
         changes["subtitles"] = subtitles
     if silent:
         changes["silent"] = True
-    return run.step("finish", inputs, label="film", **changes)
+    made = run.step("finish", inputs, label="film", **changes)
+    return Film(made, _check(run, made, parts))
+
+
+def _check(run: Run, made: Handle, parts: list[_Part]) -> Handle | None:
+    if not run.settings.choice("check").params.enabled:  # type: ignore[attr-defined]
+        return None
+    inputs: dict[str, Ref] = {"film": made["film"]}
+    for i, part in enumerate(parts):
+        inputs[f"curves.{i:03d}"] = part.animated["curves"]
+        inputs[f"timings.{i:03d}"] = part.sound["timings"]
+        inputs[f"speech.{i:03d}"] = part.sound["speech"]
+    return run.step("check", inputs, label="film")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from avatarctl.errors import BadInput
 from avatarctl.recipes import answers, film
+from avatarctl.recipes.film import Film
 from avatarctl.runtime.handles import Handle
 from avatarctl.runtime.runner import Run
 from avatarctl.store.model import AvatarRecord, RunRecord
@@ -16,7 +17,7 @@ class Replay:
     """What the recipe makes: an answer's text, a film, or both."""
 
     text: Handle | None
-    film: Handle | None
+    film: Film | None
 
 
 def check(before: RunRecord) -> None:

@@ -201,3 +201,18 @@ def export(outputs: Files, inputs: Files, params: Any) -> Facts:
             raise StepFailed("a frame's blend shapes are not all there, or not between 0 and 1")
         facts |= {"frames": len(frames), "duration": shapes["duration"]}
     return facts
+
+
+def check(outputs: Files, inputs: Files, params: Any) -> Facts:
+    """A report of the known schema whose figures are numbers, or null where they cannot be known."""
+    import math
+
+    report = _report(outputs["report"], "report on the film")
+    figures = report.get("figures")
+    if report.get("schema") != "check/1" or not isinstance(figures, dict):
+        raise StepFailed("the report on the film is of another schema", why=str(report.get("schema")))
+    for name, value in figures.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if value is not None and not number:
+            raise StepFailed("a figure of the film is no number", why=f"{name} = {value!r}")
+    return figures
