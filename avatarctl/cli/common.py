@@ -23,6 +23,7 @@ from avatarctl.runtime.handles import Handle
 from avatarctl.runtime.runner import Run
 from avatarctl.store.model import AvatarRecord
 from avatarctl.store.store import Store
+from avatarctl.text import emotions
 
 AvatarOption = Annotated[str | None, typer.Option("--avatar", "-a", help="Who answers; the newest one if not given.")]
 PresetOption = Annotated[str | None, typer.Option("--preset", "-p", help="Choice of engines (avatarctl presets list).")]
@@ -33,6 +34,13 @@ RefreshOption = Annotated[bool, typer.Option("--refresh", help="Make every step 
 TakeOption = Annotated[int, typer.Option("--take", min=0, help="Another take of what is left to chance.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Start of all chance; 0 if not given.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+ExportOption = Annotated[
+    list[str] | None, typer.Option("--export", help="Beside the film: visemes or blendshapes; may be given many times.")
+]
+EmotionOption = Annotated[
+    str | None,
+    typer.Option("--emotion", help="What the face shows: neutral, happy, sad, thinking, surprised; [tags] go first."),
+]
 SubtitlesOption = Annotated[bool, typer.Option("--subtitles", help="Embed subtitles, and write an .srt beside.")]
 
 MAX_INPUT_BYTES = 4 * 2**20
@@ -160,9 +168,12 @@ def print_plan(run: DryRun) -> None:
             print_result(f"{'':8} {step.key or '(no key yet)'} {params}")
 
 
-def resolve(preset: str | None, assignments: list[str] | None, avatar: str | None = None) -> Settings:
+def resolve(
+    preset: str | None, assignments: list[str] | None, avatar: str | None = None, *, emotion: str | None = None
+) -> Settings:
     """Settings from every layer."""
-    return presets.resolve(preset, assignments or (), avatar=avatar)
+    chosen = [] if emotion is None else [f"animate.mood={emotions.canonical(emotion, '--emotion')}"]
+    return presets.resolve(preset, [*chosen, *(assignments or ())], avatar=avatar)
 
 
 def deliver_film(run: Run, film: Handle, out: str | None, settings: Settings, name: str) -> dict[str, Path]:
@@ -174,6 +185,19 @@ def deliver_film(run: Run, film: Handle, out: str | None, settings: Settings, na
         beside = target.with_suffix(".srt")
         files["subtitles"] = session.deliver(run, manifest.outputs["subtitles"], beside, "subtitles")
     return files
+
+
+def deliver_exports(run: Run, made: Handle | None, film: Path) -> dict[str, Path]:
+    """Wait for the movements that were asked for, if any, and copy them beside the film: paths by role."""
+    from avatarctl.recipes.exports import FORMATS
+
+    if made is None:
+        return {}
+    outputs = run.wait(made).outputs
+    endings = {role: ending for roles in FORMATS.values() for role, ending in roles.items() if role in outputs}
+    return {
+        role: session.deliver(run, outputs[role], film.with_suffix(ending), role) for role, ending in endings.items()
+    }
 
 
 def paths_by_role(files: Mapping[str, Path]) -> dict[str, str]:

@@ -12,8 +12,10 @@ from avatarctl.recipes import documents, film
 from avatarctl.runtime.handles import Handle, Ref
 from avatarctl.runtime.runner import Run
 from avatarctl.store.model import Artefact, AvatarRecord
+from avatarctl.text import emotions
 from avatarctl.text import language as languages
 from avatarctl.text.sentences import clean, split
+from avatarctl.text.timings import Timings
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ def render_text(run: Run, text: str, avatar: AvatarRecord, *, subtitles: bool | 
         run,
         avatar,
         ((sentence, run.text(sentence.text)) for sentence in sentences),
-        title=text,
-        language=languages.detect(text),
+        title=emotions.untagged(text),
+        language=languages.detect(emotions.untagged(text)),
         subtitles=subtitles,
     )
 
@@ -90,20 +92,49 @@ def render_recording(
     text: str | None = None,
     subtitles: bool | None = None,
 ) -> Handle:
-    """align -> animate -> upscale -> finish. `text`: what the recording says, if that is known."""
+    """align -> animate -> upscale -> finish. `text`: what the recording says, if that is known; its tags of emotions
+    are not said."""
     audio = load_recording(run, recording) if isinstance(recording, Path) else recording
     if text is None:
         return film.from_recording(run, avatar, audio, title=title, subtitles=subtitles)
-    said = clean(text)
+    written = clean(text)
+    said = clean(emotions.untagged(written))
+    shown = [sentence.emotion for sentence in split(written)]
     return film.from_recording(
         run,
         avatar,
         audio,
         title=title,
         text=run.text(said),
+        emotion=",".join(shown) if any(shown) else "",
         language=languages.detect(said),
         subtitles=subtitles,
     )
+
+
+LONGEST_IDLE, SHORTEST_IDLE = 600.0, 1.0
+"""Seconds."""
+_SILENCE_RATE = 22050
+
+
+def check_idle(seconds: float) -> None:
+    """Raises `BadInput` where `render_idle` can make no film of so many seconds."""
+    if not SHORTEST_IDLE <= seconds <= LONGEST_IDLE:
+        raise BadInput(
+            f"{seconds:g} s is no length for a film", hint=f"from {SHORTEST_IDLE:g} to {LONGEST_IDLE:g} seconds"
+        )
+
+
+def render_idle(run: Run, seconds: float, avatar: AvatarRecord) -> Handle:
+    """animate -> upscale -> finish: somebody who says nothing, in a film that may be played in a circle."""
+    from avatarctl.media import audio
+
+    with run.folder() as folder:
+        wav = folder / "silence.wav"
+        audio.write_silence(wav, seconds, _SILENCE_RATE)
+        speech = run.take_in(wav, "audio/wav")
+    timings = run.text(Timings("und", seconds, "engine").to_json())
+    return film.from_silence(run, avatar, {"speech": speech, "timings": timings}, title=f"idle {seconds:g} s")
 
 
 MAX_RECORDING_SECONDS = 3600.0

@@ -3,6 +3,7 @@
     sentence -> speak -> animate -> upscale -+
     sentence -> speak -> animate -> upscale -+-> finish -> film
     portrait -> rig -------^
+       +-> upscale -^     once per person, where a restoring upscaler is installed
 
 Each call returns at once; steps run as their inputs come.
 """
@@ -14,12 +15,15 @@ from typing import Any
 
 from avatarctl.engines import registry
 from avatarctl.errors import BadInput
+from avatarctl.recipes import restore
 from avatarctl.runtime.handles import Handle, OutputOf, Ref
 from avatarctl.runtime.runner import Run
 from avatarctl.store.model import AvatarRecord
 from avatarctl.text.sentences import Sentence
 
 TITLE_LENGTH = 80
+Sound = Mapping[str, Ref]
+"""`speech` and `timings`."""
 
 
 def from_sentences(
@@ -34,11 +38,11 @@ def from_sentences(
     """Speak and animate each sentence, and join the clips. The handle has `film` and perhaps `subtitles`."""
     face = _face(run, avatar)
     voice = _voice(run, avatar)
-    parts: list[tuple[Handle, OutputOf]] = []
+    parts: list[tuple[Sound, OutputOf]] = []
     for sentence, text in sentences:
         label = shorten(sentence.text, 32)
         speech = run.step("speak", {"text": text, **voice}, label=label, pause=sentence.pause)
-        parts.append((speech, _clip(run, face, speech, label)))
+        parts.append((_sound(speech), _clip(run, face, _sound(speech), label, sentence.emotion)))
     if not parts:
         raise BadInput("there is nothing to say", hint="give a text with words in it")
     return _finish(run, parts, title, language, subtitles)
@@ -51,14 +55,25 @@ def from_recording(
     *,
     title: str,
     text: Ref | None = None,
+    emotion: str = "",
     language: str = "",
     subtitles: bool | None = None,
 ) -> Handle:
-    """Animate a recording, by what is said in it where that is known. Its timings come from the stage `align`."""
+    """Animate a recording, by what is said in it where that is known. Its timings come from the stage `align`.
+
+    Args:
+        emotion: what the face shows, one a sentence with commas between; empty: by the settings.
+    """
     face = _face(run, avatar)
     heard = {"audio": audio} if text is None else {"audio": audio, "text": text}
-    speech = run.step("align", heard, label=title)
-    return _finish(run, [(speech, _clip(run, face, speech, title))], title, language, subtitles)
+    sound = _sound(run.step("align", heard, label=title))
+    return _finish(run, [(sound, _clip(run, face, sound, title, emotion))], title, language, subtitles)
+
+
+def from_silence(run: Run, avatar: AvatarRecord, sound: Sound, *, title: str) -> Handle:
+    """A film of somebody who waits, over a sound track without sound; it begins as it ends."""
+    clip = _clip(run, _face(run, avatar), sound, title)
+    return _finish(run, [(sound, clip)], title, "", None, silent=True)
 
 
 def rig(run: Run, avatar: AvatarRecord) -> Handle | None:
@@ -68,7 +83,12 @@ def rig(run: Run, avatar: AvatarRecord) -> Handle | None:
     changes: dict[str, Any] = {"size": run.settings.choice("animate").params.size}  # type: ignore[attr-defined]
     if "face" in run.settings.choice("rig").params.as_dict():
         changes["face"] = chosen_face(avatar.portrait_report)
-    return run.step("rig", {"portrait": stored(run, avatar.portrait)}, label=avatar.name, **changes)
+    portrait = stored(run, avatar.portrait)
+    inputs: dict[str, Ref] = {"portrait": portrait}
+    better = restore.restored(run, portrait, avatar.portrait_report, avatar.name)
+    if better is not None:
+        inputs["detailed"] = better["image"]
+    return run.step("rig", inputs, label=avatar.name, **changes)
 
 
 def chosen_face(report: Mapping[str, Any]) -> str:
@@ -105,22 +125,35 @@ def _voice(run: Run, avatar: AvatarRecord) -> dict[str, Ref]:
     return {"voice": stored(run, avatar.voice), "voice_report": run.text(avatar.voice_report_text())}
 
 
-def _clip(run: Run, face: Mapping[str, Ref], speech: Handle, label: str) -> OutputOf:
-    sound = {"speech": speech["speech"], "timings": speech["timings"]}
-    clip = run.step("animate", {**face, **sound}, label=label)["clip"]
+def _sound(speech: Handle) -> Sound:
+    return {"speech": speech["speech"], "timings": speech["timings"]}
+
+
+def _clip(run: Run, face: Mapping[str, Ref], sound: Sound, label: str, emotion: str = "") -> OutputOf:
+    """`emotion`: the text's own, for an animator that can show one."""
+    changes: dict[str, Any] = {}
+    if emotion and "emotion" in run.settings.choice("animate").params.as_dict():
+        changes["emotion"] = emotion
+    clip = run.step("animate", {**face, **sound}, label=label, **changes)["clip"]
     if run.settings.choice("upscale").params.scale == 1:  # type: ignore[attr-defined]
         return clip
     return run.step("upscale", {"media": clip}, label=label)["video"]
 
 
 def _finish(
-    run: Run, parts: list[tuple[Handle, OutputOf]], title: str, language: str, subtitles: bool | None
+    run: Run,
+    parts: list[tuple[Sound, OutputOf]],
+    title: str,
+    language: str,
+    subtitles: bool | None,
+    *,
+    silent: bool = False,
 ) -> Handle:
     inputs: dict[str, Ref] = {}
-    for i, (speech, clip) in enumerate(parts):
+    for i, (sound, clip) in enumerate(parts):
         inputs[f"clip.{i:03d}"] = clip
-        inputs[f"speech.{i:03d}"] = speech["speech"]
-        inputs[f"timings.{i:03d}"] = speech["timings"]
+        inputs[f"speech.{i:03d}"] = sound["speech"]
+        inputs[f"timings.{i:03d}"] = sound["timings"]
     changes: dict[str, Any] = {
         "fps": run.settings.choice("animate").params.fps,  # type: ignore[attr-defined]
         "title": shorten(title, TITLE_LENGTH),
@@ -129,4 +162,6 @@ def _finish(
         changes["language"] = language
     if subtitles is not None:
         changes["subtitles"] = subtitles
+    if silent:
+        changes["silent"] = True
     return run.step("finish", inputs, label="film", **changes)

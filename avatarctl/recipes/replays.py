@@ -25,7 +25,7 @@ def check(before: RunRecord) -> None:
         raise BadInput(
             f"a run of {before.recipe} cannot be replayed", hint=f"give the command `avatarctl {before.recipe}` again"
         )
-    if before.recipe == "render" and not (before.request.get("text") or before.request.get("recording")):
+    if before.recipe == "render" and not any(map(before.request.get, ("text", "recording", "idle"))):
         raise BadInput("that run ended before it knew what to say", hint="give the command again")
     if before.recipe == "ask" and not before.request.get("question"):
         raise BadInput("that run's question was not kept", hint="give the command again")
@@ -43,6 +43,7 @@ def title(before: RunRecord) -> str:
         request.get("question")
         or request.get("title")
         or request.get("text")
+        or (f"idle {request['idle']:g} s" if request.get("idle") else None)
         or request.get("name")
         or request.get("media")
         or request.get("query")
@@ -62,6 +63,8 @@ def perform(run: Run, before: RunRecord) -> Replay:
         return Replay(given.text, given.film)
     if avatar is None:
         raise BadInput("that run had no avatar", hint="give the command again")
+    if request.get("idle"):
+        return Replay(None, answers.render_idle(run, float(request["idle"]), avatar))
     if request.get("recording"):
         recording = film.stored(run, str(request["recording"]))
         said = request.get("text")

@@ -1,7 +1,8 @@
 """All stages, by name. The flow of a film: transcribe -> answer -> speak -> animate -> upscale -> finish.
 
 Beside them stand the stages that prepare what a film needs once per person or per set of documents:
-portrait, voiceprint, rig, index. `align` finds the timings of speech that came without them.
+portrait, voiceprint, rig, index. `align` finds the timings of speech that came without them, and `export` writes a
+film's movements for other programs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ PNG = "image/png"
 WAV = "audio/wav"
 MP4 = "video/mp4"
 TEXT = "text/plain; charset=utf-8"
+TSV = "text/tab-separated-values"
 ASPECTS = ("1:1", "9:16", "16:9")
 
 
@@ -41,6 +43,12 @@ class RigParams(Params):
 
     size: int = param(512, "shorter side of the film's picture, pixels", ge=128, le=2048)
     aspect: str = param("1:1", "shape of the film's picture, width to height", choices=ASPECTS)
+    detailed: str = param(
+        "auto",
+        "auto: the portrait is restored first where an upscaler is installed that can; off: it is not",
+        choices=("auto", "off"),
+        keyed=False,  # What comes of it is an input.
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +84,16 @@ class FinishParams(Params):
     title: str = param("", "the film's title, in its metadata")
     language: str = param("", "language of the speech, in its metadata (ru, en, ...)")
     subtitles: bool = param(False, "embed subtitles, and make an .srt")
+    silent: bool = param(False, "nothing is to be heard in it: a film of somebody who waits")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportParams(Params):
+    """A film's movements for other programs; each kind is made only when it is asked for."""
+
+    fps: int = param(25, "frames a second of the film", choices=(25, 30, 50))
+    visemes: bool = param(False, "mouth shapes over time, in the formats of Rhubarb Lip Sync")
+    blendshapes: bool = param(False, "ARKit's 52 blend shapes and the head's rotation, for each frame")
 
 
 STAGES: dict[str, Stage] = {
@@ -107,7 +125,7 @@ STAGES: dict[str, Stage] = {
             version=1,
             summary="what an animator computes once per photo",
             params=RigParams,
-            inputs=(Input("portrait"),),
+            inputs=(Input("portrait"), Input("detailed", optional=True)),
             outputs=(Output("rig", "application/octet-stream", ".rig"),),
             validate=validators.nonempty,
         ),
@@ -195,6 +213,23 @@ STAGES: dict[str, Stage] = {
             ),
             outputs=(Output("film", MP4, ".mp4"), Output("subtitles", "application/x-subrip", ".srt", optional=True)),
             validate=validators.film,
+        ),
+        Stage(
+            name="export",
+            version=1,
+            summary="a film's movements for other programs",
+            params=ExportParams,
+            inputs=(
+                Input("speech", many=True),
+                Input("timings", many=True, optional=True),
+                Input("curves", many=True, optional=True),
+            ),
+            outputs=(
+                Output("visemes_tsv", TSV, ".tsv", optional=True),
+                Output("visemes_json", JSON, ".json", optional=True),
+                Output("blendshapes", JSON, ".json", optional=True),
+            ),
+            validate=validators.export,
         ),
     )
 }

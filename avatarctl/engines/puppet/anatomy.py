@@ -15,6 +15,8 @@ TEMPLES = (234, 454)
 SKIN = (50, 280, 205, 425, 151, 9, 199)
 """Cheeks, forehead and chin: points on bare skin."""
 CHEEKS = ((50, 205), (280, 425))
+FOLDS = ((129, 203, 206, 216, 212), (358, 423, 426, 436, 432))
+"""From each wing of the nose to beside and below the corner of the mouth."""
 MESH_POINTS = 468
 """The points behind these are the irises."""
 

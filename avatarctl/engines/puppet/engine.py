@@ -27,7 +27,7 @@ from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
 from avatarctl.engines.puppet.spec import PuppetAnimateParams, PuppetRigParams
 from avatarctl.errors import BadConfig, BadInput, NoFace
-from avatarctl.media import audio, image, video
+from avatarctl.media import audio, image, loudness, video
 from avatarctl.text.timings import Timings
 
 FRAMES_IN_FLIGHT = 4
@@ -58,7 +58,8 @@ class RigEngine:
         landmarks = self._landmarks(portrait, _chosen(params.face))
         if job.cancelled():
             raise Cancelled
-        build_rig(portrait, landmarks, params.size, params.face_fraction).save(job.out / "rig.rig")
+        detailed = image.read_png(job.inputs["detailed"]) if "detailed" in job.inputs else None
+        build_rig(portrait, landmarks, params.size, params.face_fraction, detailed).save(job.out / "rig.rig")
         job.progress(1, 1, "rigs")
 
     def _landmarks(self, portrait: NDArray[np.uint8], chosen: tuple[float, float, float] | None) -> NDArray[np.float32]:
@@ -112,7 +113,7 @@ class AnimateEngine:
                 why=f"{rig.size} and {params.size} pixels",
                 hint=f"set animate.size={rig.size}, or build the rig again",
             )
-        moves = timeline.build(_timings(job), params.fps, job.seed, params)
+        moves = timeline.build(_timings(job), params.fps, job.seed, params, loudness.measure(job.inputs["speech"]))
         save_curves(job.out / "curves.npz", moves)
         renderer = Renderer(rig)
         total = len(moves.values)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from avatarctl.engines.facemesh import landmarks as mesh
 from avatarctl.engines.puppet import anatomy
 from avatarctl.engines.puppet.smooth import Array, smoothstep
+from avatarctl.errors import BadInput
 
 TEXTURE_SCALE = 2
 """Texture pixels per canvas pixel."""
@@ -24,6 +25,8 @@ LARGEST_FACE = 0.62
 EYE_LEVEL = 0.44
 """Height of the eyes in the frame, 0 top .. 1 bottom."""
 BACK_PROJECTIONS = 2
+CALM = 0.8
+"""Blur of a texture that was restored, its own pixels."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,13 @@ class Framed:
     landmarks: Array
 
 
-def frame(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fraction: float) -> Framed:
+def frame(
+    photo: NDArray[np.uint8],
+    landmarks: Array,
+    size: int,
+    face_fraction: float,
+    detailed: NDArray[np.uint8] | None = None,
+) -> Framed:
     """Cut a square with the face in it and scale it to `size`.
 
     The square stays inside the photo when it can, coming closer to the face if that is enough. What lies
@@ -47,15 +56,31 @@ def frame(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fraction: 
         landmarks: float32 (478, 3), photo pixels.
         size: side of the canvas, pixels.
         face_fraction: height of the face in heights of the canvas.
+        detailed: the photo again, a whole number of times larger; taken where the photo alone has fewer
+            pixels than the texture.
+
+    Raises:
+        BadInput: `detailed` is not the photo made larger.
     """
     left, top, side = _square(photo.shape[0], photo.shape[1], landmarks, face_fraction)
-    square = _cut(photo, left, top, side)
+    times = _times_larger(photo, detailed) if side < size * TEXTURE_SCALE else 1
+    source = photo if detailed is None or times == 1 else detailed
+    square = _cut(source, left * times, top * times, side * times)
     canvas = _resize(square, size)
-    texture = _consistent_texture(square, canvas, size * TEXTURE_SCALE)
+    texture = _consistent_texture(square, canvas, size * TEXTURE_SCALE, calm=times > 1)
     scale = size / side
     points = landmarks.astype(np.float32) * np.float32(scale)
     points[:, :2] = (landmarks[:, :2] - (left - 0.5, top - 0.5)) * scale - 0.5
     return Framed(canvas, texture, points)
+
+
+def _times_larger(photo: NDArray[np.uint8], detailed: NDArray[np.uint8] | None) -> int:
+    if detailed is None:
+        return 1
+    times: int = detailed.shape[0] // photo.shape[0]
+    if detailed.shape[:2] != (photo.shape[0] * times, photo.shape[1] * times):
+        raise BadInput("the detailed portrait is not the portrait made larger", hint="enrol the person again")
+    return times
 
 
 def _square(height: int, width: int, landmarks: Array, face_fraction: float) -> tuple[int, int, int]:
@@ -96,10 +121,15 @@ def _resize(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(picture, (size, size), interpolation=method), np.uint8)
 
 
-def _consistent_texture(square: NDArray[np.uint8], canvas: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def _consistent_texture(
+    square: NDArray[np.uint8], canvas: NDArray[np.uint8], size: int, *, calm: bool
+) -> NDArray[np.uint8]:
+    """`calm`: what is finer than the canvas shows is taken out, since it would flicker with every motion."""
     texture = _resize(square, size).astype(np.float32)
+    if calm:
+        texture = cv2.GaussianBlur(texture, (0, 0), CALM).astype(np.float32)
     target = canvas.astype(np.float32)
-    for _ in range(BACK_PROJECTIONS):
+    for _ in range(1 if calm else BACK_PROJECTIONS):
         error = target - cv2.resize(texture, target.shape[1::-1], interpolation=cv2.INTER_AREA)
         texture += cv2.resize(error, (size, size), interpolation=cv2.INTER_LANCZOS4)
     return np.asarray(np.clip(texture + 0.5, 0, 255), np.uint8)

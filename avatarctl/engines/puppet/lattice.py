@@ -63,6 +63,10 @@ class Lattice:
         source = (self.points + backward - shift) * np.float32(scale) - np.float32(0.5)
         return np.asarray(cv2.resize(source, self.box[2:], interpolation=cv2.INTER_LINEAR), np.float32)
 
+    def carried(self, values: Array, backward: Array) -> Array:
+        """`values` at the nodes of the photo, float32 (rows, columns, ...), as a backward field carries them."""
+        return np.asarray(remap(values, self._nodes + backward / self._step), np.float32)
+
     def sample(self, field: Array, points: Array) -> Array:
         """A field given at the nodes, float32 (rows, columns, ...), read at other pixels, bilinearly."""
         where = (points - self._origin) / self._step - np.float32(0.5)

@@ -11,19 +11,23 @@ from avatarctl.engines.puppet.expression import displacement
 from avatarctl.engines.puppet.eyes import lid
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
 from avatarctl.engines.puppet.head import Pose, pose
-from avatarctl.engines.puppet.interior import EYE_DISTANCE, ORIGIN_X, ORIGIN_Y, Mouth
+from avatarctl.engines.puppet.interior import Mouth
 from avatarctl.engines.puppet.lattice import Box
-from avatarctl.engines.puppet.lips import SAMPLES, LipMotion, MouthShape, move
+from avatarctl.engines.puppet.lips import LipMotion, MouthShape, move
 from avatarctl.engines.puppet.mouthfield import displacements
 from avatarctl.engines.puppet.rig import Patch, Rig
 from avatarctl.engines.puppet.sampling import remap
+from avatarctl.engines.puppet.shading import gain
 from avatarctl.engines.puppet.smooth import Array
+from avatarctl.engines.puppet.teeth import EYE_DISTANCE, ORIGIN_X, ORIGIN_Y
 
 HEAD_ITERATIONS = 3
 MOUTH_ITERATIONS = 5
 """Of the fields' inversion; the mouth's are steeper."""
 BEHIND_LIPS = 0.10
 """How far the teeth stand behind the lips, u."""
+LEAST_TUCK = 0.05
+"""A lip tucked less than this does not reach the teeth."""
 Picture = NDArray[np.uint8]
 SHAPE_CONTROLS = ("open", "jaw", "up", "round", "press", "tuck", "wide", "tongue", "smile")
 
@@ -85,18 +89,31 @@ class Renderer:
         carried = np.rint(turn.apply(centre, np.array([rig.lip_depth], np.float32)) - centre)[0]
         drawn = []
         fields = displacements(patch.mouth, rig.frame, motion, patch.depth.shape)
+        relief = gain(rig.shading, motion)
         for texture, field in zip((layers.upper, layers.lower), fields, strict=True):
             forward = self._forward(patch, self._mouth.points, field, expression, turn) - carried
             backward = self._mouth.invert(forward, MOUTH_ITERATIONS)
             source = self._mouth.source_map(backward, TEXTURE_SCALE, (layers.left, layers.top))
-            drawn.append(remap(texture, source, cv2.BORDER_REFLECT_101))
+            layer = remap(texture, source, cv2.BORDER_REFLECT_101)
+            if relief is not None:
+                lit = cv2.resize(self._mouth.carried(relief, backward), (width, height))
+                layer = np.asarray(cv2.multiply(layer, lit, dtype=cv2.CV_8U), np.uint8)
+            drawn.append(layer)
         left, top = left + int(carried[0]), top + int(carried[1])
-        mouth = self._place_interior(self._interior.compose(motion, shape), turn, (left, top, width, height))
+        here = (left, top, width, height)
+        mouth = self._place_interior(self._interior.compose(motion, shape), turn, here)
+        if shape.tuck > LEAST_TUCK:
+            drawn.append(self._place_interior(self._interior.biting(motion, shape), turn, here))
         for layer in drawn:
             alpha = layer[..., 3] * np.float32(1 / 255)
             mouth = _blend(np.asarray(cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), np.uint8), mouth, alpha)
         # The head may carry the mouth's box over the canvas's border.
-        x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + width, rig.size), min(top + height, rig.size)
+        x0, y0, x1, y1 = (
+            max(left, 0),
+            max(top, 0),
+            min(left + width, picture.shape[1]),
+            min(top + height, picture.shape[0]),
+        )
         inside = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
         region = picture[y0:y1, x0:x1]
         region[:] = _blend(mouth[inside], region, layers.window[inside])
@@ -109,7 +126,7 @@ class Renderer:
         corners = np.array([(0, 0), (columns, 0), (0, rows)], np.float32)
         millimetres = (corners + 0.5) / rig.interior.scale - (ORIGIN_X, ORIGIN_Y)
         pixels = millimetres * (frame.unit / EYE_DISTANCE)
-        flat = frame.canvas(pixels[:, 0] / frame.half_width, pixels[:, 1] + rig.lips.meeting[SAMPLES // 2])
+        flat = frame.canvas(pixels[:, 0] / frame.half_width + rig.lips.middle, pixels[:, 1] + rig.lips.level)
         depth = np.full(3, rig.lip_depth + BEHIND_LIPS * frame.unit, np.float32)
         placed = (turn.apply(flat, depth) - (left, top)).astype(np.float32)
         place = cv2.getAffineTransform(corners, placed)

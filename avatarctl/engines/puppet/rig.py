@@ -20,6 +20,8 @@ from avatarctl.engines.puppet.lattice import Box, Lattice
 from avatarctl.engines.puppet.layers import LipLayers, lip_layers, mouth_box
 from avatarctl.engines.puppet.lips import MouthFrame, PhotoLips, mouth_frame, photo_lips
 from avatarctl.engines.puppet.mouthfield import MouthField, mouth_field
+from avatarctl.engines.puppet.photolight import photo_light
+from avatarctl.engines.puppet.shading import Shading, build_shading
 from avatarctl.engines.puppet.smooth import Array
 
 HEAD_NODES = (112, 112)
@@ -71,6 +73,7 @@ class Rig:
     head: Patch
     mouth: Patch
     layers: LipLayers
+    shading: Shading
     interior: Interior
     eyes: tuple[Eye, ...]
 
@@ -84,7 +87,13 @@ class Rig:
         return rigfile.load(path, cls)
 
 
-def build_rig(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fraction: float) -> Rig:
+def build_rig(
+    photo: NDArray[np.uint8],
+    landmarks: Array,
+    size: int,
+    face_fraction: float,
+    detailed: NDArray[np.uint8] | None = None,
+) -> Rig:
     """Prepare a photo.
 
     Args:
@@ -92,12 +101,14 @@ def build_rig(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fracti
         landmarks: the face's mesh with irises, float32 (478, 3), pixels of the photo, z on the same scale.
         size: side of the film's picture, pixels.
         face_fraction: height of the face in heights of the picture.
+        detailed: the same photo a whole number of times larger, restored.
     """
-    framed = frame(photo, np.asarray(landmarks, np.float32), size, face_fraction)
+    framed = frame(photo, np.asarray(landmarks, np.float32), size, face_fraction, detailed)
     points, canvas = framed.landmarks, framed.canvas
     axes = face_axes(points)
     mouth = mouth_frame(points, axes.unit)
     lips = photo_lips(points, mouth, canvas)
+    light = photo_light(canvas, points)
     depth = Depth(points, axes.unit)
 
     def patch(box: Box, nodes: tuple[int, int], layered: bool) -> Patch:
@@ -114,7 +125,7 @@ def build_rig(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fracti
     follows = cv2.resize(head_weight(axes, whole.points), (size, size), interpolation=cv2.INTER_LINEAR)
     moving = (follows > STILL).astype(np.uint8)
     left, top, width, height = cv2.boundingRect(moving)
-    box = mouth_box(mouth, lips, size)
+    box = mouth_box(mouth, lips, canvas.shape[:2])
     return Rig(
         size=size,
         canvas=canvas,
@@ -127,6 +138,7 @@ def build_rig(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fracti
         head=patch((left, top, width, height), HEAD_NODES, False),
         mouth=patch(box, MOUTH_NODES, True),
         layers=lip_layers(framed.texture, box, mouth, lips),
-        interior=build_interior(canvas, points, mouth, lips),
+        shading=build_shading(canvas, points, light, mouth, lips, Lattice(box, *MOUTH_NODES)),
+        interior=build_interior(canvas, light, mouth, lips),
         eyes=build_eyes(canvas, points, axes.unit),
     )
