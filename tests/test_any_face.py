@@ -9,6 +9,7 @@ What was measured on them, the limits in brackets (`judgement`, `mesh`):
 | lips, contrast along the mouth [0.2] | 0.35 (30 pixels wide)..1.5 | mask 0.00, cloth 0.03..0.11, hand 0.10 |
 | eyes, contrast [0.3] | 0.47 (pencil), 0.62 (hard light)..5.1 | dark glasses 0.05, patch 0.00..0.04, hair 0.11..0.17 |
 | lids, the wider one [0.14] | 0.15 (pencil), 0.24..0.61 | closed 0.07, 0.12 |
+| lips elsewhere when blurred [0.18] | 0.01..0.09, thick beards 0.12, 0.15 | cartoons 0.19, 0.33 |
 | yaw read at 15, 25, 30, 45 degrees [20 warned, 35 refused] | 9..16, 18..24, 22..28 | 37 |
 | pitch read at -15, 0, +15 [25, 35] | -7, +5, +18 | |
 """
@@ -57,11 +58,11 @@ def test_enrolment_says_what_is_right(finder: FaceMesh, sitters: dict[str, Sitte
     photo, faces, turned = portrait.find(finder, photo)
     if variant.refused:
         with pytest.raises((BadInput, NoFace), match=variant.refused) as refused:
-            judgement.refuse(judgement.measure(photo, faces[judgement.choose(faces, 0)]))
+            judgement.refuse(judgement.measure(photo, faces[judgement.choose(faces, 0)], finder))
         assert refused.value.hint
         return
     chosen = judgement.choose(faces, 0)
-    measured = judgement.measure(photo, faces[chosen])
+    measured = judgement.measure(photo, faces[chosen], finder)
     judgement.refuse(measured)
     said = {w["code"] for w in judgement.warnings(measured, chosen, len(faces), turned)}
     usual = USUAL[sitter]

@@ -241,6 +241,7 @@ def test_a_photo_that_is_not_upright_is_turned(
     lying = judge(np.ascontiguousarray(np.rot90(photos[name], quarters)))
     assert upright["turned"] == 0 and lying["turned"] == 90 * quarters, "clockwise, against the photo's own turn"
     assert codes(lying) == codes(upright) | {"turned_photo"}
+    assert [lying["image"][side] for side in ("width", "height")] == [upright["image"][s] for s in ("width", "height")]
     errors = np.array(lying["landmarks"])[:, :2] - np.array(upright["landmarks"])[:, :2]
     assert np.linalg.norm(errors, axis=1).mean() < 0.02 * upright["face_width"]
     portraits = sorted(tmp_path.glob("step*/portrait.png"), key=lambda path: path.stat().st_mtime)

@@ -88,9 +88,7 @@ def perform(studio: Studio, subject: Subject) -> None:
     name = subject.path.stem
     done = studio.run("enroll", str(subject.path), "--name", name, "--json", timeout=300)
     if done.code == 2:
-        subject.refused = next(
-            (x.removeprefix("error: ") for x in done.err.splitlines() if x.startswith("error: ")), "?"
-        )
+        subject.refused = json.loads(done.err.strip().splitlines()[-1])["message"]
         return
     if done.code != 0:
         subject.problem = done.err.strip().splitlines()[-1]

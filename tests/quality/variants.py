@@ -189,6 +189,7 @@ VARIANTS: dict[str, Variant] = {
     ),
     "cartoon": _v(
         lambda s: paint.poster(bones.child(s.photo, s.points, 2.2), 12),
+        "uncertain_mouth",
         allowed="covered",
         lost="small_face mouth_open",
         shape="other",

@@ -11,6 +11,7 @@ import numpy as np
 from avatarctl.engines.facemesh import quality
 from avatarctl.engines.facemesh.crop import Image
 from avatarctl.engines.facemesh.landmarks import Landmarks
+from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.errors import BadInput, NoFace
 
 MIN_WIDTH, GOOD_WIDTH = 40, 160
@@ -30,6 +31,9 @@ EYE_SEEN = 0.3
 """`Features.eyes`: 0.47 (a pencil sketch) to 5; behind dark glasses or a patch 0 to 0.06."""
 LIDS_OPEN = 0.14
 """`Features.lids`: open 0.15 to 0.61, closed 0.06 to 0.12."""
+SURE_LIPS = 0.18
+"""`FaceMesh.doubt`: 0.01 to 0.09 on photos, paintings and drawings, 0.12 and 0.15 under a thick painted beard, 0.19 and
+0.33 on cartoons whose mouth the mesh misses."""
 OUTSIDE, MAX_OUTSIDE = 0.03, 0.4
 
 _MEASURED_WIDTH = 320
@@ -51,10 +55,12 @@ class Measurements:
     colourless: bool
     covered_share: float
     features: quality.Features
+    doubt: float
+    """How unsure the place of the lips is, u: see `FaceMesh.doubt`."""
 
 
-def measure(rgb: Image, landmarks: Landmarks) -> Measurements:
-    """Every measurement of one face in an RGB picture, uint8 (height, width, 3)."""
+def measure(rgb: Image, landmarks: Landmarks, finder: FaceMesh | None = None) -> Measurements:
+    """Every measurement of one face in an RGB picture, uint8 (height, width, 3). `finder`: to measure `doubt`."""
     x0, _, x1, _ = landmarks.box
     width, interocular = x1 - x0, landmarks.interocular
     beyond = quality.outside_share(rgb.shape[:2], landmarks)
@@ -70,6 +76,7 @@ def measure(rgb: Image, landmarks: Landmarks) -> Measurements:
         colourless=quality.colourless(rgb, landmarks),
         covered_share=quality.covered_share(rgb, landmarks),
         features=quality.features(rgb, landmarks, beyond),
+        doubt=finder.doubt(rgb, landmarks) if finder else 0.0,
     )
 
 
@@ -196,6 +203,8 @@ def warnings(measured: Measurements, chosen: int, count: int, turned: int = 0) -
         warn("eyes_hidden", f"{what} not to be seen", "dark glasses and hair hide every look and blink; take them away")
     elif max(seen.lids) < LIDS_OPEN:
         warn("eyes_closed", "the eyes are closed", "they stay closed in the film; take a photo with open eyes")
+    if measured.doubt > SURE_LIPS:
+        warn("uncertain_mouth", "the place of the mouth is unsure", "see in the preview if the lips are marked")
     if seen.outside > OUTSIDE:
         warn("cut_off", f"the photo's edge cuts off {seen.outside:.0%} of the face", "show the whole head")
     if measured.covered_share > COVERED_SHARE and not (dark or bright or hidden):
@@ -218,6 +227,7 @@ def as_report(measured: Measurements) -> dict[str, Any]:
         "greyscale": measured.colourless,
         "covered_share": measured.covered_share,
         "features": asdict(measured.features),
+        "doubt": measured.doubt,
     }
     return {name: _rounded(value) for name, value in report.items()}
 

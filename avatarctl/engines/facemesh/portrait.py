@@ -7,7 +7,7 @@ The report is JSON, schema `portrait/1`:
     face         number (from 1), box and score of the one that is taken
     landmarks    478 x [x, y, z], pixels of portrait.png, z negative towards the camera
     face_width, interocular (pixels), pose (degrees), sharpness, exposure, mouth, glasses, greyscale,
-    covered_share, features: see `quality`
+    covered_share, features: see `quality`; doubt: see `FaceMesh.doubt`
     turned       degrees by which portrait.png is turned clockwise against the photo: 0, 90, 180 or 270
     warnings     [{code, message, advice}]
 """
@@ -52,13 +52,13 @@ class FaceMeshPortrait:
         chosen = judgement.choose(faces, job.params.face)
         face = faces[chosen]
         _go_on(job, 2)
-        measured = judgement.measure(rgb, face)
+        measured = judgement.measure(rgb, face, self._mesh)
         judgement.refuse(measured)
         warnings = judgement.warnings(measured, chosen, len(faces), turned)
 
         report = {
             "schema": SCHEMA,
-            "image": notes,
+            "image": {**notes, "width": rgb.shape[1], "height": rgb.shape[0]},
             "turned": turned,
             "faces": [_entry(number, one) for number, one in enumerate(faces, start=1)],
             "face": _entry(chosen + 1, face),
