@@ -278,6 +278,16 @@ def test_a_picture_covers_the_frame() -> None:
     assert backdrop.cover(np.zeros((1, 1, 3), np.uint8), 32, 18).shape == (18, 32, 3)
 
 
+def test_specks_are_none_of_the_person() -> None:
+    alpha = np.zeros((40, 40), np.uint8)
+    alpha[5:30, 5:30] = 255
+    alpha[30:32, 5:30] = 10
+    alpha[36, 36] = 200
+    cleaned = backdrop.without_specks(alpha)
+    assert cleaned[36, 36] == 0 and (cleaned[:34] == alpha[:34]).all()
+    assert not backdrop.without_specks(np.zeros((8, 8), np.uint8)).any()
+
+
 def test_push_pull_keeps_what_is_known() -> None:
     colour = np.random.default_rng(1).uniform(0, 255, (37, 53, 3)).astype(np.float32)
     known = np.ones((37, 53), np.float32)

@@ -21,6 +21,8 @@ PLAIN = 150.0
 """Variance of a background's light that is still plain, levels squared."""
 CONTRAST = 40.0
 """Difference of two colours, levels, from which on their shares in a mixture can be told."""
+FAINT = 16
+"""Alpha, of 255, that holds nothing together."""
 ESTIMATE_SIDE = 720
 """Longer side of the pictures in which blurred colours are estimated, pixels."""
 BAND = 256
@@ -59,7 +61,7 @@ def plate(
     change, step = seen - filled, colours[here] - filled
     mixture = np.clip((change * step).sum(-1) / ((step**2).sum(-1) + 1), 0, 1)[..., None] * step
     plain *= 1 - smoothstep(14, 40, np.linalg.norm(change - mixture, axis=-1))
-    kept = ((1 - plain) * (1 - smoothstep(0.3, 0.8, share)))[..., None]
+    kept = ((1 - plain) * (1 - smoothstep(0.1, 0.5, share)))[..., None]
     found = np.clip(filled + (seen - filled) * kept + np.float32(0.5), 0, 255).astype(np.uint8)
     plainness = np.zeros(alpha.shape, np.float32)
     plainness[here] = plain
@@ -95,6 +97,16 @@ def refined_alpha(texture: Picture, colours: Picture, alpha: Mask, behind: Pictu
         found = share + (mixed - share) * sure * open_
         result[start:stop] = np.clip(found * 255 + np.float32(0.5), 0, 255)
     return np.asarray(result, np.uint8)
+
+
+def without_specks(alpha: Mask) -> Mask:
+    """Alpha of the largest thing alone, uint8 (h, w); specks around it are none of the person."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((alpha > FAINT).astype(np.uint8), connectivity=8)
+    if len(stats) < 2:
+        return alpha
+    person = labels == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    near = cv2.dilate(person.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    return np.where(near, alpha, np.uint8(0))
 
 
 def _filled(picture: Picture, hole: Mask, known: Array, unit: float) -> Array:

@@ -99,11 +99,9 @@ class Cutout:
 
 def _extremes(alpha: NDArray[np.uint8], reach: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Least and greatest alpha around each block of `BLOCK` x `BLOCK` pixels, up to `reach` blocks away."""
-    rows, columns = (-(-side // BLOCK) * BLOCK for side in alpha.shape)
-    whole = cv2.copyMakeBorder(
-        alpha, 0, rows - alpha.shape[0], 0, columns - alpha.shape[1], cv2.BORDER_REPLICATE
-    ).reshape(rows // BLOCK, BLOCK, columns // BLOCK, BLOCK)  # fmt: skip
-    around = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
-    least = cv2.erode(np.ascontiguousarray(whole.min((1, 3))), around)
-    most = cv2.dilate(np.ascontiguousarray(whole.max((1, 3))), around)
+    block, around = np.ones((BLOCK, BLOCK), np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    least = cv2.erode(alpha, block, anchor=(0, 0))[::BLOCK, ::BLOCK]
+    most = cv2.dilate(alpha, block, anchor=(0, 0))[::BLOCK, ::BLOCK]
+    least = cv2.erode(np.ascontiguousarray(least), around)
+    most = cv2.dilate(np.ascontiguousarray(most), around)
     return np.asarray(least, np.uint8), np.asarray(most, np.uint8)

@@ -79,6 +79,7 @@ def set_scene(
     person = np.asarray(cv2.resize(colours, size, interpolation=cv2.INTER_AREA), np.uint8)
     behind, plain = backdrop.plate(framed.canvas, person, backdrop.canvas_alpha(alpha, *size), inside, unit)
     alpha = backdrop.refined_alpha(framed.texture, colours, alpha, behind, plain, unit * TEXTURE_SCALE)
+    alpha = backdrop.without_specks(alpha)
     canvas = framed.canvas
     if inside != (0, 0, *size):
         x0, y0, x1, y1 = inside
