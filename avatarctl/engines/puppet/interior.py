@@ -36,8 +36,6 @@ LOWER_BEHIND = 1.4
 """How far the edges of the lower teeth lie below the line of the closed lips, mm."""
 LIP_OVER_TOOTH = 2.0
 """How much of the lower lip the upper teeth cover at f and v, mm."""
-LEAST_TUCK = 0.05
-"""A lip tucked less than this does not reach the teeth."""
 GLOW = np.array([0.20, 0.04, -0.03], np.float32)
 """What light the red of the mouth throws back into its shadows."""
 
@@ -174,7 +172,7 @@ class Mouth:
         """The edges of the upper teeth where they rest on the tucked lower lip, RGBA uint8, straight alpha."""
         soft = np.float32(0.012 * self._unit)
         lower = at_columns(motion.lower_edge, self._columns)
-        tucked = float(smoothstep(LEAST_TUCK, 0.75, shape.tuck) * smoothstep(0.0, 0.03, shape.open))
+        tucked = float(smoothstep(0.05, 0.75, shape.tuck) * smoothstep(0.0, 0.03, shape.open))
         covered = np.float32(LIP_OVER_TOOTH * self._pixels * tucked) * (1 - smoothstep(0.30, 0.75, self._aside))
         rows = self._rows(lower, lower + covered)
         sprite, below = self._interior.upper_teeth[rows], self._y[rows] - lower

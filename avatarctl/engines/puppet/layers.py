@@ -34,19 +34,23 @@ class LipLayers:
     window: Array
 
 
-def mouth_box(frame: MouthFrame, lips: PhotoLips, width: int, height: int) -> Box:
-    """The part of the canvas that the layers may cover while the head is upright; it moves with the head."""
+def mouth_box(frame: MouthFrame, lips: PhotoLips, shape: tuple[int, ...]) -> Box:
+    """The part of the canvas that the layers may cover while the head is upright; it moves with the head.
+
+    `shape`: rows and columns of the canvas.
+    """
     unit, (x, y) = frame.unit, frame.origin
     wide = max(0.85 * unit, 1.5 * frame.half_width)
     low = max(float(lips.lower_outer.max()), 0.15 * unit) + 0.55 * unit
-    left, right = int(max(0, x - wide)), int(min(width, x + wide))
-    top, bottom = int(max(0, y - 0.55 * unit)), int(min(height, y + low))
+    left, right = int(max(0, x - wide)), int(min(shape[1], x + wide))
+    top, bottom = int(max(0, y - 0.55 * unit)), int(min(shape[0], y + low))
     return left, top, right - left, bottom - top
 
 
 def lip_layers(texture: NDArray[np.uint8], box: Box, frame: MouthFrame, lips: PhotoLips) -> LipLayers:
     """Cut the layers from the double-size `texture`, RGB uint8 (2 height, 2 width, 3)."""
-    unit, (height, width) = frame.unit, (side // TEXTURE_SCALE for side in texture.shape[:2])
+    unit, scale = frame.unit, TEXTURE_SCALE
+    height, width = texture.shape[0] // scale, texture.shape[1] // scale
     margin = int(0.35 * unit)
     left, top = max(0, box[0] - margin), max(0, box[1] - margin)
     right, bottom = min(width, box[0] + box[2] + margin), min(height, box[1] + box[3] + margin)
@@ -63,7 +67,6 @@ def lip_layers(texture: NDArray[np.uint8], box: Box, frame: MouthFrame, lips: Ph
     lower_alpha = sigmoid((y - lower_inner + overlap) / soft)
     upper_alpha = np.maximum(upper_alpha, smoothstep(0.93, 1.02, aside))
 
-    scale = TEXTURE_SCALE
     part = np.s_[top * scale : bottom * scale, left * scale : right * scale]
     upper = lower = np.ascontiguousarray(texture[part])
     if lips.is_open:

@@ -11,7 +11,7 @@ from avatarctl.engines.puppet.expression import displacement
 from avatarctl.engines.puppet.eyes import lid
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
 from avatarctl.engines.puppet.head import Pose, pose
-from avatarctl.engines.puppet.interior import LEAST_TUCK, Mouth
+from avatarctl.engines.puppet.interior import Mouth
 from avatarctl.engines.puppet.lattice import Box
 from avatarctl.engines.puppet.lips import LipMotion, MouthShape, move
 from avatarctl.engines.puppet.mouthfield import displacements
@@ -26,6 +26,8 @@ MOUTH_ITERATIONS = 5
 """Of the fields' inversion; the mouth's are steeper."""
 BEHIND_LIPS = 0.10
 """How far the teeth stand behind the lips, u."""
+LEAST_TUCK = 0.05
+"""A lip tucked less than this does not reach the teeth."""
 Picture = NDArray[np.uint8]
 SHAPE_CONTROLS = ("open", "jaw", "up", "round", "press", "tuck", "wide", "tongue", "smile")
 
@@ -106,7 +108,12 @@ class Renderer:
             alpha = layer[..., 3] * np.float32(1 / 255)
             mouth = _blend(np.asarray(cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), np.uint8), mouth, alpha)
         # The head may carry the mouth's box over the canvas's border.
-        x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + width, rig.size), min(top + height, rig.size)
+        x0, y0, x1, y1 = (
+            max(left, 0),
+            max(top, 0),
+            min(left + width, picture.shape[1]),
+            min(top + height, picture.shape[0]),
+        )
         inside = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
         region = picture[y0:y1, x0:x1]
         region[:] = _blend(mouth[inside], region, layers.window[inside])

@@ -118,7 +118,7 @@ def build_rig(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fracti
     follows = cv2.resize(head_weight(axes, whole.points), (size, size), interpolation=cv2.INTER_LINEAR)
     moving = (follows > STILL).astype(np.uint8)
     left, top, width, height = cv2.boundingRect(moving)
-    box = mouth_box(mouth, lips, size, size)
+    box = mouth_box(mouth, lips, canvas.shape[:2])
     return Rig(
         size=size,
         canvas=canvas,
