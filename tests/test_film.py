@@ -130,17 +130,29 @@ def test_speech_of_one_rate_is_untouched(tmp_path: Path) -> None:
     from avatarctl.engines.film.engine import Speech
 
     quiet = [speech(tmp_path / f"q{k}", 0.9, 22_050, 0.6) for k in range(2)]
-    pieces = list(Speech(quiet, [0, 25, 50], 25).pieces())
+    pieces = np.split(np.concatenate(list(Speech(quiet, [0, 25, 50], 25).blocks())), 2)
     for path, piece in zip(quiet, pieces, strict=True):
         samples = audio.read_pcm(path)
         assert piece.size == 22_050
         assert np.array_equal(piece[: samples.size], samples)
         assert not piece[samples.size :].any()
     loud = speech(tmp_path / "loud", 0.9, 22_050, 1.0)
-    pieces = list(Speech([quiet[0], loud], [0, 25, 50], 25).pieces())
+    pieces = np.split(np.concatenate(list(Speech([quiet[0], loud], [0, 25, 50], 25).blocks())), 2)
     assert np.abs(pieces[1].astype(int)).max() == pytest.approx(CEILING * 32768, abs=2)
     ratio = np.abs(pieces[0].astype(int)).max() / np.abs(audio.read_pcm(quiet[0]).astype(int)).max()
     assert ratio == pytest.approx(CEILING, abs=0.01)
+
+
+def test_long_recordings_come_in_blocks(tmp_path: Path) -> None:
+    from avatarctl.engines.film.engine import Speech
+
+    long = [speech(tmp_path / f"l{rate}", 24.5, rate, 0.5) for rate in (22_050, 48_000)]
+    blocks = list(Speech(long, [0, 625, 1250], 25).blocks())
+    assert sum(block.size for block in blocks) == 50 * 48_000
+    assert max(block.size for block in blocks) <= 10 * 48_000
+    sound = np.concatenate(blocks)
+    assert np.array_equal(sound[25 * 48_000 :][: round(24.5 * 48_000)], audio.read_pcm(long[1]))
+    assert not sound[round(49.5 * 48_000) :].any()
 
 
 def test_loud_speech_does_not_clip(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ class EngineSpec:
     gives_timings: bool = False
     deterministic: bool = True
     uses_seed: bool = False
+    restores: bool = False
+    """Adds detail that resampling cannot (upscalers)."""
     streams: bool = False
     """Emits text while it runs (language models)."""
     lane: str = "cpu"
@@ -47,6 +49,8 @@ class EngineSpec:
     gpu_memory_mb: int = 0
     extra: str = ""
     """The optional dependency set that it needs (`pip install 'avatarctl[extra]'`)."""
+    packages: tuple[str, ...] = ()
+    """What that set brings, as it is imported: whether it is there can be seen without importing it."""
 
 
 def _no_progress(done: float, total: float, unit: str) -> None: ...

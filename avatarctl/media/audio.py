@@ -64,6 +64,25 @@ def read_pcm(path: Path) -> NDArray[np.int16]:
         return np.frombuffer(stream.readframes(stream.getnframes()), "<i2").astype(np.int16)
 
 
+def pcm_blocks(path: Path, sample_rate: int, seconds: float = 10.0) -> Iterator[NDArray[np.int16]]:
+    """A mono 16-bit WAV in blocks of int16 (samples,) at `sample_rate` hertz, resampled if that is not its own."""
+    with _opened(path) as stream:
+        if stream.getnchannels() != 1:
+            raise StepFailed("the speech is not mono")
+        if stream.getframerate() == sample_rate:
+            while data := stream.readframes(round(seconds * sample_rate)):
+                yield np.frombuffer(data, "<i2").astype(np.int16)
+            return
+    rest = b""
+    with ffmpeg.Child(_mono(path, sample_rate, "s16le"), what=_cannot("speech")) as child:
+        for block in child.chunks():
+            data = rest + block
+            whole = len(data) - len(data) % 2
+            rest = data[whole:]
+            yield np.frombuffer(data[:whole], "<i2").astype(np.int16)
+        child.finish()
+
+
 def write_wav(path: Path, samples: NDArray[np.float32], sample_rate: int) -> None:
     """float32 (samples,) in [-1, 1] as 16-bit mono; what is beyond is clipped. Equal samples, equal bytes."""
     write_pcm(path, np.clip(np.rint(samples.astype(np.float64) * 32768), -32768, 32767).astype(np.int16), sample_rate)
@@ -76,6 +95,11 @@ def write_pcm(path: Path, samples: NDArray[np.int16], sample_rate: int) -> None:
         stream.setsampwidth(2)
         stream.setframerate(sample_rate)
         stream.writeframes(samples.astype("<i2").tobytes())
+
+
+def write_silence(path: Path, seconds: float, sample_rate: int) -> None:
+    """So many seconds of nothing as 16-bit mono."""
+    write_pcm(path, np.zeros(round(seconds * sample_rate), np.int16), sample_rate)
 
 
 def decode(

@@ -67,9 +67,11 @@ class FilmEngine:
         with ffmpeg.Child(
             _command(job, playlist, cues, speech.rate), what="the film cannot be joined", feed=True, check=check
         ) as child:
-            for number, samples in enumerate(speech.pieces()):
+            written = 0
+            for samples in speech.blocks():
                 child.write(samples.tobytes())
-                job.progress(starts[number + 1], starts[-1], "frames")
+                written += samples.size
+                job.progress(written * fps // speech.rate, starts[-1], "frames")
             child.finish()
         playlist.unlink()
 
@@ -84,43 +86,40 @@ def _by_number(inputs: Mapping[str, Path], role: str) -> dict[int, Path]:
 class Speech:
     """The recordings of a film as one stream of 16-bit samples: recording k begins with frame `starts[k]`.
 
-    The highest rate among them is everybody's, `rate` hertz, so that none loses its high tones.
+    The highest rate among them is everybody's, `rate` hertz, so that none loses its high tones. They are read
+    twice, in blocks: once for the loudest sample, once for the film.
     """
 
     def __init__(self, recordings: Sequence[Path], starts: Sequence[int], fps: int) -> None:
         self._recordings = recordings
-        self._rates = [audio.wav_info(path).sample_rate for path in recordings]
-        self.rate = max(self._rates)
+        found = [audio.wav_info(path) for path in recordings]
+        self.rate = max(info.sample_rate for info in found)
         # Rounded from the film's beginning, so that a rate that is no multiple of fps does not drift.
         self._bounds = [round(start * self.rate / fps) for start in starts]
-        self._frame = self.rate / fps
-
-    def pieces(self) -> Iterator[NDArray[np.int16]]:
-        """int16 (samples,) for each clip in turn, exactly as long as the clip; quieter if it would clip.
-
-        Raises:
-            StepFailed: a recording is longer than its clip by a frame or more.
-        """
-        peak = max(float(np.abs(self._samples(k)).max(initial=0.0)) for k in range(len(self._recordings)))
-        gain = min(1.0, CEILING * 32768 / peak) if peak else 1.0
-        for k, (begin, end) in enumerate(itertools.pairwise(self._bounds)):
-            samples = self._samples(k)
-            if samples.size - (end - begin) >= self._frame:
+        for k, (info, (begin, end)) in enumerate(zip(found, itertools.pairwise(self._bounds), strict=True)):
+            if info.duration * self.rate - (end - begin) >= self.rate / fps:
                 raise StepFailed("the speech is longer than its clip", why=f"number {k + 1}")
-            samples = samples[: end - begin]
-            piece = np.zeros(end - begin, "<i2")
-            piece[: samples.size] = samples if gain == 1.0 else np.rint(samples * gain)
-            yield piece
 
-    def _samples(self, k: int) -> NDArray[np.float32]:
-        """float32 (samples,) at the film's rate, full scale 32768."""
-        path = self._recordings[k]
-        if self._rates[k] == self.rate:
-            return audio.read_pcm(path).astype(np.float32)
-        limit = audio.wav_info(path).duration + 1
-        samples, _ = audio.decode(path, self.rate, limit, "speech")
-        louder: NDArray[np.float32] = np.clip(samples * np.float32(32768), -32768, 32767)
-        return louder
+    def blocks(self) -> Iterator[NDArray[np.int16]]:
+        """int16 (samples,) in order, all clips together exactly as long as the film; quieter if it would clip."""
+        gain = self._gain()
+        for path, (begin, end) in zip(self._recordings, itertools.pairwise(self._bounds), strict=True):
+            left = end - begin
+            for samples in audio.pcm_blocks(path, self.rate):
+                samples = samples[:left]
+                left -= samples.size
+                yield samples.astype("<i2") if gain == 1.0 else np.rint(samples * gain).astype("<i2")
+            while left:
+                silence = np.zeros(min(left, 10 * self.rate), "<i2")
+                left -= silence.size
+                yield silence
+
+    def _gain(self) -> float:
+        peak = 0
+        for path in self._recordings:
+            for samples in audio.pcm_blocks(path, self.rate):
+                peak = max(peak, int(np.abs(samples.astype(np.int32)).max(initial=0)))
+        return min(1.0, CEILING * 32768 / peak) if peak else 1.0
 
 
 def _write_subtitles(job: Job, starts: Mapping[int, int]) -> Path | None:

@@ -23,7 +23,7 @@ MESH_POINTS = 468
 
 @dataclass(frozen=True)
 class EyeIndices:
-    """One eye. `corners`: image left, image right."""
+    """One eye. `corners`: image left, image right. `iris`: its centre, then four points of its edge."""
 
     corners: tuple[int, int]
     upper: tuple[int, ...]
@@ -31,6 +31,7 @@ class EyeIndices:
     brow_bottom: tuple[int, ...]
     brow: tuple[int, ...]
     brow_inner: int
+    iris: tuple[int, ...]
 
 
 EYES = (
@@ -41,6 +42,7 @@ EYES = (
         brow_bottom=mesh.BROW_RIGHT_LOWER,
         brow=mesh.BROW_RIGHT_UPPER,
         brow_inner=107,
+        iris=(468, 469, 470, 471, 472),
     ),
     EyeIndices(
         corners=(mesh.LEFT_EYE_INNER, mesh.LEFT_EYE_OUTER),
@@ -49,5 +51,6 @@ EYES = (
         brow_bottom=mesh.BROW_LEFT_LOWER,
         brow=mesh.BROW_LEFT_UPPER,
         brow_inner=336,
+        iris=(473, 474, 475, 476, 477),
     ),
 )

@@ -16,6 +16,9 @@ Box = tuple[int, int, int, int]
 """x, y, width and height in pixels of the canvas."""
 
 
+TILE_COLUMNS, TILE_ROWS = 4, 8
+"""Nodes of a tile: the head's lattice consists of whole ones. Few rows of them, since each costs some calls."""
+
 SMALLEST_AREA = 0.35
 """Skin squeezed to less than this part of its area is folding over; Newton's steps stay bounded there."""
 
