@@ -108,19 +108,31 @@ def _cavity(light: float, scale: float) -> Array:
 
 
 class Mouth:
-    """Puts the interior together, frame by frame."""
+    """Puts the interior together, frame by frame; only the rows that the opening can show are drawn."""
 
     def __init__(self, interior: Interior, frame: MouthFrame, lips: PhotoLips) -> None:
         self._interior, self._unit, self._pixels = interior, frame.unit, frame.unit / EYE_DISTANCE
         x, y = millimetres(interior.scale)
         across = x[0] * np.float32(self._pixels / frame.half_width) + np.float32(lips.middle)
         self._columns, self._aside = curve_columns(across), np.abs(straightened(across, lips.middle))
+        self._between = self._aside < 1
         self._y = (y[:, :1] * np.float32(self._pixels) + np.float32(lips.level)).astype(np.float32)
+        self._unlit = np.asarray(cv2.convertScaleAbs(interior.cavity), np.uint8)
+
+    def _rows(self, first: Array, last: Array) -> slice:
+        """The rows from one curve to another with a margin for soft edges, two at least."""
+        margin = 1.5 * self._pixels
+        top, bottom = float(first[self._between].min()) - margin, float(last[self._between].max()) + margin
+        start, stop = np.searchsorted(self._y[:, 0], (top, bottom))
+        begin = min(int(start), len(self._y) - 2)
+        return slice(begin, max(int(stop), begin + 2))
 
     def compose(self, motion: LipMotion, shape: MouthShape) -> NDArray[np.uint8]:
         """The interior as the opening of this frame shows it, RGB uint8 (h, w, 3)."""
         interior, unit = self._interior, np.float32(self._unit)
-        picture = interior.cavity.copy()
+        upper, lower = at_columns(np.stack([motion.upper_edge, motion.lower_edge]), self._columns)
+        rows = self._rows(upper, lower)
+        picture = interior.cavity[rows].copy()
         jaw = shape.jaw * EYE_DISTANCE
         teeth_down = 0.85 * jaw + LOWER_BEHIND
         # The tongue lies low and back behind rounded lips, high and forward behind spread ones.
@@ -132,18 +144,17 @@ class Mouth:
         in_front = float(smoothstep(0.25, 0.65, shape.tongue))
         tongue = (down, 1 - 0.36 * lift, 1 - 0.2 * lift, 1 + 0.25 * lift)
         if in_front < 1:
-            self._over(picture, interior.tongue, *tongue)
-        self._over(picture, interior.lower_teeth, teeth_down)
+            self._over(picture, rows, interior.tongue, *tongue)
+        self._over(picture, rows, interior.lower_teeth, teeth_down)
         if in_front > 0:
-            self._over(picture, interior.tongue, *tongue, opacity=in_front)
-        self._over(picture, interior.upper_teeth, 0.0)
+            self._over(picture, rows, interior.tongue, *tongue, opacity=in_front)
+        self._over(picture, rows, interior.upper_teeth, 0.0)
         tip = float(smoothstep(0.5, 0.85, shape.tongue))
         if tip > 0:
-            self._over(picture, interior.tongue, down, 0.46, *tongue[2:], opacity=tip)
+            self._over(picture, rows, interior.tongue, down, 0.46, *tongue[2:], opacity=tip)
 
-        upper, lower = at_columns(np.stack([motion.upper_edge, motion.lower_edge]), self._columns)
-        under_lip = np.clip(self._y - upper, 0, None)
-        over_lip = np.clip(lower - self._y, 0, None)
+        under_lip = np.clip(self._y[rows] - upper, 0, None)
+        over_lip = np.clip(lower - self._y[rows], 0, None)
         gap = np.maximum(lower - upper, np.float32(0.5))
         # A shadow is no deeper than the opening lets it be: the light comes from in front.
         depth = 0.24 if interior.from_photo else 0.34
@@ -153,23 +164,29 @@ class Mouth:
         shade *= sides * (0.62 + 0.38 * np.clip(gap / (0.05 * unit), 0, 1))
         shade = np.asarray(shade, np.float32)[..., None]
         picture *= shade + (1 - shade) * interior.glow
-        return np.asarray(cv2.convertScaleAbs(picture), np.uint8)
+        whole = self._unlit.copy()
+        whole[rows] = cv2.convertScaleAbs(picture)
+        return whole
 
     def biting(self, motion: LipMotion, shape: MouthShape) -> NDArray[np.uint8]:
         """The edges of the upper teeth where they rest on the tucked lower lip, RGBA uint8, straight alpha."""
-        sprite, soft = self._interior.upper_teeth, np.float32(0.012 * self._unit)
+        soft = np.float32(0.012 * self._unit)
         lower = at_columns(motion.lower_edge, self._columns)
         tucked = float(smoothstep(0.05, 0.75, shape.tuck) * smoothstep(0.0, 0.03, shape.open))
         covered = np.float32(LIP_OVER_TOOTH * self._pixels * tucked) * (1 - smoothstep(0.30, 0.75, self._aside))
-        below = self._y - lower
+        rows = self._rows(lower, lower + covered)
+        sprite, below = self._interior.upper_teeth[rows], self._y[rows] - lower
         inside = np.clip(0.5 + (covered - below) / soft, 0, 1) * np.clip(1.5 + below / soft, 0, 1)
         alpha = sprite[..., 3] * inside * smoothstep(0.0, 0.5 * self._pixels, covered)
         colour = sprite[..., :3] * (np.float32(0.92) / np.maximum(sprite[..., 3:], np.float32(1e-3)))
-        return np.dstack([colour, alpha * 255]).clip(0, 255).astype(np.uint8)
+        whole = np.zeros((*self._unlit.shape[:2], 4), np.uint8)
+        whole[rows] = np.dstack([colour, alpha * 255]).clip(0, 255)
+        return whole
 
     def _over(
         self,
         picture: Array,
+        rows: slice,
         sprite: Array,
         down: float,
         wide: float = 1.0,
@@ -177,11 +194,15 @@ class Mouth:
         gain: float = 1.0,
         opacity: float = 1.0,
     ) -> None:
-        moved = sprite
+        """Lay the sprite, moved down by mm and scaled about its origin, over `rows` of the picture."""
         if down or wide != 1 or high != 1:
             scale = self._interior.scale
             x, y = ORIGIN_X * scale, ORIGIN_Y * scale
-            place = np.array([[wide, 0, x * (1 - wide)], [0, high, down * scale + y * (1 - high)]], np.float32)
-            moved = np.asarray(cv2.warpAffine(sprite, place, sprite.shape[1::-1], flags=cv2.INTER_LINEAR), np.float32)
+            downwards = down * scale + y * (1 - high) - rows.start
+            place = np.array([[wide, 0, x * (1 - wide)], [0, high, downwards]], np.float32)
+            size = (sprite.shape[1], len(picture))
+            moved = np.asarray(cv2.warpAffine(sprite, place, size, flags=cv2.INTER_LINEAR), np.float32)
+        else:
+            moved = sprite[rows]
         picture *= 1 - moved[..., 3:] * np.float32(opacity)
         picture += moved[..., :3] * np.float32(gain * opacity)
