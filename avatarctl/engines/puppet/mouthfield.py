@@ -23,12 +23,21 @@ class LayerField:
     jaw: Array
 
 
+LEAST = 1e-4
+"""An influence below this moves nothing by a hundredth of a pixel."""
+
+
 @dataclass(frozen=True)
 class MouthField:
-    """Influences at the nodes of a lattice. `column`: float32 (n,), position in the curves' samples;
+    """Influences at the nodes of a lattice, of which only a rectangle has any: `top`, `left`, `rows`,
+    `columns`, n nodes together. `column`: float32 (n,), position in the curves' samples;
     `corner`: float32 (n,), signed: the corners' shift outwards. `cheek`: float32 (n,), the flesh beside the
     nose. `layers`: upper lip, lower lip."""
 
+    top: int
+    left: int
+    rows: int
+    columns: int
     column: Array
     corner: Array
     cheek: Array
@@ -106,7 +115,35 @@ def mouth_field(frame: MouthFrame, lips: PhotoLips, points: Array, *, layered: b
     )
     corner = (np.sign(x) * reach * np.exp(-((band / (0.33 * unit)) ** 2))).astype(np.float32)
     beside_nose = np.exp(-(((aside * frame.half_width / unit - 0.62) / 0.24) ** 2) - ((y / unit + 0.24) / 0.2) ** 2)
-    return MouthField(column, corner, beside_nose.astype(np.float32), tuple(layers))
+    return _cropped(points.shape[:2], column, corner, beside_nose.astype(np.float32), layers)
+
+
+def _cropped(
+    shape: tuple[int, int], column: Array, corner: Array, cheek: Array, layers: list[LayerField]
+) -> MouthField:
+    """Without the rows and columns around that nothing moves."""
+    strongest = np.maximum(np.abs(corner), np.abs(cheek))
+    for layer in layers:
+        strongest = np.maximum(strongest, np.maximum(np.abs(layer.curves).max(0), np.abs(layer.jaw)))
+    moved = strongest.reshape(shape) > LEAST
+    rows, columns = (np.flatnonzero(moved.any(axis)) for axis in (1, 0))
+    top, bottom = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
+    left, right = (int(columns[0]), int(columns[-1]) + 1) if len(columns) else (0, 0)
+
+    def part(values: Array) -> Array:
+        inside = values.reshape(*values.shape[:-1], *shape)[..., top:bottom, left:right]
+        return np.ascontiguousarray(inside.reshape(*values.shape[:-1], -1), np.float32)
+
+    return MouthField(
+        top,
+        left,
+        bottom - top,
+        right - left,
+        part(column),
+        part(corner),
+        part(cheek),
+        tuple(LayerField(part(layer.curves), part(layer.jaw)) for layer in layers),
+    )
 
 
 def _fall(t: Array) -> Array:
@@ -123,11 +160,13 @@ def displacements(field: MouthField, frame: MouthFrame, motion: LipMotion, shape
     curves = at_columns(motion.curves, field.column)
     along = field.corner * np.float32(motion.corner)
     cheek = field.cheek * np.float32(motion.cheek)
+    here = np.s_[field.top : field.top + field.rows, field.left : field.left + field.columns]
     fields = []
     for layer in field.layers:
         down = np.einsum("cn,cn->n", layer.curves, curves) + layer.jaw * np.float32(motion.jaw) + cheek
-        moved = np.empty((*shape, 2), np.float32)
+        moved = np.zeros((*shape, 2), np.float32)
         for axis in (0, 1):
-            moved[..., axis] = (along * frame.across[axis] + down * frame.down[axis]).reshape(shape)
+            inside = along * frame.across[axis] + down * frame.down[axis]
+            moved[(*here, axis)] = inside.reshape(field.rows, field.columns)
         fields.append(moved)
     return fields
