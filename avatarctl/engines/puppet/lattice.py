@@ -22,7 +22,7 @@ TILE_COLUMNS, TILE_ROWS = 4, 8
 SMALLEST_AREA = 0.35
 """Skin squeezed to less than this part of its area is folding over; Newton's steps stay bounded there."""
 
-SLOPES = 3
+SLOPES = 4
 """Steps of Newton's iteration for which the field's slope is looked up anew."""
 
 LONGEST_STEP = 4.0
