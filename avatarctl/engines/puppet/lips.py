@@ -302,7 +302,7 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     corners = drop * unit * x ** (1.7 + 0.3 * happy)
 
     # A tucked lip meets the canines' lip already, so that only the incisors are seen over it.
-    narrow = 0.985 - 0.28 * rounded - 0.16 * tucked - (0.02 * release if lips.is_open else 0.0)
+    narrow = 0.985 - 0.28 * rounded - 0.26 * tucked - (0.02 * release if lips.is_open else 0.0)
     # Wide lips would spread their opening flat along a line: they part more fully than narrow ones.
     fullness = (0.60 if lips.is_open else 0.76) - 0.16 * rounded
     profile = np.clip(1 - (x / narrow) ** (2.3 - 0.3 * rounded), 0, 1) ** fullness
@@ -319,7 +319,7 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     pressed = 0.42 * shape.press
     upper = (lips.upper_inner - lips.upper_outer) * (1 + stretch + 0.34 * rounded - pressed - thin)
     # Where the tucked lip is rolled in it is thinnest; its ends stay as they are.
-    rolled = 0.78 * tucked * (1 - 0.5 * x**2)
+    rolled = 0.70 * tucked * (1 - 0.5 * x**2)
     lower = (lips.lower_outer - lips.lower_inner) * (
         np.maximum(1 + stretch + 0.28 * rounded + 0.10 * sad - pressed - rolled - thin, 0.2)
     )
