@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from avatarctl.engines.puppet.lips import REACH, SAMPLES, LipMotion, MouthFrame, PhotoLips
@@ -57,10 +58,11 @@ def at_columns(curves: Array, columns: Array) -> Array:
     return low + (curves[..., left + 1] - low) * fraction
 
 
-def mouth_field(frame: MouthFrame, lips: PhotoLips, points: Array, *, layered: bool) -> MouthField:
+def mouth_field(frame: MouthFrame, lips: PhotoLips, points: Array, outline: Array, *, layered: bool) -> MouthField:
     """Influences at `points` (rows, columns, 2).
 
     Args:
+        outline: of the face as the camera sees it, float32 (k, 2): it stays where it is when corners move.
         layered: two layers, each defined on both sides of the lip line; otherwise one, which is the upper
             layer above the line and the lower one below it.
     """
@@ -113,7 +115,11 @@ def mouth_field(frame: MouthFrame, lips: PhotoLips, points: Array, *, layered: b
     reach = np.where(
         aside <= 1, 0.8 * aside + 0.2 * np.sin(np.minimum(aside, 1) * np.pi / 2), 1 - smoothstep(0.98, 1.95, aside)
     )
-    corner = (np.sign(x) * reach * np.exp(-((band / (0.33 * unit)) ** 2))).astype(np.float32)
+    corner = np.sign(x) * reach * np.exp(-((band / (0.33 * unit)) ** 2))
+    # Of a face that looks aside, the far half is foreshortened: its corner moves less, and the outline is near.
+    corner *= np.where(x < lips.middle, 1 + lips.middle, 1 - lips.middle)
+    flank = np.where(aside <= 1, 1, _from_outline(points.reshape(-1, 2), outline, 0.22 * frame.unit))
+    corner = np.asarray(corner * flank, np.float32)
     beside_nose = np.exp(-(((aside * frame.half_width / unit - 0.62) / 0.24) ** 2) - ((y / unit + 0.24) / 0.2) ** 2)
     return _cropped(points.shape[:2], column, corner, beside_nose.astype(np.float32), layers)
 
@@ -144,6 +150,13 @@ def _cropped(
         part(cheek),
         tuple(LayerField(part(layer.curves), part(layer.jaw)) for layer in layers),
     )
+
+
+def _from_outline(points: Array, outline: Array, reach: float) -> Array:
+    """0 on and outside the outline, 1 further than `reach` pixels inside it; float32 (n,)."""
+    around = np.ascontiguousarray(outline, np.float32)[:, None]
+    inside = [cv2.pointPolygonTest(around, (float(x), float(y)), True) for x, y in points]
+    return smoothstep(0.0, 1.0, np.asarray(inside, np.float32) / np.float32(reach))
 
 
 def _fall(t: Array) -> Array:
