@@ -15,7 +15,7 @@ from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.puppet import anatomy, glasses
 from avatarctl.engines.puppet.controls import INDEX
-from avatarctl.engines.puppet.eyes import closure
+from avatarctl.engines.puppet.lids import closure
 from avatarctl.engines.puppet.framing import frame, view
 from avatarctl.engines.puppet.head import face_axes
 from avatarctl.engines.puppet.render import Renderer
@@ -99,8 +99,8 @@ def opening(face: Landmarks) -> float:
 def around_eyes(rig: Rig) -> tuple[slice, slice]:
     tops = [eye.top for eye in rig.eyes]
     return (
-        slice(min(tops), max(eye.top + eye.cover.shape[0] // 2 for eye in rig.eyes)),
-        slice(rig.eyes[0].left, rig.eyes[1].left + rig.eyes[1].cover.shape[1] // 2),
+        slice(min(tops), max(eye.top + eye.places.shape[0] // 2 for eye in rig.eyes)),
+        slice(rig.eyes[0].left, rig.eyes[1].left + rig.eyes[1].places.shape[1] // 2),
     )
 
 
