@@ -127,7 +127,9 @@ def _find_iris(light: Array, below: Array, above: Array, points: Array, unit: fl
     angles = np.linspace(0, 2 * math.pi, 64, endpoint=False)
     rays = np.stack([np.cos(angles), np.sin(angles)], -1)
     steps = np.arange(-5, 6) * 0.06
-    dx, dy, scale = (v.ravel() for v in np.meshgrid(steps, steps, (0.8, 0.87, 0.94, 1.0, 1.06, 1.14, 1.22, 1.3), indexing="ij"))
+    dx, dy, scale = (
+        v.ravel() for v in np.meshgrid(steps, steps, (0.8, 0.87, 0.94, 1.0, 1.06, 1.14, 1.22, 1.3), indexing="ij")
+    )
     centres, radii = guess + np.stack([dx, dy], -1) * size, scale * size
     smooth = cv2.GaussianBlur(light, (0, 0), max(0.5, 0.08 * size))
     levels, seen = [], np.ones((len(radii), len(angles)), bool)
@@ -141,7 +143,7 @@ def _find_iris(light: Array, below: Array, above: Array, points: Array, unit: fl
         return np.asarray(guess, np.float32), size
     step = np.nanmedian(np.where(seen | ~enough[:, None], levels[1] - levels[0], np.nan), 1)
     contrast = max(float(np.percentile(light, 95) - np.percentile(light, 5)), 1.0)
-    score = step / contrast - 0.2 * (dx**2 + dy**2) - 0.3 * (scale - 0.95) ** 2
+    score = step / contrast - 0.2 * (dx**2 + dy**2) - 0.5 * (scale - 0.95) ** 2
     best = int(np.where(enough, score, -math.inf).argmax())
     return np.asarray(centres[best], np.float32), float(radii[best])
 

@@ -188,7 +188,7 @@ def _build(
         inside = np.maximum(inside, wing)
         skin += (bare - skin) * np.maximum(1 - lid, wing)[..., None]
         # Towards the outer corner the photo's lashes stay above the line: they end in a point, not at an edge.
-        lid = lid * (1 - smoothstep(0.75, 1.0, outwards * x))
+        lid = lid * (1 - smoothstep(0.94, 1.12, outwards * x))
         grain = _grain(texture, (landmarks[list(cheek), :2].mean(0) + 0.5) * TEXTURE_SCALE, unit * TEXTURE_SCALE)
         skin += np.pad(grain, ((0, height), (0, width), (0, 0)), "symmetric")[:height, :width]
     near = (places[..., 0] > -0.4 * opening - 0.03 * unit) & (places[..., 0] < opening + 0.08 * unit)
@@ -254,12 +254,12 @@ def _wing(
     float32 (h, w), and the skin without them, float32 (h, w, 3)."""
     colour = own.astype(np.float32)
     below, x, reach = places[..., 0], places[..., 2] * outwards, places[..., 3]
-    at_corner = smoothstep(0.4, 0.7, x) * (1 - smoothstep(1.25, WING_REACH, x)) * smoothstep(-0.9, -0.7, below / reach)
+    at_corner = smoothstep(0.4, 0.7, x) * (1 - smoothstep(1.1, WING_REACH, x)) * smoothstep(-0.9, -0.7, below / reach)
     dark = (colour.mean(-1) < 0.88 * np.maximum(skin.mean(-1), 1)).astype(np.uint8)
     size = 2 * max(1, round(0.02 * unit * TEXTURE_SCALE)) + 1
     dark = np.asarray(cv2.dilate(dark, np.ones((size, size), np.uint8)), np.uint8)
     bare = fill(colour, ((below < -0.04 * unit) & (dark == 0)).astype(np.float32), 0.012 * unit * TEXTURE_SCALE)
-    soft = cv2.GaussianBlur(dark.astype(np.float32), (0, 0), 0.012 * unit * TEXTURE_SCALE)
+    soft = cv2.GaussianBlur(dark.astype(np.float32), (0, 0), 0.025 * unit * TEXTURE_SCALE)
     return np.asarray(soft * at_corner * (1 - smoothstep(-0.08 * unit, 0, below)), np.float32), bare
 
 
@@ -299,8 +299,8 @@ def _skin_around(
 
 
 def _grain(texture: NDArray[np.uint8], cheek: Array, unit: float) -> Array:
-    """Fine texture of the skin around a place of the cheek: pores, wrinkles, noise, traces of JPEG; around zero, of about an eye's size,
-    float32 (h, w, 3). Spots and edges of other things are cut down to the skin's own range."""
+    """Fine texture of the skin around a place of the cheek, of about an eye's size: pores, wrinkles, noise, traces
+    of JPEG; around zero, float32 (h, w, 3). Edges of other things are cut down to the skin's own range."""
     size, (x, y) = texture.shape[1::-1], cheek
     width, height = max(8, int(0.34 * unit)), max(6, int(0.24 * unit))
     left, top = (int(np.clip(v - n / 2, 0, m - n)) for v, n, m in zip((x, y), (width, height), size, strict=True))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.puppet.eyeball import look
-from avatarctl.engines.puppet.eyes import ABOVE_LASHES, TRAVEL, Eye
+from avatarctl.engines.puppet.eyes import TRAVEL, Eye
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
 from avatarctl.engines.puppet.sampling import read, remap, split
 from avatarctl.engines.puppet.smooth import Array, ramp, smoothstep
@@ -100,7 +100,7 @@ def _skin(eye: Eye, place: Array, closed: float, lid: Picture, at: tuple[Array, 
     if not eye.drawn:
         # Some of the photo's lashes stay on the margin that they moved with.
         lashes = ramp(-LASH_BAND * unit, -0.35 * LASH_BAND * unit, below - fall)
-        lashes *= ramp(0, 0.02 * unit, opening)
+        lashes *= ramp(0, 0.10 * unit, opening)
         weight *= 1 - lashes * np.float32(1 - 0.6 * painted)
     return _mixed(colour, own, weight)
 
