@@ -57,8 +57,8 @@ class Eye:
     distance below the margin of the open upper lid; height of the opening; place along the eye, -1 and 1
     at its corners; height of the skin above the margin that moves with the lid.
     `skin`: the closed lid, RGB uint8 (h, w, 3). `own`: the photo without what lies over the eye, likewise.
-    `masks`: uint8 (h, w, 4): how far a place is between the corners, is of the painted lid, can be of the eyeball,
-    has a frame or its glare over it; `framed`: whether any has. `drawn`: with a pen. `lash`: colour, float32 (3,).
+    `masks`: uint8 (h, w, 3): how far a place is of the painted lid, can be of the eyeball, has a frame or its glare
+    over it; `framed`: whether any has. `drawn`: with a pen. `lash`: colour, float32 (3,).
     """
 
     left: int
@@ -85,9 +85,10 @@ def build_eyes(
     face = Landmarks(landmarks, 1.0)
     seen = quality.features(canvas, face)
     paper = _paper(canvas, face)
+    grain = _grain(texture, (landmarks[list(anatomy.SKIN), :2] + 0.5) * TEXTURE_SCALE, unit * TEXTURE_SCALE)
     return tuple(
-        _build(canvas, texture, landmarks, unit, indices, cheek, cover, paper)
-        for indices, cheek, contrast, opening in zip(anatomy.EYES, anatomy.CHEEKS, seen.eyes, seen.lids, strict=True)
+        _build(canvas, texture, landmarks, unit, indices, grain, cover, paper)
+        for indices, contrast, opening in zip(anatomy.EYES, seen.eyes, seen.lids, strict=True)
         if contrast >= EYE_SEEN and opening >= LIDS_OPEN
     )
 
@@ -144,13 +145,14 @@ def _build(
     landmarks: Array,
     unit: float,
     indices: EyeIndices,
-    cheek: tuple[int, ...],
+    grain: Array,
     cover: Array,
     paper: Array | None,
 ) -> Eye:
     rows, columns = canvas.shape[:2]
     frame = _EyeFrame(landmarks, indices)
-    x, y = (v.ravel() for v in np.meshgrid((-WING_REACH, WING_REACH), _heights(frame, landmarks, indices, unit)))
+    ends = (-WING_REACH, REACH) if indices is anatomy.EYES[0] else (-REACH, WING_REACH)
+    x, y = (v.ravel() for v in np.meshgrid(ends, _heights(frame, landmarks, indices, unit)))
     corners = frame.canvas(x.astype(np.float32), y.astype(np.float32))
     left, top = (int(v) for v in np.clip(np.floor(corners.min(0)), 0, (columns - 1, rows - 1)))
     right, bottom = (int(v) for v in np.clip(np.ceil(corners.max(0)), 0, (columns - 1, rows - 1)))
@@ -189,12 +191,10 @@ def _build(
         skin += (bare - skin) * np.maximum(1 - lid, wing)[..., None]
         # Towards the outer corner the photo's lashes stay above the line: they end in a point, not at an edge.
         lid = lid * (1 - smoothstep(0.94, 1.12, outwards * x))
-        grain = _grain(texture, (landmarks[list(cheek), :2].mean(0) + 0.5) * TEXTURE_SCALE, unit * TEXTURE_SCALE)
         skin += np.pad(grain, ((0, height), (0, width), (0, 0)), "symmetric")[:height, :width]
     near = (places[..., 0] > -0.4 * opening - 0.03 * unit) & (places[..., 0] < opening + 0.08 * unit)
     masks = (
-        inside,
-        np.maximum(lid, wing),
+        np.maximum(lid, wing) * inside,
         (1 - smoothstep(0.92, 1.04, np.abs(x))) * near,
         over,
     )
@@ -298,14 +298,18 @@ def _skin_around(
     return np.maximum(found[0], np.float32(LEAST_LIGHT) * found[1]), found[1]
 
 
-def _grain(texture: NDArray[np.uint8], cheek: Array, unit: float) -> Array:
-    """Fine texture of the skin around a place of the cheek, of about an eye's size: pores, wrinkles, noise, traces
-    of JPEG; around zero, float32 (h, w, 3). Edges of other things are cut down to the skin's own range."""
-    size, (x, y) = texture.shape[1::-1], cheek
-    width, height = max(8, int(0.34 * unit)), max(6, int(0.24 * unit))
-    left, top = (int(np.clip(v - n / 2, 0, m - n)) for v, n, m in zip((x, y), (width, height), size, strict=True))
-    patch = texture[top : top + height, left : left + width].astype(np.float32)
-    fine = patch - cv2.GaussianBlur(patch, (0, 0), GRAIN * unit)
+def _grain(texture: NDArray[np.uint8], points: Array, unit: float) -> Array:
+    """Fine texture of the skin, of about an eye's size: pores, wrinkles, noise, traces of JPEG; around zero, float32
+    (h, w, 3). Taken at the calmest but one of the `points`: others may lie under hair or on an edge."""
+    size = texture.shape[1::-1]
+    width, height = (min(n, m) for n, m in zip((max(8, int(0.34 * unit)), max(6, int(0.24 * unit))), size, strict=True))
+    found = []
+    for x, y in points:
+        left, top = (int(np.clip(v - n / 2, 0, m - n)) for v, n, m in zip((x, y), (width, height), size, strict=True))
+        patch = texture[top : top + height, left : left + width].astype(np.float32)
+        found.append(patch - cv2.GaussianBlur(patch, (0, 0), GRAIN * unit))
+    strength = [float(np.abs(fine).mean()) for fine in found]
+    fine = found[int(np.argsort(strength, kind="stable")[1])]
     usual = 1.4826 * float(np.median(np.abs(fine)))
     return np.asarray(np.clip(fine, -3 * usual, 3 * usual), np.float32)
 
