@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -154,10 +155,11 @@ class Pose:
 
     def apply(self, points: Array, depth: Array) -> Array:
         """Where points of the head come to lie; float32 (..., 2) and (...) -> (..., 2). Orthographic."""
-        turn = self.rotation
-        behind = (depth - self.pivot[2])[..., None] * turn[:2, 2]
-        moved: Array = (points - self.pivot[:2]) @ turn[:2, :2].T + behind + (self.pivot[:2] + self.shift)
-        return moved
+        turn = self.rotation[:2]
+        place = np.column_stack([turn, self.pivot[:2] + self.shift - turn @ self.pivot]).astype(np.float32)
+        flat = np.dstack([points, depth]) if points.ndim == 3 else np.column_stack([points, depth])[None]
+        moved = np.asarray(cv2.transform(flat.astype(np.float32, copy=False), place), np.float32)
+        return moved.reshape(points.shape)
 
 
 def neck_pivot(axes: FaceAxes, landmarks: Array) -> Array:

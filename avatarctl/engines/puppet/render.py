@@ -54,6 +54,8 @@ class Renderer:
             self._cutout = Cutout(rig.texture, rig.scene.alpha, behind, rig.head.box, self._head)
         else:
             self._texture = Texture(rig.texture)
+        # As large as a film's frame, and new memory has to be cleared: it is kept.
+        self._source: Array = np.empty((rig.head.height, rig.head.width, 2), np.float32)
         self._moving = np.ascontiguousarray(_part(rig.moving, rig.head.box))
 
     def render(self, row: NDArray[np.float32]) -> Picture:
@@ -84,7 +86,7 @@ class Renderer:
         (skin,) = displacements(rig.head.mouth, rig.frame, motion, rig.head.depth.shape)
         forward = self._forward(rig.head, self._head.points, skin, displacement(rig.head.expression, expression), turn)
         backward = self._head.invert(forward, HEAD_ITERATIONS)
-        source = self._head.source_map(backward, TEXTURE_SCALE, (0, 0))
+        source = self._head.source_map(backward, TEXTURE_SCALE, (0, 0), self._source)
         if self._cutout is None:
             picture = rig.canvas.copy()
             head = cv2.cvtColor(self._texture.read(source), cv2.COLOR_RGBA2RGB)
