@@ -266,8 +266,10 @@ def test_sharpness_does_not_breathe(
         sway = row(yaw=2 * np.sin(angle), roll=1.2 * np.cos(angle), tx=0.02 * np.sin(2 * angle), breath=step / 24)
         picture = renderer.render(sway)[max(0, y - 2 * unit) : y + unit, x - unit : x + unit]
         energies.append(float(cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var()))
-    # The grain of Hopper's scan is as fine as the canvas's pixels.
-    assert min(energies) / max(energies) >= {"astronaut": 0.93, "hopper": 0.90}[name], energies
+    assert min(energies) / max(energies) >= 0.95, energies
+    # And it is that of the photo: sharpness that does not breathe is easily had by blurring.
+    photo_grey = cv2.cvtColor(made.canvas[max(0, y - 2 * unit) : y + unit, x - unit : x + unit], cv2.COLOR_RGB2GRAY)
+    assert np.mean(energies) / cv2.Laplacian(photo_grey, cv2.CV_32F).var() >= 0.93
 
 
 def test_a_picture_covers_the_frame() -> None:

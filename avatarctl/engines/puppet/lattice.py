@@ -63,14 +63,15 @@ class Lattice:
             backward -= np.clip(_apply(there_slope, there), -LONGEST_STEP, LONGEST_STEP)
         return np.asarray(backward * self._step, np.float32)
 
-    def source_map(self, backward: Array, scale: int, origin: tuple[int, int]) -> Array:
+    def source_map(self, backward: Array, scale: int, origin: tuple[int, int], out: Array | None = None) -> Array:
         """For each pixel of the box, where to read a texture; float32 (height, width, 2) in its pixels.
 
-        The texture has `scale` pixels per pixel of the canvas, and begins at `origin` on the canvas.
+        The texture has `scale` pixels per pixel of the canvas, and begins at `origin` on the canvas. `out`: taken
+        for the result.
         """
         shift = np.array(origin, np.float32) - np.float32(0.5)
         source = (self.points + backward - shift) * np.float32(scale) - np.float32(0.5)
-        return np.asarray(cv2.resize(source, self.box[2:], interpolation=cv2.INTER_LINEAR), np.float32)
+        return np.asarray(cv2.resize(source, self.box[2:], out, interpolation=cv2.INTER_LINEAR), np.float32)
 
     def carried(self, values: Array, backward: Array) -> Array:
         """`values` at the nodes of the photo, float32 (rows, columns, ...), as a backward field carries them."""

@@ -21,6 +21,7 @@ from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.shading import gain
 from avatarctl.engines.puppet.smooth import Array
 from avatarctl.engines.puppet.teeth import EYE_DISTANCE, ORIGIN_X, ORIGIN_Y
+from avatarctl.engines.puppet.texture import Texture
 
 HEAD_ITERATIONS = 3
 MOUTH_ITERATIONS = 5
@@ -50,7 +51,11 @@ class Renderer:
         self._cutout: Cutout | None = None
         if rig.scene.trusted or background is not None:
             behind = rig.scene.backdrop if background is None else background
-            self._cutout = Cutout(rig.scene.alpha, behind, rig.head.box, self._head)
+            self._cutout = Cutout(rig.texture, rig.scene.alpha, behind, rig.head.box, self._head)
+        else:
+            self._texture = Texture(rig.texture)
+        # As large as a film's frame, and new memory has to be cleared: it is kept.
+        self._source: Array = np.empty((rig.head.height, rig.head.width, 2), np.float32)
         self._moving = np.ascontiguousarray(_part(rig.moving, rig.head.box))
 
     def render(self, row: NDArray[np.float32]) -> Picture:
@@ -81,18 +86,18 @@ class Renderer:
         (skin,) = displacements(rig.head.mouth, rig.frame, motion, rig.head.depth.shape)
         forward = self._forward(rig.head, self._head.points, skin, displacement(rig.head.expression, expression), turn)
         backward = self._head.invert(forward, HEAD_ITERATIONS)
-        source = self._head.source_map(backward, TEXTURE_SCALE, (0, 0))
+        source = self._head.source_map(backward, TEXTURE_SCALE, (0, 0), self._source)
         if self._cutout is None:
             picture = rig.canvas.copy()
-            head = remap(rig.texture, source, cv2.BORDER_REFLECT_101)
+            head = cv2.cvtColor(self._texture.read(source), cv2.COLOR_RGBA2RGB)
             cv2.copyTo(head, self._moving, _part(picture, rig.head.box))
         else:
             tiles = self._cutout.tiles(backward)
-            picture = self._cutout.person(rig.texture, source, tiles)
+            picture = self._cutout.person(source, tiles)
         self._draw_mouth(picture, motion, shape, turn, displacement(rig.mouth.expression, expression))
         self._draw_eyes(picture, source, blink, value["lid"], (value["gaze_x"], value["gaze_y"]))
         if self._cutout is not None:
-            self._cutout.put_behind(picture, source, tiles)
+            self._cutout.put_behind(picture, tiles)
         return picture
 
     def _forward(self, patch: Patch, points: Array, local: Array, expression: Array | None, turn: Pose) -> Array:
