@@ -139,7 +139,7 @@ def _vermilion(
     place = (y - inner) / thick
     on_lip = smoothstep(-0.5, -0.1, place) * (1 - smoothstep(0.75, 1.15, place))
     on_lip *= smoothstep(0.25, 0.55, np.abs(x)) * (1 - smoothstep(0.85, 1.0, np.abs(x)))
-    local = remap(cv2.GaussianBlur(canvas, (0, 0), 0.03 * unit), points).astype(np.float32)
+    local = remap(np.asarray(cv2.GaussianBlur(canvas, (0, 0), 0.03 * unit), np.uint8), points).astype(np.float32)
     # Colour and not light: light tells the lip's form.
     wanted = light.lip / max(float(light.lip.mean()), 1.0)
     found = local / np.maximum(local.mean(-1, keepdims=True), 1.0)

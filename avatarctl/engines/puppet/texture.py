@@ -12,19 +12,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatarctl.engines.puppet.sampling import remap
+from avatarctl.engines.puppet.sampling import Scalar, remap
 from avatarctl.engines.puppet.smooth import Array
 
 _MIDDLE = np.array([3, -25, 150, 150, -25, 3], np.float32) / np.float32(256)
 """Six-point interpolation half-way between two pixels (Deslauriers and Dubuc 1989)."""
 
 
-def between(picture: NDArray[np.uint8] | Array) -> NDArray[np.uint8] | Array:
+def between(picture: NDArray[Scalar]) -> NDArray[Scalar]:
     """The picture at the middles of its cells, pixel (i, j) at (i + 0.5, j + 0.5); shape and dtype are kept."""
-    found: NDArray[np.uint8] | Array = cv2.sepFilter2D(
-        picture, -1, _MIDDLE, _MIDDLE, anchor=(2, 2), borderType=cv2.BORDER_REFLECT_101
-    )
-    return found
+    found = cv2.sepFilter2D(picture, -1, _MIDDLE, _MIDDLE, anchor=(2, 2), borderType=cv2.BORDER_REFLECT_101)
+    return found.astype(picture.dtype, copy=False)
 
 
 def at_half_size(texture: Array) -> Array:
