@@ -25,7 +25,9 @@ width, height and frames, the size at which was measured, and where the knowledg
     background_share     0..1       share of the picture that counts as background: beside and above the person
     flicker              0..255     RMS jump of the face's mean luma against the pictures before and after
     background_flicker   0..255     the same, of the background
-    sharpness            0..1       least over most energy of the face's Laplacian
+    sharpness            0..1       least over most RMS of the Laplacian of the upper face's luma: the region goes with
+                                    the face, mouth, eyes and pictures of a blink are left out, and so are the 5 %
+                                    at either end
     lufs                 LUFS       integrated loudness, ITU-R BS.1770-4; -70: silence
     peak_db              dBFS       highest sample
     clipped              0..1       share of samples at full scale
@@ -170,7 +172,7 @@ def _picture(seen: picture.Seen) -> Figures:
         "background_share": seen.background_share,
         "flicker": steadiness.flicker(seen.light),
         "background_flicker": steadiness.flicker(seen.background_light),
-        "sharpness": steadiness.sharpness(seen.detail),
+        "sharpness": steadiness.sharpness(seen.detail, mouth.awake(seen.eyes)),
     }
 
 

@@ -23,6 +23,8 @@ HIGHEST_REST = 0.03
 """u; lips that are farther apart at rest still have to meet for a p."""
 BLINK = 0.6
 """Share of the film's usual opening of the eyes below which they are shut."""
+AWAKE = 0.85
+"""The same share from which on no lid is on its way."""
 
 _SETTLE_IN, _SETTLE_OUT = 0.15, 0.1
 """Seconds after the last and before the first sound in which the mouth still, or already, moves."""
@@ -110,6 +112,18 @@ def silence_motion(gap: Floats, still: NDArray[np.bool_]) -> float | None:
         return None
     fast = float(np.sqrt((moving**2).mean()))
     return float(np.sqrt((resting**2).mean())) / fast if fast > 1e-9 else None
+
+
+def awake(eyes: Floats) -> NDArray[np.bool_]:
+    """Which pictures show eyes that are not in a blink, nor next to one: as open as nearly always."""
+    seen = eyes[np.isfinite(eyes)]
+    if not seen.size:
+        return np.zeros(len(eyes), bool)
+    lowered = np.nan_to_num(eyes, nan=0.0) < AWAKE * float(np.median(seen))
+    beside = np.zeros_like(lowered)
+    beside[1:] |= lowered[:-1]
+    beside[:-1] |= lowered[1:]
+    return ~(lowered | beside)
 
 
 def blinks(eyes: Floats, fps: float) -> int | None:

@@ -14,12 +14,18 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.check.film import Check, Film, first_picture, pictures
 from avatarctl.engines.facemesh.landmarks import (
+    CHEEK_LEFT,
+    CHEEK_RIGHT,
     LEFT_EYE_INNER,
+    LEFT_EYE_LOWER,
     LEFT_EYE_OUTER,
+    LEFT_EYE_UPPER,
     MOUTH_CORNER_LEFT,
     MOUTH_CORNER_RIGHT,
     RIGHT_EYE_INNER,
+    RIGHT_EYE_LOWER,
     RIGHT_EYE_OUTER,
+    RIGHT_EYE_UPPER,
     Landmarks,
 )
 from avatarctl.engines.facemesh.mesh import FaceMesh
@@ -41,6 +47,21 @@ _LOWER_LIP = [87, 14, 317]
 _UPPER_LIDS, _LOWER_LIDS = [159, 386], [145, 374]
 _EYES = [RIGHT_EYE_OUTER, RIGHT_EYE_INNER, LEFT_EYE_OUTER, LEFT_EYE_INNER]
 _MOUTH = [MOUTH_CORNER_RIGHT, MOUTH_CORNER_LEFT]
+_UPPER_FACE = np.array(
+    [
+        *(234, 127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356, 454),
+        *(CHEEK_LEFT, 426, 2, 206, CHEEK_RIGHT),
+    ]
+)
+"""From ear to ear over the forehead, and back over cheeks and below the nose: what a speaking mouth leaves alone."""
+_INWARDS = 0.88
+"""The upper face's outline over its middle, so that hair and background stay out of it."""
+_EYE_OUTLINES = [
+    np.array(upper + lower[::-1])
+    for upper, lower in ((RIGHT_EYE_UPPER, RIGHT_EYE_LOWER), (LEFT_EYE_UPPER, LEFT_EYE_LOWER))
+]
+_EYE_MARGIN = np.array([1.3, 2.2])
+"""An eye with its lids, over its opening: wider and higher."""
 _PATCH = 48
 """Side of the upright face patch in which light is measured, pixels."""
 _SIDEWAYS, _UPWARDS = 0.4, 1.0
@@ -54,9 +75,10 @@ class Seen:
     """One value a picture; NaN where the picture shows no face, or the film has no background to speak of.
 
     `gap`: between the inner lips, in u, the distance of the eye centres; `eyes`: between the lids, in u (the mean of
-    both eyes); `light`: mean luma of forehead, nose and cheeks, 0..255; `detail`: mean square of the face's
-    Laplacian; `background_error`: mean square of its luma's difference from the first picture;
-    `background_light`: its mean luma. `background_share`: of the picture that counts as background, 0..1.
+    both eyes); `light`: mean luma of forehead, nose and cheeks, 0..255; `detail`: root mean square of the Laplacian
+    of the upper face's luma without its eyes; `background_error`: mean square of the background luma's difference
+    from the first picture; `background_light`: its mean luma. `background_share`: of the picture that counts as
+    background, 0..1.
     """
 
     gap: Floats
@@ -153,7 +175,11 @@ class _Eye:
         luma = i420[: len(i420) * 2 // 3]
         self._follow(i420)
         nothing = float("nan")
-        face = (nothing,) * 4 if self._face is None else (*_openings(self._face), *_light(luma, self._face))
+        face = (
+            (nothing,) * 4
+            if self._face is None
+            else (*_openings(self._face), _light(luma, self._face), _detail(luma, self._face))
+        )
         self._rows.append((*face, *self._background(luma)))
 
     def _follow(self, i420: Picture) -> None:
@@ -217,13 +243,32 @@ def _patch_of(face: Landmarks) -> NDArray[np.float64]:
     return np.asarray(cv2.getAffineTransform(np.array([right, left, mouth], np.float32), wanted), np.float64)
 
 
-def _light(luma: Picture, face: Landmarks) -> tuple[float, float]:
-    """Mean luma of the skin that neither speaks nor blinks, and the energy of the face's detail."""
+def _light(luma: Picture, face: Landmarks) -> float:
+    """Mean luma of the skin that neither speaks nor blinks."""
     patch = cv2.warpAffine(luma, _patch_of(face), (_PATCH, _PATCH), borderMode=cv2.BORDER_REPLICATE)
     skin = patch[_PATCH * 5 // 12 : _PATCH * 7 // 12, _PATCH // 5 : _PATCH - _PATCH // 5]
-    x0, y0, x1, y1 = (int(v) for v in face.box)
-    part = luma[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
+    return float(cv2.mean(skin)[0])
+
+
+def _detail(luma: Picture, face: Landmarks) -> float:
+    """Root mean square of the Laplacian of the upper face without the eyes; the region goes with the face."""
+    xy = face.xy
+    outline = xy[_UPPER_FACE]
+    middle = outline.mean(axis=0)
+    outline = middle + _INWARDS * (outline - middle)
+    low, high = np.floor(outline.min(axis=0)).astype(int), np.ceil(outline.max(axis=0)).astype(int)
+    x0, y0 = (int(v) for v in np.maximum(low, 0))
+    part = luma[y0 : max(int(high[1]), 0), x0 : max(int(high[0]), 0)]
     if min(part.shape) < 8:
-        return float(skin.mean()), float("nan")
-    detail = cv2.Laplacian(part, cv2.CV_16S)
-    return float(skin.mean()), float(cv2.norm(detail, cv2.NORM_L2SQR)) / part.size
+        return float("nan")
+    mask = np.zeros(part.shape, np.uint8)
+    cv2.fillPoly(mask, [np.rint(outline - (x0, y0)).astype(np.int32)], 255)
+    for eye in _EYE_OUTLINES:
+        lids = xy[eye]
+        centre = lids.mean(axis=0)
+        cv2.fillPoly(mask, [np.rint(centre + _EYE_MARGIN * (lids - centre) - (x0, y0)).astype(np.int32)], 0)
+    count = cv2.countNonZero(mask)
+    if not count:
+        return float("nan")
+    energy = cv2.norm(cv2.Laplacian(part, cv2.CV_16S), cv2.NORM_L2SQR, mask)
+    return float(np.sqrt(energy / count))
