@@ -5,8 +5,11 @@ The face is followed by the face mesh from picture to picture; nothing but the n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -96,18 +99,25 @@ class Seen:
 
 
 def look(
-    film: Film, mesh: FaceMesh, threads: int, check: Check, progress: Callable[[int, int], None]
+    film: Film, meshes: Sequence[FaceMesh], threads: int, check: Check, progress: Callable[[int, int], None]
 ) -> tuple[Seen, tuple[int, int]]:
-    """Measure every picture: what was seen, and the width and height at which."""
+    """Measure every picture: what was seen, and the width and height at which.
+
+    Args:
+        meshes: as many as pictures are looked at side by side. The figures depend on it, and not on `threads`.
+    """
     first = first_picture(film, check)
-    found = _face(mesh, first)
+    found = _face(meshes[0], first)
     width, height = _size(first, found)
     if found is not None:
         found = _scaled(found, width / first.shape[1])
-    eye = _Eye(mesh, _strips(width, height, found), found)
-    for picture in pictures(film, width, height, threads, check):
-        eye.take(picture)
-        progress(eye.count, film.frames)
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(len(meshes) - 1, "look")) if threads > 1 else None
+        eye = _Eye(meshes, _strips(width, height, found), found, pool)
+        coming = pictures(film, width, height, threads, check)
+        while some := list(islice(coming, len(meshes))):
+            eye.take(some)
+            progress(eye.count, film.frames)
     return eye.seen(width * height), (width, height)
 
 
@@ -156,10 +166,21 @@ def _strips(width: int, height: int, face: Landmarks | None) -> list[tuple[slice
 
 
 class _Eye:
-    """Takes picture after picture."""
+    """Takes pictures a few at a time, one for each mesh, and looks at them side by side.
 
-    def __init__(self, mesh: FaceMesh, strips: list[tuple[slice, slice]], face: Landmarks | None) -> None:
-        self._mesh = mesh
+    Each is tracked from the last face of those before, whether there are threads for all of them or not, so that the
+    figures are the same.
+    """
+
+    def __init__(
+        self,
+        meshes: Sequence[FaceMesh],
+        strips: list[tuple[slice, slice]],
+        face: Landmarks | None,
+        pool: Executor | None,
+    ) -> None:
+        self._meshes = meshes
+        self._pool = pool
         self._strips = strips
         self._area = sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in strips)
         self._face = face
@@ -171,39 +192,52 @@ class _Eye:
     def count(self) -> int:
         return len(self._rows)
 
-    def take(self, i420: Picture) -> None:
-        luma = i420[: len(i420) * 2 // 3]
-        self._follow(i420)
-        nothing = float("nan")
-        face = (
-            (nothing,) * 4
-            if self._face is None
-            else (*_openings(self._face), _light(luma, self._face), _detail(luma, self._face))
-        )
-        self._rows.append((*face, *self._background(luma)))
-
-    def _follow(self, i420: Picture) -> None:
-        rgb: Picture | None = None
+    def take(self, pictures: Sequence[Picture]) -> None:
+        """I420, at most as many as there are meshes."""
+        if not self._first:
+            self._first = [_luma(pictures[0])[strip].copy() for strip in self._strips]
         if self._face is None:
-            self._search -= 1
-            if self._search > 0:
-                return
-            self._search = _LOOK_AGAIN
-        rgb = np.asarray(cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420), np.uint8)
-        if self._face is None:
-            self._face = _face(self._mesh, rgb)
+            seen = [(picture, self._found(picture)) for picture in pictures]
+            self._rows += [self._row(picture, face) for picture, face in seen]
             return
-        try:
-            self._face = self._mesh.track(rgb, self._face)
-        except NoFace:
-            self._face, self._search = None, _LOOK_AGAIN
+        others = [(self._meshes[i], picture, self._face) for i, picture in enumerate(pictures) if i]
+        waiting = [self._pool.submit(self._tracked, *other) for other in others] if self._pool else []
+        done = [self._tracked(self._meshes[0], pictures[0], self._face)]
+        done += [w.result() for w in waiting] if self._pool else [self._tracked(*other) for other in others]
+        self._rows += [row for _, row in done]
+        self._face = done[-1][0]
+        if self._face is None:
+            self._search = _LOOK_AGAIN
+
+    def _found(self, i420: Picture) -> Landmarks | None:
+        """The face, looked for now and then while there is none."""
+        if self._face is not None:
+            self._face = _track(self._meshes[0], i420, self._face)
+            if self._face is None:
+                self._search = _LOOK_AGAIN
+            return self._face
+        self._search -= 1
+        if self._search <= 0:
+            self._search = _LOOK_AGAIN
+            self._face = _face(self._meshes[0], _rgb(i420))
+        return self._face
+
+    def _tracked(
+        self, mesh: FaceMesh, i420: Picture, previous: Landmarks
+    ) -> tuple[Landmarks | None, tuple[float, ...]]:
+        face = _track(mesh, i420, previous)
+        return face, self._row(i420, face)
+
+    def _row(self, i420: Picture, face: Landmarks | None) -> tuple[float, ...]:
+        luma = _luma(i420)
+        if face is None:
+            return (*(float("nan"),) * 4, *self._background(luma))
+        return (*_openings(face), _light(luma, face), _detail(luma, face), *self._background(luma))
 
     def _background(self, luma: Picture) -> tuple[float, float]:
         if not self._area:
             return float("nan"), float("nan")
         parts = [luma[strip] for strip in self._strips]
-        if not self._first:
-            self._first = [part.copy() for part in parts]
         errors = sum(cv2.norm(part, was, cv2.NORM_L2SQR) for part, was in zip(parts, self._first, strict=True))
         light = sum(cv2.sumElems(part)[0] for part in parts)
         return errors / self._area, light / self._area
@@ -211,6 +245,21 @@ class _Eye:
     def seen(self, pixels: int) -> Seen:
         gap, eyes, light, detail, error, background = np.array(self._rows, np.float64).reshape(-1, 6).T
         return Seen(gap, eyes, light, detail, error, background, self._area / pixels)
+
+
+def _luma(i420: Picture) -> Picture:
+    return i420[: len(i420) * 2 // 3]
+
+
+def _rgb(i420: Picture) -> Picture:
+    return np.asarray(cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420), np.uint8)
+
+
+def _track(mesh: FaceMesh, i420: Picture, previous: Landmarks) -> Landmarks | None:
+    try:
+        return mesh.track(_rgb(i420), previous)
+    except NoFace:
+        return None
 
 
 def _openings(face: Landmarks) -> tuple[float, float]:
