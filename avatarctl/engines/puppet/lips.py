@@ -298,7 +298,7 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     # Closed lips cannot follow the arc of a laugh.
     drop += 0.35 * lips.smile_arc * happy * (1 - parted) * float(lips.is_open)
     drop += 0.34 * max(0.0, shape.jaw) * (1 - 0.35 * happy)
-    drop += opening * (0.05 + 0.10 * rounded)
+    drop += opening * (0.05 + 0.19 * rounded)
     corners = drop * unit * x ** (1.7 + 0.3 * happy)
 
     # A tucked lip meets the canines' lip already, so that only the incisors are seen over it.
@@ -310,7 +310,7 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     raised = np.clip(1 - (x / (1 - 0.2 * rounded)) ** 2.2, 0, 1)
     rise = shape.up + 0.025 * happy * parted + 0.012 * sad * (1 - parted) + rounded * -0.034 * parted
     # The opening is round at both of its ends: its upper edge arches over them too, most as a ring.
-    arched = gap * np.float32((0.04 + 0.04 * lips.is_open) * (1 - rounded) + 0.16 * rounded)
+    arched = gap * np.float32((0.04 + 0.04 * lips.is_open) * (1 - rounded) + 0.25 * rounded)
     upper_edge = lips.meeting - rise * unit * raised - arched
     lower_edge = upper_edge + gap
 
@@ -321,7 +321,7 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     # Where the tucked lip is rolled in it is thinnest; its ends stay as they are.
     rolled = 0.70 * tucked * (1 - 0.5 * x**2)
     lower = (lips.lower_outer - lips.lower_inner) * (
-        np.maximum(1 + stretch + 0.28 * rounded + 0.10 * sad - pressed - rolled - thin, 0.2)
+        np.maximum(1 + stretch * (1 - 0.8 * rounded) + 0.16 * rounded + 0.10 * sad - pressed - rolled - thin, 0.2)
     )
     bulge = 1 - x**2
     upper_outer = upper_edge - np.maximum(upper, 0) + 0.014 * shape.press * unit * bulge

@@ -117,9 +117,9 @@ def mouth_field(frame: MouthFrame, lips: PhotoLips, points: Array, outline: Arra
     )
     corner = np.sign(x) * reach * np.exp(-((band / (0.33 * unit)) ** 2))
     # Of a face that looks aside, the far half is foreshortened: its corner moves less, and the outline is near.
-    corner *= np.where(x < lips.middle, 1 + lips.middle, 1 - lips.middle)
-    flank = np.where(aside <= 1, 1, _from_outline(points.reshape(-1, 2), outline, 0.22 * frame.unit))
-    corner = np.asarray(corner * flank, np.float32)
+    corner *= np.where(x < 0, 1 + lips.middle, 1 - lips.middle)
+    kept = 1 - _from_outline(points.reshape(-1, 2), outline, 0.22 * frame.unit)
+    corner = np.asarray(corner * (1 - kept * smoothstep(0.95, 1.35, aside)), np.float32)
     beside_nose = np.exp(-(((aside * frame.half_width / unit - 0.62) / 0.24) ** 2) - ((y / unit + 0.24) / 0.2) ** 2)
     return _cropped(points.shape[:2], column, corner, beside_nose.astype(np.float32), layers)
 

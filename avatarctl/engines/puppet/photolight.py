@@ -116,7 +116,7 @@ def _relief(canvas: NDArray[np.uint8], landmarks: Array) -> float:
     step = max(2, round(0.03 * grey.shape[1]))
     here = grey[:-step, :-step]
     flat = (np.abs(grey[step:, :-step] - here) < 1) & (np.abs(grey[:-step, step:] - here) < 1)
-    return float(1 - smoothstep(0.25, 0.55, flat.mean()))
+    return float(1 - smoothstep(0.06, 0.22, flat.mean()))
 
 
 def _unsharpness(canvas: NDArray[np.uint8], landmarks: Array) -> float:

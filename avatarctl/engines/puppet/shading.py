@@ -70,7 +70,8 @@ def build_shading(
     rounded = _rounded(x, y, frame, lips)[..., None] * blood + _vermilion(canvas, points, frame, lips, light)
     rounded = rounded * at_border[..., None]
     # A drawing of flat colours has no light on it that could change.
-    return Shading(*(np.asarray(light.relief * part, np.float32) for part in (released, smiling, rounded)))
+    drawn = (released, light.relief * smiling, light.relief * rounded)
+    return Shading(*(np.asarray(part, np.float32) for part in drawn))
 
 
 def _distance(x: Array, y: Array, along_x: Array, along_y: Array) -> Array:
@@ -138,12 +139,13 @@ def _vermilion(
     thick = np.maximum(outer - inner, 1.0)
     place = (y - inner) / thick
     on_lip = smoothstep(-0.5, -0.1, place) * (1 - smoothstep(0.75, 1.15, place))
-    on_lip *= smoothstep(0.25, 0.55, np.abs(x)) * (1 - smoothstep(0.85, 1.0, np.abs(x)))
-    local = remap(np.asarray(cv2.GaussianBlur(canvas, (0, 0), 0.03 * unit), np.uint8), points).astype(np.float32)
+    on_lip *= smoothstep(0.15, 0.40, np.abs(x)) * (1 - smoothstep(0.55, 0.85, np.abs(x)))
+    soft = cv2.GaussianBlur(canvas.astype(np.float32), (0, 0), 0.03 * unit)
+    local = remap(np.asarray(soft, np.float32), points)
     # Colour and not light: light tells the lip's form.
     wanted = light.lip / max(float(light.lip.mean()), 1.0)
     found = local / np.maximum(local.mean(-1, keepdims=True), 1.0)
-    change = np.clip(np.log(np.maximum(wanted, 0.05) / np.maximum(found, 0.05)), -0.3, 0.3)
+    change = np.clip(np.log(np.maximum(wanted, 0.05) / np.maximum(found, 0.05)), -0.2, 0.2)
     change += np.clip(np.log((light.lip.mean() + 6) / (local.mean(-1, keepdims=True) + 6)), -0.12, 0.0)
     return np.asarray(float(lips.is_open) * change * on_lip[..., None], np.float32)
 
