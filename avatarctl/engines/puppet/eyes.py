@@ -57,8 +57,8 @@ class Eye:
     distance below the margin of the open upper lid; height of the opening; place along the eye, -1 and 1
     at its corners; height of the skin above the margin that moves with the lid.
     `skin`: the closed lid, RGB uint8 (h, w, 3). `own`: the photo without what lies over the eye, likewise.
-    `masks`: uint8 (h, w, 4): how far a place is of the painted lid, can be of the eyeball, has a frame or its glare
-    over it; nothing, since OpenCV reads four channels in half the time of three. `framed`: whether any has. `drawn`: with a pen. `lash`: colour, float32 (3,).
+    `masks`: uint8 (h, w, 3): how far a place is of the painted lid, can be of the eyeball, has a frame or its glare
+    over it; `framed`: whether any has. `drawn`: with a pen. `lash`: colour, float32 (3,).
     """
 
     left: int
@@ -197,7 +197,6 @@ def _build(
         np.maximum(lid, wing) * inside,
         (1 - smoothstep(0.92, 1.04, np.abs(x))) * near,
         over,
-        np.zeros_like(over),
     )
     iris = landmarks[list(indices.iris), :2]
     origin = np.array([left, top], np.float32) - np.float32(0.5)

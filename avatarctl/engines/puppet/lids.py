@@ -55,7 +55,7 @@ def draw(eye: Eye, under: Picture, place: Array, closed: float, gaze: tuple[floa
         closed, gaze = max(closed, 0.0), (0.0, 0.0)
     picture = under.copy()
     below, opening, x, reach = split(remap(eye.places, place))
-    lid, zone, cover, _ = split(remap(eye.masks, place))
+    lid, zone, cover = split(remap(eye.masks, place))
     fall = np.asarray(opening * np.float32(TRAVEL * closed), np.float32)
     margin = np.asarray(below - fall, np.float32)
     left, top, width, height = cv2.boundingRect(zone)
