@@ -38,9 +38,7 @@ class Cutout:
         lattice: over it, whole tiles.
     """
 
-    def __init__(
-        self, colours: Picture, alpha: NDArray[np.uint8], behind: Picture, box: Box, lattice: Lattice
-    ) -> None:
+    def __init__(self, colours: Picture, alpha: NDArray[np.uint8], behind: Picture, box: Box, lattice: Lattice) -> None:
         self._texture = Texture(colours, alpha)
         self._behind, self._box, self._lattice = behind, box, lattice
         self._alpha = np.zeros(behind.shape[:2], np.uint8)

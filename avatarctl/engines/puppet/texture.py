@@ -12,19 +12,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatarctl.engines.puppet.sampling import remap
+from avatarctl.engines.puppet.sampling import Scalar, remap
 from avatarctl.engines.puppet.smooth import Array
 
 _MIDDLE = np.array([3, -25, 150, 150, -25, 3], np.float32) / np.float32(256)
 """Six-point interpolation half-way between two pixels (Deslauriers and Dubuc 1989)."""
 
 
-def between(picture: NDArray[np.uint8] | Array) -> NDArray[np.uint8] | Array:
+def between(picture: NDArray[Scalar]) -> NDArray[Scalar]:
     """The picture at the middles of its cells, pixel (i, j) at (i + 0.5, j + 0.5); shape and dtype are kept."""
-    found: NDArray[np.uint8] | Array = cv2.sepFilter2D(
-        picture, -1, _MIDDLE, _MIDDLE, anchor=(2, 2), borderType=cv2.BORDER_REFLECT_101
-    )
-    return found
+    found = cv2.sepFilter2D(picture, -1, _MIDDLE, _MIDDLE, anchor=(2, 2), borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(found, picture.dtype)
 
 
 def at_half_size(texture: Array) -> Array:
@@ -51,7 +49,7 @@ class Texture:
     def __init__(self, colours: NDArray[np.uint8], alpha: NDArray[np.uint8] | None = None) -> None:
         opaque = np.full(colours.shape[:2], 255, np.uint8) if alpha is None else alpha
         self._pixels = np.asarray(cv2.merge([*cv2.split(colours), opaque]), np.uint8)
-        self._middles = np.asarray(between(self._pixels), np.uint8)
+        self._middles = between(self._pixels)
 
     def read(self, places: Array) -> NDArray[np.uint8]:
         """RGBA uint8 (rows, columns, 4) at `places`, float32 (rows, columns, 2) of x and y; mirrored outside."""
