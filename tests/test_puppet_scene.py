@@ -290,6 +290,19 @@ def test_specks_are_none_of_the_person() -> None:
     assert not backdrop.without_specks(np.zeros((8, 8), np.uint8)).any()
 
 
+def test_stray_hairs_do_not_stay_behind() -> None:
+    """A short curl beside the head is painted over; a pole as thin as it belongs to the background."""
+    grain = np.random.default_rng(1).normal(0, 3, (160, 160, 3))
+    canvas = np.clip(grain + np.array([90, 120, 180]), 0, 255).astype(np.uint8)
+    cv2.ellipse(canvas, (104, 80), (7, 9), 0, 0, 250, (235, 235, 235), 1, cv2.LINE_AA)
+    cv2.line(canvas, (30, 0), (30, 159), (235, 235, 235), 1)
+    alpha = np.zeros((160, 160), np.uint8)
+    cv2.circle(alpha, (68, 80), 22, 255, -1)
+    canvas[alpha > 0] = (200, 150, 120)
+    found, _ = backdrop.plate(canvas, np.full_like(canvas, (200, 150, 120)), alpha, (0, 0, 160, 160), 60.0)
+    assert (np.abs(found[60:100, 92:116].astype(int) - (90, 120, 180)).max() < 40) and found[:, 30].min() > 200
+
+
 def test_push_pull_keeps_what_is_known() -> None:
     colour = np.random.default_rng(1).uniform(0, 255, (37, 53, 3)).astype(np.float32)
     known = np.ones((37, 53), np.float32)
