@@ -28,6 +28,7 @@ from avatarctl.store.faults import disk_is_full
 from avatarctl.store.locks import Abandoned, key_lock
 from avatarctl.store.model import Artefact, Manifest, StepRecord
 from avatarctl.store.store import Store
+from avatarctl.text import emotions
 from avatarctl.text.sentences import Sentence, SentenceStream, split
 
 # How many steps of one lane run at a time. `light` steps take milliseconds.
@@ -117,15 +118,17 @@ class Run:
         stream = SentenceStream()
         for piece in handle.chunks():
             streamed = True
-            self.listener(events.Text(piece))
             for sentence in stream.feed(piece):
+                self.listener(events.Text(sentence.text))
                 yield sentence, self.text(sentence.text)
         if streamed:
             handle.result()
             rest = stream.close()
+            for sentence in rest:
+                self.listener(events.Text(sentence.text))
         else:
             content = self.read_text(handle, role)
-            self.listener(events.Text(content))
+            self.listener(events.Text(emotions.untagged(content)))
             rest = split(content)
         for sentence in rest:
             yield sentence, self.text(sentence.text)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -155,11 +154,14 @@ class Pose:
 
     def apply(self, points: Array, depth: Array) -> Array:
         """Where points of the head come to lie; float32 (..., 2) and (...) -> (..., 2). Orthographic."""
-        turn = self.rotation[:2]
-        place = np.column_stack([turn, self.pivot[:2] + self.shift - turn @ self.pivot]).astype(np.float32)
-        flat = np.dstack([points, depth]) if points.ndim == 3 else np.column_stack([points, depth])[None]
-        moved = np.asarray(cv2.transform(flat.astype(np.float32, copy=False), place), np.float32)
-        return moved.reshape(points.shape)
+        turn = self.rotation
+        from_start = self.pivot[:2] + self.shift - turn[:2] @ self.pivot
+        moved = np.empty(points.shape, np.float32)
+        # By axis: NumPy's matrix product is slow for two by two.
+        x, y = np.ascontiguousarray(points[..., 0]), np.ascontiguousarray(points[..., 1])
+        for axis in (0, 1):
+            moved[..., axis] = turn[axis, 0] * x + turn[axis, 1] * y + turn[axis, 2] * depth + from_start[axis]
+        return moved
 
 
 def neck_pivot(axes: FaceAxes, landmarks: Array) -> Array:

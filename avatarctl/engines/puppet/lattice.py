@@ -22,6 +22,9 @@ TILE_COLUMNS, TILE_ROWS = 4, 8
 SMALLEST_AREA = 0.35
 """Skin squeezed to less than this part of its area is folding over; Newton's steps stay bounded there."""
 
+SLOPES = 4
+"""Steps of Newton's iteration for which the field's slope is looked up anew."""
+
 LONGEST_STEP = 4.0
 """Of Newton's iteration, in steps of the lattice."""
 
@@ -49,11 +52,14 @@ class Lattice:
         field = displacement / self._step
         slope = _inverse_jacobian(field)
         backward = -field
-        for _ in range(iterations):
+        there_slope = slope
+        for number in range(iterations):
             where = self._nodes + backward
             there = remap(field, where)
             there += backward
-            there_slope = remap(slope, where)
+            # The slope hardly changes any more once the place is nearly known.
+            if number < SLOPES:
+                there_slope = remap(slope, where)
             backward -= np.clip(_apply(there_slope, there), -LONGEST_STEP, LONGEST_STEP)
         return np.asarray(backward * self._step, np.float32)
 

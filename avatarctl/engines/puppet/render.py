@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from avatarctl.engines.puppet.controls import INDEX
 from avatarctl.engines.puppet.cutout import Cutout
 from avatarctl.engines.puppet.expression import displacement
-from avatarctl.engines.puppet.eyes import closure, draw
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
 from avatarctl.engines.puppet.head import Pose, stance
 from avatarctl.engines.puppet.interior import Mouth
 from avatarctl.engines.puppet.lattice import Box
+from avatarctl.engines.puppet.lids import closure, draw
 from avatarctl.engines.puppet.lips import LipMotion, MouthShape, move
 from avatarctl.engines.puppet.mouthfield import displacements
 from avatarctl.engines.puppet.rig import Patch, Rig
@@ -160,26 +160,27 @@ class Renderer:
         closed = closure(lid, gaze[1], blink)
         if not (closed or any(gaze)):
             return
-        coarse = source[::EYE_SEARCH, ::EYE_SEARCH]
+        coarse = np.ascontiguousarray(source[::EYE_SEARCH, ::EYE_SEARCH])
         for eye in self.rig.eyes:
-            rows, columns = eye.cover.shape
-            first = np.array([eye.left, eye.top], np.float32) * TEXTURE_SCALE
-            left, top, width, height = (EYE_SEARCH * n for n in _within(coarse - first, columns, rows))
+            rows, columns = eye.places.shape[:2]
+            x, y = eye.left * TEXTURE_SCALE, eye.top * TEXTURE_SCALE
+            shown = (x, y, columns, rows)
+            left, top, width, height = (EYE_SEARCH * n for n in _showing(coarse, shown))
             if not width:
                 continue
             reach = np.s_[max(top - EYE_SEARCH, 0) : top + height, max(left - EYE_SEARCH, 0) : left + width]
-            region = _part(picture, self.rig.head.box)[reach]
-            place = source[reach] - first
-            left, top, width, height = _within(place, columns, rows)
+            left, top, width, height = _showing(source[reach], shown)
             part = np.s_[top : top + height, left : left + width]
-            region, place = region[part], np.ascontiguousarray(place[part])
-            drawn = draw(eye, region, place, closed, gaze)
-            region[:] = np.clip(drawn + np.float32(0.5), 0, 255).astype(np.uint8)
+            region = _part(picture, self.rig.head.box)[reach][part]
+            # A broadcast over two channels would take ten times as long.
+            place = np.asarray(cv2.subtract(source[reach][part], np.array([x, y, 0, 0], np.float64)), np.float32)
+            region[:] = draw(eye, region, place, closed, gaze)
 
 
-def _within(place: Array, columns: int, rows: int) -> Box:
-    """The box of the pixels that show something of a picture of that size."""
-    inside = cv2.inRange(place, np.zeros(2), np.array([columns - 1, rows - 1], np.float64))
+def _showing(source: Array, box: Box) -> Box:
+    """The box of the pixels of `source` that show something of a box of the texture."""
+    x, y, columns, rows = box
+    inside = cv2.inRange(source, (x, y, 0, 0), (x + columns - 1, y + rows - 1, 0, 0))
     left, top, width, height = cv2.boundingRect(inside)
     return left, top, width, height
 

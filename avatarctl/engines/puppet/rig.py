@@ -167,7 +167,7 @@ def build_rig(
             weight=weight,
             body=1 - weight if trusted else np.zeros_like(weight),
             breath=breath_field(axes, at, weight, everywhere=trusted),
-            mouth=mouth_field(mouth, lips, at, layered=layered),
+            mouth=mouth_field(mouth, lips, at, points[list(mesh.FACE_OVAL), :2], layered=layered),
             expression=expression_field(axes, points, at, framework),
         )
 
@@ -198,7 +198,7 @@ def build_rig(
         lips=lips,
         head=patch((box[0], box[1], box[2], box[3]), _nodes(box[2], box[3]), False),
         mouth=patch(lip_box, MOUTH_NODES, True),
-        layers=lip_layers(sharper, lip_box, mouth, lips),
+        layers=lip_layers(sharper, lip_box, mouth, lips, light.blur),
         shading=build_shading(canvas, points, light, mouth, lips, Lattice(lip_box, *MOUTH_NODES)),
         interior=build_interior(canvas, light, mouth, lips),
         eyes=build_eyes(canvas, sharper, points, axes.unit, framework),
