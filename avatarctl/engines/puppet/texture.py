@@ -22,7 +22,7 @@ _MIDDLE = np.array([3, -25, 150, 150, -25, 3], np.float32) / np.float32(256)
 def between(picture: NDArray[Scalar]) -> NDArray[Scalar]:
     """The picture at the middles of its cells, pixel (i, j) at (i + 0.5, j + 0.5); shape and dtype are kept."""
     found = cv2.sepFilter2D(picture, -1, _MIDDLE, _MIDDLE, anchor=(2, 2), borderType=cv2.BORDER_REFLECT_101)
-    return np.asarray(found, picture.dtype)
+    return found.astype(picture.dtype, copy=False)
 
 
 def at_half_size(texture: Array) -> Array:
@@ -49,7 +49,7 @@ class Texture:
     def __init__(self, colours: NDArray[np.uint8], alpha: NDArray[np.uint8] | None = None) -> None:
         opaque = np.full(colours.shape[:2], 255, np.uint8) if alpha is None else alpha
         self._pixels = np.asarray(cv2.merge([*cv2.split(colours), opaque]), np.uint8)
-        self._middles = between(self._pixels)
+        self._middles = np.asarray(between(self._pixels), np.uint8)
 
     def read(self, places: Array) -> NDArray[np.uint8]:
         """RGBA uint8 (rows, columns, 4) at `places`, float32 (rows, columns, 2) of x and y; mirrored outside."""
