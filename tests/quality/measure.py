@@ -24,8 +24,8 @@ LIP_PAIRS = ((13, 14), (82, 87), (312, 317))
 
 @dataclass(frozen=True)
 class Clip:
-    """A decoded clip. `frames`: RGB uint8 (n, height, width, 3); `intended`: control -> (n,); `still`: bool (height, width),
-    what should never change; `drawn_rest`: the frame of rest before encoding."""
+    """A decoded clip. `frames`: RGB uint8 (n, height, width, 3); `intended`: control -> (n,); `still`: bool
+    (height, width), what should never change; `drawn_rest`: the frame of rest before encoding."""
 
     frames: NDArray[np.uint8]
     intended: dict[str, Curve]
