@@ -56,7 +56,9 @@ def monotone_cubic(x: ArrayLike, y: ArrayLike, at: ArrayLike) -> Array:
     weight_left = 2 * step[1:] + step[:-1]
     weight_right = step[1:] + 2 * step[:-1]
     safe_left, safe_right = np.where(same_way, left, 1.0), np.where(same_way, right, 1.0)
-    mean = (weight_left + weight_right) / (weight_left / safe_left + weight_right / safe_right)
+    # The harmonic mean of slopes that are next to nothing is nothing.
+    with np.errstate(over="ignore"):
+        mean = (weight_left + weight_right) / (weight_left / safe_left + weight_right / safe_right)
     slope[1:-1] = np.where(same_way, mean, 0.0)
     slope[0], slope[-1] = secant[0], secant[-1]
     index = np.clip(np.searchsorted(knots, where, "right") - 1, 0, len(step) - 1)
