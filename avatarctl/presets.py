@@ -72,15 +72,30 @@ def _check_tables(layer: Mapping[str, Any], where: str) -> None:
         if name in STAGES:
             if not isinstance(value, dict):
                 raise BadConfig(f"{where}: {name} has to be a table", hint=f"write [{name}]")
+        elif name == "engines":
+            _check_engines(value, where)
         elif name not in _META and name not in config.TOP_LEVEL:
             raise BadConfig(f"{where}: unknown key {name!r}", hint=nearest(name, [*STAGES, *config.TOP_LEVEL, *_META]))
+
+
+def _check_engines(tables: object, where: str) -> None:
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise BadConfig(f"{where}: engines has to hold a table for each engine", hint='[engines.xtts] python = "..."')
+    for engine, table in tables.items():
+        for key, value in table.items():
+            if key not in config.ENGINE_KEYS:
+                raise BadConfig(f"{where}: unknown key engines.{engine}.{key}", hint=nearest(key, config.ENGINE_KEYS))
+            if not isinstance(value, str):
+                raise BadConfig(f"{where}: engines.{engine}.{key} is not text", hint="give a path")
 
 
 def _lay(under: config.Layer, over: Mapping[str, Any]) -> None:
     """Put `over` on top. A layer that changes a stage's engine leaves the other engine's params behind."""
     for name, value in over.items():
         if name not in STAGES:
-            if name not in _META:
+            if name == "engines":
+                under[name] = {**under.get(name, {}), **value}
+            elif name not in _META:
                 under[name] = value
             continue
         table = dict(under.get(name, {}))
@@ -142,6 +157,8 @@ class Settings:
     tables: Mapping[str, Mapping[str, Any]]
     avatar: str = ""
     outputs: str = "outputs"
+    engines: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Where engines of their own interpreter live: `config.ENGINE_KEYS` by the engine's name. Never in a key."""
     _choices: dict[tuple[str, str], Choice] = field(default_factory=dict, repr=False, compare=False)
 
     def engine_name(self, stage: str, roles: Collection[str] = ()) -> str:
@@ -172,6 +189,14 @@ class Settings:
             return chosen
         raw = {**chosen.params.as_dict(), **changes}
         return Choice(chosen.spec, chosen.spec.params.parse(raw, stage))
+
+    def interpreter(self, engine: str) -> str:
+        """The Python of an engine's worker: the one that is set, or the environment made for it, or "" for this one."""
+        named = self.engines.get(engine, {}).get("python", "")
+        if named:
+            return str(Path(named).expanduser())
+        made = config.paths().environments / engine / "bin" / "python"
+        return str(made) if made.exists() else ""
 
     def check(self) -> None:
         """Look at every stage that is set, so that a typing error is found before any work is done."""
@@ -215,6 +240,7 @@ def resolve(
         tables={stage: base[stage] for stage in STAGES if stage in base},
         avatar=avatar or str(base.get("avatar", "")),
         outputs=str(base.get("outputs", "outputs")),
+        engines=base.get("engines", {}),
     )
     settings.check()
     return settings
@@ -235,6 +261,7 @@ def change(recorded: Mapping[str, Any], preset: str | None, assignments: Sequenc
         tables={stage: base[stage] for stage in STAGES if stage in base},
         avatar=str(recorded.get("avatar", "")),
         outputs=today.outputs,
+        engines=today.engines,
     )
     settings.check()
     return settings

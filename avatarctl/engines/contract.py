@@ -45,6 +45,8 @@ class EngineSpec:
     lane: str = "cpu"
     """The scarce resource it occupies: `cpu`, `gpu`, `server` or `light` (milliseconds, never queued)."""
     gpu_memory_mb: int = 0
+    worker: bool = False
+    """It runs in a process of its own, so that its memory, its crashes and its packages are not the run's."""
     extra: str = ""
     """The optional dependency set that it needs (`pip install 'avatarctl[extra]'`)."""
 

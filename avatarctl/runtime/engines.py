@@ -1,29 +1,46 @@
-"""Engine instances: made on first use, loaded once, shared by the steps of a process."""
+"""Engine instances: made on first use, loaded once, shared by the steps of a process.
+
+Engines that want GPU memory share a budget: before one is loaded, those that are idle and were used longest
+ago are closed until it fits. A worker that is closed leaves nothing behind on the GPU.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from avatarctl import models
 from avatarctl.engines import registry
 from avatarctl.engines.contract import Engine, EngineSpec
+from avatarctl.engines.worker.host import WorkerEngine
+from avatarctl.runtime import resources
 
 
 class _Slot:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.engine: Engine | None = None
+        self.gpu_mb = 0
+        self.used = 0.0
 
 
 class EnginePool:
     """One instance of each engine. An engine performs one step at a time."""
 
-    def __init__(self, models_folder: Path) -> None:
+    def __init__(
+        self,
+        models_folder: Path,
+        interpreter: Callable[[str], str] = lambda name: "",
+        gpu_memory_mb: Callable[[], int] = resources.gpu_memory_mb,
+    ) -> None:
+        """`interpreter`: the Python of an engine's worker by the engine's name, "" for this one's.
+        `gpu_memory_mb`: what all engines together may take."""
         self._models = models_folder
+        self._interpreter = interpreter
+        self._gpu_memory_mb = gpu_memory_mb
         self._slots: dict[tuple[str, str], _Slot] = {}
         self._guard = threading.Lock()
 
@@ -41,11 +58,46 @@ class EnginePool:
             if slot.engine is None:
                 start = time.perf_counter()
                 files = {name: models.path(self._models, name) for name in spec.models}
-                engine = registry.create(spec)
-                engine.load(files)
-                slot.engine = engine
+                self._make_room(spec)
+                engine = self._create(spec)
+                try:
+                    engine.load(files)
+                except BaseException:
+                    engine.close()
+                    raise
+                slot.engine, slot.gpu_mb = engine, spec.gpu_memory_mb
                 load_ms = (time.perf_counter() - start) * 1000
-            yield slot.engine, load_ms
+            try:
+                yield slot.engine, load_ms
+            finally:
+                slot.used = time.monotonic()
+
+    def _create(self, spec: EngineSpec) -> Engine:
+        if not spec.worker:
+            return registry.create(spec)
+        digests = models.digests(spec.models)
+        python = self._interpreter(spec.name)
+        return WorkerEngine(spec, python, digests) if python else WorkerEngine(spec, digests=digests)
+
+    def _make_room(self, spec: EngineSpec) -> None:
+        """Close idle engines until this one fits on the GPU. Busy ones are left alone: the GPU's lane is one wide."""
+        if not spec.gpu_memory_mb:
+            return
+        budget = self._gpu_memory_mb()
+        with self._guard:
+            others = sorted((s for s in self._slots.values() if s.gpu_mb), key=lambda s: s.used)
+        taken = sum(slot.gpu_mb for slot in others)
+        for slot in others:
+            if taken + spec.gpu_memory_mb <= budget:
+                return
+            if slot.lock.acquire(blocking=False):
+                try:
+                    if slot.engine is not None:
+                        slot.engine.close()
+                    taken -= slot.gpu_mb
+                    slot.engine, slot.gpu_mb = None, 0
+                finally:
+                    slot.lock.release()
 
     def damaged(self, spec: EngineSpec) -> str:
         """The first of the engine's models whose bytes are wrong; empty if none is. Reads them all."""

@@ -59,7 +59,7 @@ class Run:
         self.plan = Plan(settings, seed=seed, take=take)
         self._refresh = _stages_from(refresh_from)
         self._refreshed: set[str] = set()
-        self._engines = EnginePool(models_folder or config.paths().models)
+        self._engines = EnginePool(models_folder or config.paths().models, settings.interpreter)
         self._lanes: dict[str, ThreadPoolExecutor] = {}
         self._cancel = threading.Event()
         self._error: BaseException | None = None
@@ -265,6 +265,7 @@ class Run:
                 queue_ms=max(0.0, (start - queued) * 1000 - load_ms),
                 load_ms=load_ms,
                 run_ms=run_ms,
+                memory=getattr(engine, "memory", None),
             )
             manifest = self.store.publish(
                 key,
@@ -295,6 +296,7 @@ class Run:
         run_ms: float = 0.0,
         manifest: Manifest | None = None,
         error: BaseException | None = None,
+        memory: Mapping[str, Any] | None = None,
     ) -> StepRecord:
         known = {r: i.digest for r, i in order.inputs.items() if isinstance(i, Artefact)}
         return StepRecord(
@@ -307,8 +309,8 @@ class Run:
             queue_ms=round(queue_ms, 3),
             load_ms=round(load_ms, 3),
             run_ms=round(run_ms, 3),
-            device="cpu",
-            peak_memory_mb=peak_memory_mb() if status == "done" else 0.0,
+            device=memory["device"] if memory else "cpu",
+            peak_memory_mb=_peak_memory_mb(memory) if status == "done" else 0.0,
             error_code=getattr(error, "code", type(error).__name__) if error else "",
             error=str(error) if error else "",
             label=handle.label,
@@ -378,6 +380,13 @@ class Run:
         self._engines.close()
         if isinstance(error, Cancelled) and self._error is not None:
             raise self._error
+
+
+def _peak_memory_mb(memory: Mapping[str, Any] | None) -> float:
+    """Of the worker if a worker did it (on the GPU if it used one), else of this process; MiB."""
+    if not memory:
+        return peak_memory_mb()
+    return round(float(memory.get("peak", memory["resident_peak"])) / 2**20, 1)
 
 
 def _stages_from(name: str | None) -> set[str]:
