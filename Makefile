@@ -10,8 +10,10 @@ QUESTION ?= Кто первым полетел в космос?
 UV_COMPILE := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
+NCNN_ZOO := requests tqdm portalocker certifi charset-normalizer idna urllib3 pywin32
+
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench wheel lock clean
+.PHONY: help demo test lint bench quality wheel lock clean
 
 help: ## Show what can be made (the default)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -48,9 +50,9 @@ $(VENV)/.dev: $(VENV)/.core tests/requirements.lock
 	@touch $@
 
 $(VENV)/.test-models: $(VENV)/.core avatarctl/models/catalog.py
-	@echo 'fetching the face model and the demo portraits for the tests'
+	@echo 'fetching the models and the demo portraits for the tests'
 	@$(PY) -c 'from pathlib import Path; from avatarctl.models import pull; \
-	pull(Path("$(TEST_MODELS)"), ["face-detector", "face-mesh", "person-matte", "portrait-astronaut", "portrait-hopper"])'
+	pull(Path("$(TEST_MODELS)"), ["face", "upscaler", "demo"])'
 	@touch $@
 
 # -- what people ask for
@@ -73,12 +75,16 @@ lint: $(VENV)/.dev ## Check style and types only
 bench: $(VENV)/.dev $(VENV)/.test-models ## Measure what the design promises, and print a table
 	@$(PY) tests/bench/run.py
 
+quality: $(VENV)/.core $(VENV)/.test-models ## Try many faces: a table, and sheets in outputs/quality/ (ALL=1, PORTRAITS=...)
+	@$(PY) tests/quality/run.py $(if $(ALL),--all) $(PORTRAITS)
+
 wheel: $(VENV)/.core ## Build the wheel into dist/
 	@$(PY) -m hatchling build --target wheel --directory dist
 
 # A lock holds names, versions and hashes; where packages come from is the user's own setting of pip and uv.
 # docopt is left out: only num2words' own command needs it, and it has no wheel. pip comes with the environment.
-# backports-strenum 1.3 refuses the Python versions that uv takes it for.
+# backports-strenum 1.3 refuses the Python versions that uv takes it for. ncnn's own model zoo is not used, so what
+# that alone needs (requests and the like) is left out.
 lock: $(VENV)/.made ## Write both locks anew, with the newest versions
 	@$(VENV)/bin/python -m venv $(VENV)/lock
 	@$(VENV)/lock/bin/python -m pip --disable-pip-version-check install -qq uv
@@ -87,6 +93,7 @@ lock: $(VENV)/.made ## Write both locks anew, with the newest versions
 		--no-emit-package docopt --no-emit-package pip pyproject.toml - --output-file requirements.lock >/dev/null
 	@$(UV_COMPILE) --upgrade --constraints requirements.lock --constraints $(VENV)/lock/constraints.txt --extra dev \
 		--no-emit-package docopt --no-emit-package pip \
+		$(patsubst %,--no-emit-package %,$(NCNN_ZOO)) \
 		$$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements.lock) \
 		pyproject.toml --output-file tests/requirements.lock >/dev/null
 

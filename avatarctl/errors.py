@@ -8,6 +8,7 @@
     |  |- NotHereYet                     4   no: a later version brings it
     |  `- Offline                        4   with the network allowed
     |- StepFailed                        1   perhaps: an engine broke or made something invalid
+    |- Rejected                          1   with another take: a finished film breaks a limit of its preset
     |- Busy                             75   yes, later: a lock was not had in time
     `- Stopped                     130/143   yes: a signal ended the run; finished steps are kept
 
@@ -84,6 +85,13 @@ class StepFailed(AvatarctlError):
     code = "step_failed"
     exit_code = 1
     retryable = True
+
+
+class Rejected(AvatarctlError):
+    """A film was finished and measured, and a figure of it breaks a limit."""
+
+    code = "rejected"
+    exit_code = 1
 
 
 class Busy(AvatarctlError):

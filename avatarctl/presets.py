@@ -25,6 +25,8 @@ _PREPARING = {
     "align": ("dtw", "sound"),
     "transcribe": ("faster-whisper",),
     "finish": ("film",),
+    "check": ("measure",),
+    "export": ("movements",),
 }
 _META = {"description", "extends"}
 
@@ -175,12 +177,17 @@ class Settings:
             return next((n for n in _PREPARING[stage] if _suffices(stage, n, roles)), _PREPARING[stage][-1])
         raise BadConfig(f"the preset {self.preset} names no engine for {stage}", hint=f"--set {stage}.engine=...")
 
-    def choice(self, stage: str, roles: Collection[str] = (), **changes: Any) -> Choice:
-        """The engine and its params for a stage that has these inputs; `changes` are params that the recipe decides."""
-        name = self.engine_name(stage, roles)
+    def choice(self, stage: str, roles: Collection[str] = (), engine: str = "", **changes: Any) -> Choice:
+        """The engine and its params for a stage that has these inputs; `changes` are params that the recipe decides.
+
+        `engine`: one that the recipe takes. The user's params of the stage are its own only if it is the user's too.
+        """
+        name = engine or self.engine_name(stage, roles)
         if (stage, name) not in self._choices:
             spec = registry.get(stage, name)
             table = self.tables.get(stage, {})
+            if engine and table.get("engine") not in (None, engine):
+                table = {}
             others = set() if "engine" in table else _params_of_others(stage, spec)
             raw = {k: v for k, v in table.items() if k != "engine" and k not in others}
             self._choices[stage, name] = Choice(spec, spec.params.parse(raw, stage))
@@ -198,9 +205,15 @@ class Settings:
         made = config.paths().environments / engine / "bin" / "python"
         return str(made) if made.exists() else ""
 
+    def _rig_is_needless(self) -> bool:
+        """Whether the animator prepares nothing: settings of a rig, which are meant for others, say nothing to it."""
+        return registry.find("rig", self.engine_name("rig")) is None
+
     def check(self) -> None:
         """Look at every stage that is set, so that a typing error is found before any work is done."""
         for stage in self.tables:
+            if stage == "rig" and "engine" not in self.tables[stage] and self._rig_is_needless():
+                continue
             try:
                 self.choice(stage, every_role(stage))
             except NotHereYet:

@@ -185,3 +185,14 @@ def test_the_spec_is_found() -> None:
     spec = next(s for s in SPECS if s.name == "sound")
     assert (spec.stage, spec.needs) == ("align", ())
     assert spec.gives_timings
+
+
+def test_faint_voice_between_vowels_is_a_consonant(tmp_path: Path) -> None:
+    rate = 16000
+    faint = 0.2 * vowel("e", 0.08, rate)
+    sound = np.concatenate(
+        [silence(0.4, rate), vowel("a", 0.2, rate), faint, vowel("a", 0.2, rate), silence(0.7, rate)]
+    )
+    timings = align_file(save(tmp_path / "in.wav", sound, rate), tmp_path / "out")
+    assert [p.ipa for p in timings.phonemes] == ["a", "n", "a"]
+    assert timings.phonemes[1].stress == 0

@@ -54,7 +54,7 @@ def test_its_metadata_names_the_step_and_nothing_of_the_run(spoken: tuple[Studio
     studio, film, run = spoken
     steps = studio.ok("runs", "show", run, "--json").json["steps"]
     tags = probe.tags(film)
-    assert tags["comment"] == steps[-1]["key"]
+    assert tags["comment"] == next(s["key"] for s in steps if s["stage"] == "finish")
     assert tags["title"] == TEXT
     assert run.encode() not in film.read_bytes()
 
@@ -159,15 +159,21 @@ def test_dry_run_and_replay_with_one_thing_changed(spoken: tuple[Studio, Path, s
     assert {s["verdict"] for s in same} == {"hit"}
     changed = studio.ok("replay", run, "--set", "animate.motion=0", "--dry-run", "--json").json["steps"]
     verdicts = {(s["stage"], s["verdict"]) for s in changed}
-    assert verdicts == {("rig", "hit"), ("speak", "hit"), ("animate", "run"), ("finish", "unknown")}
+    assert verdicts == {
+        ("rig", "hit"),
+        ("speak", "hit"),
+        ("animate", "run"),
+        ("finish", "unknown"),
+        ("check", "unknown"),
+    }
     assert all(s["reason"] for s in changed)
     made = studio.ok("replay", run, "--set", "animate.motion=0", "--json").json
     steps = studio.ok("runs", "show", made["run"], "--json").json["steps"]
-    assert {s["stage"] for s in steps if s["status"] == "done"} == {"animate", "finish"}
+    assert {s["stage"] for s in steps if s["status"] == "done"} == {"animate", "finish", "check"}
     assert Path(made["outputs"]["film"]).name != film.name
     again = studio.ok("replay", run, "--from", "finish", "--json").json
     steps = studio.ok("runs", "show", again["run"], "--json").json["steps"]
-    assert {s["stage"] for s in steps if s["status"] == "done"} == {"finish"}
+    assert {s["stage"] for s in steps if s["status"] == "done"} == {"finish", "check"}
     refused(studio.run("replay", run, "--from", "sing"), 3, "sing")
 
 
@@ -197,6 +203,7 @@ def test_a_recording_moves_the_lips(spoken: tuple[Studio, Path, str]) -> None:
         ("align", "run"),
         ("animate", "unknown"),
         ("finish", "unknown"),
+        ("check", "unknown"),
     ]
     made = studio.ok("render", "--audio", "речь.wav", "--json").json
     found = probe.decode_all(studio.work / made["outputs"]["film"], levels=True)

@@ -18,10 +18,11 @@ from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.puppet import lips, rigfile
 from avatarctl.engines.puppet.controls import INDEX
-from avatarctl.engines.puppet.framing import TEXTURE_SCALE, frame
+from avatarctl.engines.puppet.framing import TEXTURE_SCALE, frame, view
 from avatarctl.engines.puppet.lattice import Lattice
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
+from avatarctl.engines.puppet.segment import MATTE_MODEL, PersonNetwork
 from avatarctl.engines.puppet.smooth import monotone_cubic
 from avatarctl.errors import BadInput
 
@@ -70,8 +71,16 @@ def photos(portraits: dict[str, Path]) -> dict[str, Picture]:
 
 
 @pytest.fixture(scope="module")
-def rigs(photos: dict[str, Picture], mesh: FaceMesh) -> dict[str, Rig]:
-    return {name: build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42) for name, photo in photos.items()}
+def network(face_models: dict[str, Path]) -> PersonNetwork:
+    return PersonNetwork(face_models[MATTE_MODEL])
+
+
+@pytest.fixture(scope="module")
+def rigs(photos: dict[str, Picture], mesh: FaceMesh, network: PersonNetwork) -> dict[str, Rig]:
+    return {
+        name: build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42, network=network)
+        for name, photo in photos.items()
+    }
 
 
 @pytest.fixture(params=["astronaut", "hopper"])
@@ -291,9 +300,11 @@ def test_a_rig_survives_its_file(rig: Rig, tmp_path: Path) -> None:
         assert np.array_equal(Renderer(read).render(row(**controls)), Renderer(rig).render(row(**controls)))
 
 
-def test_a_rig_is_the_same_every_time(photos: dict[str, Picture], rigs: dict[str, Rig], mesh: FaceMesh) -> None:
+def test_a_rig_is_the_same_every_time(
+    photos: dict[str, Picture], rigs: dict[str, Rig], mesh: FaceMesh, network: PersonNetwork
+) -> None:
     photo = photos["astronaut"]
-    again = build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42)
+    again = build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42, network=network)
     for field in ("texture", "moving"):
         assert np.array_equal(getattr(again, field), getattr(rigs["astronaut"], field))
     assert np.array_equal(again.layers.upper, rigs["astronaut"].layers.upper)
@@ -322,13 +333,14 @@ def test_a_damaged_rig_is_refused(rigs: dict[str, Rig], tmp_path: Path, spoil: C
 
 def test_only_numbers_and_arrays_go_into_a_rig(tmp_path: Path, rigs: dict[str, Rig]) -> None:
     with pytest.raises(TypeError):
-        rigfile.save(tmp_path / "a.rig", replace(rigs["hopper"], size="512"))  # type: ignore[arg-type]
+        rigfile.save(tmp_path / "a.rig", replace(rigs["hopper"], width="512"))  # type: ignore[arg-type]
 
 
 def test_the_frame_keeps_to_the_photo(photos: dict[str, Picture], mesh: FaceMesh) -> None:
     """Every pixel of the canvas comes from the photo when the face leaves room for it."""
     photo = photos["hopper"]
-    framed = frame(photo, mesh.landmarks(photo).points, SIZE, 0.42)
+    points = mesh.landmarks(photo).points
+    framed = frame(photo, points, view(photo, points, SIZE, SIZE, 0.42))
     assert framed.canvas.shape == (SIZE, SIZE, 3)
     assert framed.texture.shape == (SIZE * TEXTURE_SCALE, SIZE * TEXTURE_SCALE, 3)
     found = mesh.landmarks(framed.canvas)

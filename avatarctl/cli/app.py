@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "render": ("render", "Turn a text or a recording into a film."),
     "enroll": ("enroll", "Make an avatar from a photo and a voice sample."),
     "upscale": ("upscale", "Make a film or a picture larger."),
+    "check": ("check", "Measure a film, and judge it by the preset's limits."),
     "replay": ("replay", "Perform a past run again, with something changed."),
     "avatars": ("avatars", "The enrolled people: list, show, rm."),
     "knowledge": ("knowledge", "The documents that answers come from: add, list, search, rm."),

@@ -22,8 +22,12 @@ def ask(
     avatar: common.AvatarOption = None,
     preset: common.PresetOption = None,
     set_: common.SetOption = None,
+    emotion: common.EmotionOption = None,
     out: common.OutOption = None,
     subtitles: common.SubtitlesOption = False,
+    export: common.ExportOption = None,
+    background: common.BackgroundOption = None,
+    aspect: common.AspectOption = None,
     dry_run: common.DryRunOption = False,
     refresh: common.RefreshOption = False,
     take: common.TakeOption = 0,
@@ -35,15 +39,23 @@ def ask(
     The text goes to stdout, or with --out into a file. With --render the film's path goes to stdout, and the text is
     shown on stderr at once.
     """
-    from avatarctl.recipes import answers, documents
+    from avatarctl.recipes import answers, documents, exports
     from avatarctl.runtime import session
     from avatarctl.text.sentences import clean
 
+    if emotion is not None and not render:
+        raise BadInput("an emotion belongs to a film", hint="add --render")
     if subtitles and not render:
         raise BadInput("subtitles belong to a film", hint="add --render")
     if (question is None) == (audio is None):
         raise BadInput("give one question", hint='avatarctl ask "вопрос", or - for standard input, or --audio FILE')
-    settings = common.resolve(preset, set_, avatar)
+    if export and not render:
+        raise BadInput("movements are exported beside a film", hint="add --render")
+    if (background is not None or aspect is not None) and not render:
+        raise BadInput("a background and a shape belong to a film", hint="add --render")
+    wanted = exports.checked(export)
+    look = common.look(background, aspect)
+    settings = common.resolve(preset, [*look.settings, *(set_ or ())], avatar, emotion=emotion)
     options = common.chance(seed, take, refresh)
     if audio is not None:
         settings.choice("transcribe")
@@ -52,7 +64,8 @@ def ask(
         who = common.find_avatar(store, avatar, settings) if render else None
         if dry_run:
             plan = session.planning(store, settings, **options)
-            answers.ask(plan, asked, avatar=who, subtitles=subtitles or None)
+            answers.ask(plan, asked, avatar=who, subtitles=subtitles or None, background=look.background(plan))
+            exports.beside(plan, wanted)
             common.print_plan(plan)
             return
         name = common.slug(asked or "answer")
@@ -63,6 +76,7 @@ def ask(
             avatar=who.id if who else None,
             documents=documents.known(store),
             subtitles=subtitles,
+            exports=wanted,
         )
 
         def show(text: str) -> None:
@@ -71,13 +85,17 @@ def ask(
 
         with common.performing(store, "ask", request, settings, on_text=show, **options) as run:
             heard = answers.load_recording(run, audio) if audio is not None else asked
-            given = answers.ask(run, heard, avatar=who, subtitles=subtitles or None)
+            behind = look.background(run)
+            if behind is not None:
+                store.ledger.update_request(run.id, {**request, "background": behind.digest})
+            given = answers.ask(run, heard, avatar=who, subtitles=subtitles or None, background=behind)
+            moves = exports.beside(run, wanted)
             manifest = run.wait(given.text)
             text = run.read_text(given.text, "answer")
             sources = run.read_text(given.text, "sources")
             files: dict[str, Path] = {}
             if given.film is not None:
-                files = common.deliver_film(run, given.film, out, settings, name)
+                files = common.deliver_film(run, given.film, moves, out, settings, name)
             elif out is not None:
                 target = common.destination(out, settings, name, ".txt")
                 files = {"answer": session.deliver(run, manifest.outputs["answer"], target, "answer")}

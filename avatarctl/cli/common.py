@@ -7,22 +7,28 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from avatarctl import config, presets
-from avatarctl.cli.options import print_json, print_result, state
-from avatarctl.errors import BadInput
+from avatarctl.cli.options import print_json, print_result, print_table, state
+from avatarctl.errors import BadInput, Rejected
 from avatarctl.presets import Settings
+from avatarctl.recipes import verdict
+from avatarctl.recipes.film import Film
+from avatarctl.recipes.verdict import Fault
 from avatarctl.runtime import session
 from avatarctl.runtime.dryrun import DryRun
 from avatarctl.runtime.events import Event, Text
 from avatarctl.runtime.handles import Handle
 from avatarctl.runtime.runner import Run
-from avatarctl.store.model import AvatarRecord
+from avatarctl.stages.catalog import CheckParams
+from avatarctl.store.model import Artefact, AvatarRecord
 from avatarctl.store.store import Store
+from avatarctl.text import colours, emotions
 
 AvatarOption = Annotated[str | None, typer.Option("--avatar", "-a", help="Who answers; the newest one if not given.")]
 PresetOption = Annotated[str | None, typer.Option("--preset", "-p", help="Choice of engines (avatarctl presets list).")]
@@ -33,9 +39,22 @@ RefreshOption = Annotated[bool, typer.Option("--refresh", help="Make every step 
 TakeOption = Annotated[int, typer.Option("--take", min=0, help="Another take of what is left to chance.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Start of all chance; 0 if not given.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+ExportOption = Annotated[
+    list[str] | None, typer.Option("--export", help="Beside the film: visemes or blendshapes; may be given many times.")
+]
+EmotionOption = Annotated[
+    str | None,
+    typer.Option("--emotion", help="What the face shows: neutral, happy, sad, thinking, surprised; [tags] go first."),
+]
 SubtitlesOption = Annotated[bool, typer.Option("--subtitles", help="Embed subtitles, and write an .srt beside.")]
+BackgroundOption = Annotated[
+    str | None, typer.Option("--background", help="What is behind the person: a picture, or a colour like #20c060.")
+]
+AspectOption = Annotated[str | None, typer.Option("--aspect", help="Shape of the film: 1:1, 9:16 or 16:9.")]
 
 MAX_INPUT_BYTES = 4 * 2**20
+REJECTED = ".rejected"
+"""What the name of a film that breaks a limit ends with."""
 
 
 def chance(seed: int | None, take: int, refresh: bool) -> dict[str, Any]:
@@ -160,20 +179,118 @@ def print_plan(run: DryRun) -> None:
             print_result(f"{'':8} {step.key or '(no key yet)'} {params}")
 
 
-def resolve(preset: str | None, assignments: list[str] | None, avatar: str | None = None) -> Settings:
+def resolve(
+    preset: str | None, assignments: list[str] | None, avatar: str | None = None, *, emotion: str | None = None
+) -> Settings:
     """Settings from every layer."""
-    return presets.resolve(preset, assignments or (), avatar=avatar)
+    chosen = [] if emotion is None else [f"animate.mood={emotions.canonical(emotion, '--emotion')}"]
+    return presets.resolve(preset, [*chosen, *(assignments or ())], avatar=avatar)
 
 
-def deliver_film(run: Run, film: Handle, out: str | None, settings: Settings, name: str) -> dict[str, Path]:
-    """Wait for a film and copy it, with its subtitles, to where the user wants it: paths by role."""
-    manifest = run.wait(film)
-    target = destination(out, settings, f"{name}-{manifest.key[3:9]}", ".mp4")
+@dataclass(frozen=True)
+class Look:
+    """How a film is to look: settings for it, and a picture for its background."""
+
+    settings: list[str]
+    picture: Path | None
+
+    def background(self, run: Run) -> Artefact | None:
+        """The picture as an artefact."""
+        from avatarctl.recipes import film
+
+        return film.load_background(run, self.picture) if self.picture is not None else None
+
+
+def look(background: str | None, aspect: str | None) -> Look:
+    """What --background and --aspect mean. A file that exists is a picture, anything else has to be a colour."""
+    settings = [f"animate.aspect={aspect}"] if aspect is not None else []
+    if background is None:
+        return Look(settings, None)
+    path = Path(background)
+    if path.exists():
+        # A colour of the user's own settings must not hide the picture.
+        return Look([*settings, "animate.background="], path)
+    try:
+        colours.parse(background)
+    except ValueError:
+        raise BadInput(
+            f"{background!r} is neither a picture nor a colour",
+            why="there is no such file",
+            hint="give the path of a JPEG, PNG or WebP file, or a colour like '#20c060'",
+        ) from None
+    return Look([*settings, f"animate.background={background.strip()}"], None)
+
+
+def deliver_film(
+    run: Run, film: Film, moves: Handle | None, out: str | None, settings: Settings, name: str
+) -> dict[str, Path]:
+    """Wait for a film and copy it, with its subtitles and movements, to where the user wants it: paths by role.
+
+    A film that breaks a limit of its preset becomes `NAME.rejected.mp4`, and so do the files beside it. What an
+    earlier run left as `NAME.mp4` then stays as it is; and a good film takes away what runs left as rejected.
+
+    Args:
+        moves: the movements that were asked for, if any.
+
+    Raises:
+        Rejected: the film breaks a limit. It was delivered all the same.
+    """
+    manifest = run.wait(film.made)
+    broken = broken_limits(run.wait(film.checked).facts, settings) if film.checked else []
+    good = destination(out, settings, f"{name}-{manifest.key[3:9]}", ".mp4")
+    rejected = good.with_name(good.stem + REJECTED + ".mp4")
+    target = rejected if broken else good
     files = {"film": session.deliver(run, manifest.outputs["film"], target, "film")}
     if "subtitles" in manifest.outputs:
         beside = target.with_suffix(".srt")
         files["subtitles"] = session.deliver(run, manifest.outputs["subtitles"], beside, "subtitles")
+    files |= _deliver_exports(run, moves, target)
+    if broken:
+        raise rejection(broken, settings, str(target))
+    for ending in (".mp4", ".srt", *_export_endings().values()):
+        run.store.withdraw(rejected.with_suffix(ending))
     return files
+
+
+def broken_limits(figures: Mapping[str, Any], settings: Settings) -> list[Fault]:
+    """The limits of these settings that a film with these figures breaks."""
+    limits = settings.choice("check", presets.every_role("check")).params
+    assert isinstance(limits, CheckParams)
+    return verdict.faults(figures, limits)
+
+
+def rejection(broken: list[Fault], settings: Settings, film: str) -> Rejected:
+    """The error that tells each figure with its limit, and what can be done."""
+    as_it_is = " ".join(f"--set check.{fault.limit}=none" for fault in broken)
+    return Rejected(
+        "the film was rejected: " + "; ".join(str(fault) for fault in broken),
+        why=f"these are the limits of the preset {settings.preset} and your own settings",
+        hint=f"look at {film}; make it again with other params, or take it as it is with {as_it_is}",
+    )
+
+
+def print_figures(figures: Mapping[str, Any]) -> None:
+    """What a film was measured to be; a dash where that cannot be known."""
+    print_table(["figure", "value"], [[n, "-" if v is None else f"{v:g}"] for n, v in figures.items()])
+
+
+def _deliver_exports(run: Run, made: Handle | None, film: Path) -> dict[str, Path]:
+    """Wait for the movements that were asked for, if any, and copy them beside the film: paths by role."""
+    if made is None:
+        return {}
+    outputs = run.wait(made).outputs
+    return {
+        role: session.deliver(run, outputs[role], film.with_suffix(ending), role)
+        for role, ending in _export_endings().items()
+        if role in outputs
+    }
+
+
+def _export_endings() -> dict[str, str]:
+    """What a film's name ends with in place of `.mp4`, by role."""
+    from avatarctl.recipes.exports import FORMATS
+
+    return {role: ending for roles in FORMATS.values() for role, ending in roles.items()}
 
 
 def paths_by_role(files: Mapping[str, Path]) -> dict[str, str]:

@@ -41,6 +41,7 @@ def doctor(
         ("python", _python),
         ("ffmpeg", _ffmpeg),
         ("espeak-ng", _espeak),
+        ("rhubarb", _rhubarb),
         ("full-text search", _search),
         ("face models", lambda: _models(deep)),
         ("store", lambda: _store(deep)),
@@ -90,6 +91,11 @@ def _espeak() -> Check:
             "espeak-ng", "broken", "its library or data is missing", "pip install --force-reinstall espeakng-loader"
         )
     return Check("espeak-ng", "ok", library.name)
+
+
+def _rhubarb() -> Check:
+    found = shutil.which("rhubarb")
+    return Check("rhubarb", "ok", found or "not on PATH; only --set align.engine=rhubarb needs it")
 
 
 def _search() -> Check:

@@ -57,7 +57,9 @@ def show(
     for stage, entry in document.items():
         print_result(f"[{stage}]\nengine = {entry['engine']}" + ("" if entry["here"] else "   # not here yet"))
         for key, param in entry["params"].items():
-            value = param["value"] if not isinstance(param["value"], bool) else str(param["value"]).lower()
+            value = param["value"]
+            if value is None or isinstance(value, bool):
+                value = str(value).lower()
             print_result(
                 f"{key} = {value!r}   # {param['help']}" if value == "" else f"{key} = {value}   # {param['help']}"
             )

@@ -8,6 +8,7 @@ import typer
 
 from avatarctl.cli import common
 from avatarctl.cli.options import print_json, print_result, say, state
+from avatarctl.errors import BadInput
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -19,6 +20,7 @@ def replay(
     from_: Annotated[str | None, typer.Option("--from", help="Make this stage and all after it again.")] = None,
     preset: common.PresetOption = None,
     out: common.OutOption = None,
+    export: common.ExportOption = None,
     dry_run: common.DryRunOption = False,
     take: Annotated[int | None, typer.Option("--take", min=0, help="Another take than that run's.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Another seed than that run's.")] = None,
@@ -26,7 +28,7 @@ def replay(
 ) -> None:
     """Perform a past run again, with something changed. Steps that the change does not touch are hits."""
     from avatarctl import presets
-    from avatarctl.recipes import replays
+    from avatarctl.recipes import answers, exports, replays
     from avatarctl.runtime import session
 
     with session.open_store(readonly=dry_run) as store:
@@ -38,22 +40,27 @@ def replay(
             "refresh_from": from_,
         }
         replays.check(before)
+        wanted = exports.checked(export or before.request.get("exports"))
+        if wanted and not replays.makes_film(before):
+            raise BadInput("movements are exported beside a film", hint="that run made none: ask again with --render")
         if dry_run:
             plan = session.planning(store, settings, **options)
             replays.perform(plan, before)
+            exports.beside(plan, wanted)
             common.print_plan(plan)
             return
         name = common.slug(replays.title(before))
         if replays.makes_film(before):
             common.destination(out, settings, name, ".mp4")
-        request = {**before.request, "replay_of": before.id}
+        request = {**before.request, "replay_of": before.id, **answers.request_of(exports=wanted)}
         with common.performing(store, before.recipe, request, settings, **options) as run:
             again = replays.perform(run, before)
+            moves = exports.beside(run, wanted)
             text = ""
             if again.text is not None:
                 run.wait(again.text)
                 text = run.read_text(again.text, "answer")
-            files = common.deliver_film(run, again.film, out, settings, name) if again.film else {}
+            files = common.deliver_film(run, again.film, moves, out, settings, name) if again.film else {}
     if state.json:
         outputs = common.paths_by_role(files)
         print_json({"run": run.id, "replay_of": before.id, "answer": text, "outputs": outputs})

@@ -42,6 +42,8 @@ def show(
     with session.open_store(readonly=True) as store:
         run = store.ledger.run(run_id)
         steps = store.ledger.steps(run.id)
+        made = {s.key: store.ledger.find_action(s.key) for s in steps if s.key}
+    facts = {key: dict(manifest.facts) for key, manifest in made.items() if manifest is not None}
     if state.json:
         fields = [
             "index",
@@ -60,7 +62,7 @@ def show(
             "inputs",
             "output_bytes",
         ]
-        print_json({"run": _run(run), "steps": [{f: getattr(s, f) for f in fields} for s in steps]})
+        print_json({"run": _run(run), "steps": [_step(s, fields, facts) for s in steps]})
         return
     print_result(f"{run.id}  {run.recipe}  {run.status}  {run.started} .. {run.ended or '?'}")
     if run.error:
@@ -75,6 +77,14 @@ def show(
         was = s.status if not s.error_code else f"{s.status}: {s.error_code}"
         table.append([s.index, s.stage, s.engine, was, *times, size(s.output_bytes), s.device, key, s.label])
     print_table(headers, table)
+    for s in steps:
+        if s.stage == "check" and s.key in facts:
+            print_result("")
+            common.print_figures(facts[s.key])
+
+
+def _step(step: Any, fields: list[str], facts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {**{f: getattr(step, f) for f in fields}, "facts": facts.get(step.key, {})}
 
 
 def _run(run: Any) -> dict[str, Any]:

@@ -40,6 +40,8 @@ class EngineSpec:
     gives_timings: bool = False
     deterministic: bool = True
     uses_seed: bool = False
+    restores: bool = False
+    """Adds detail that resampling cannot (upscalers)."""
     streams: bool = False
     """Emits text while it runs (language models)."""
     lane: str = "cpu"
@@ -49,6 +51,8 @@ class EngineSpec:
     """It runs in a process of its own, so that its memory, its crashes and its packages are not the run's."""
     extra: str = ""
     """The optional dependency set that it needs (`pip install 'avatarctl[extra]'`)."""
+    packages: tuple[str, ...] = ()
+    """What that set brings, as it is imported: whether it is there can be seen without importing it."""
 
 
 def _no_progress(done: float, total: float, unit: str) -> None: ...

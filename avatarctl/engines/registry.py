@@ -22,7 +22,10 @@ BUILT_IN = (
     "avatarctl.engines.align.spec",
     "avatarctl.engines.puppet.spec",
     "avatarctl.engines.lanczos.spec",
+    "avatarctl.engines.realesrgan.spec",
     "avatarctl.engines.film.spec",
+    "avatarctl.engines.check.spec",
+    "avatarctl.engines.export.spec",
 )
 """Modules with a tuple `SPECS`."""
 
@@ -34,7 +37,6 @@ PLANNED = {
     ("speak", "piper"),
     ("speak", "silero"),
     ("animate", "sadtalker"),
-    ("upscale", "realesrgan"),
 }
 """Engines of the design that this version does not have: they are refused by name, not as unknown."""
 
@@ -70,6 +72,11 @@ def _with_plugins() -> dict[tuple[str, str], EngineSpec]:
 def specs() -> list[EngineSpec]:
     """Every engine there is, plugins included."""
     return list(_with_plugins().values())
+
+
+def built_in(stage: str) -> list[EngineSpec]:
+    """The stage's engines that come with this package. Plugins are not looked for, which takes a while."""
+    return [spec for spec in _built_in().values() if spec.stage == stage]
 
 
 def find(stage: str, name: str) -> EngineSpec | None:

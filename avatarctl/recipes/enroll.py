@@ -1,6 +1,6 @@
 """A photo and perhaps a voice become an avatar.
 
-photo  -> portrait -> rig
+photo  -> portrait -> (upscale ->) rig
 sample -> voiceprint
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avatarctl.errors import BadInput
-from avatarctl.recipes import film
+from avatarctl.recipes import film, restore
 from avatarctl.runtime.runner import Run
 from avatarctl.store.model import AvatarRecord, Manifest, new_id, now
 
@@ -62,6 +62,8 @@ def enroll(
     )
     rig = film.rig(run, avatar)
     if rig is not None:
+        if remark := restore.remark(run, avatar.portrait_report):
+            run.note(remark)
         run.wait(rig)
     same = _same(run.store.ledger.avatar_or_none(name), avatar)
     if same is not None:

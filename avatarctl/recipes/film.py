@@ -1,8 +1,9 @@
 """From sentences to a film: the part of the flow that `ask` and `render` share.
 
     sentence -> speak -> animate -> upscale -+
-    sentence -> speak -> animate -> upscale -+-> finish -> film
+    sentence -> speak -> animate -> upscale -+-> finish -> film -> check
     portrait -> rig -------^
+       +-> upscale -^     once per person, where a restoring upscaler is installed
 
 Each call returns at once; steps run as their inputs come.
 """
@@ -10,16 +11,40 @@ Each call returns at once; steps run as their inputs come.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from avatarctl.engines import registry
 from avatarctl.errors import BadInput
+from avatarctl.recipes import restore
 from avatarctl.runtime.handles import Handle, OutputOf, Ref
 from avatarctl.runtime.runner import Run
-from avatarctl.store.model import AvatarRecord
+from avatarctl.store.model import Artefact, AvatarRecord, Manifest
 from avatarctl.text.sentences import Sentence
 
 TITLE_LENGTH = 80
+Sound = Mapping[str, Ref]
+"""`speech` and `timings`."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film on its way. `made` has `film` and perhaps `subtitles`; `checked` has `report`, and is None when the
+    preset wants no check."""
+
+    made: Handle
+    checked: Handle | None
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One sentence or recording of a film."""
+
+    sound: Sound
+    animated: Handle
+    clip: OutputOf
 
 
 def from_sentences(
@@ -30,15 +55,16 @@ def from_sentences(
     title: str,
     language: str = "",
     subtitles: bool | None = None,
-) -> Handle:
-    """Speak and animate each sentence, and join the clips. The handle has `film` and perhaps `subtitles`."""
-    face = _face(run, avatar)
+    background: Ref | None = None,
+) -> Film:
+    """Speak and animate each sentence, join the clips, and measure the film."""
+    face = _face(run, avatar, background)
     voice = _voice(run, avatar)
-    parts: list[tuple[Handle, OutputOf]] = []
+    parts: list[_Part] = []
     for sentence, text in sentences:
         label = shorten(sentence.text, 32)
         speech = run.step("speak", {"text": text, **voice}, label=label, pause=sentence.pause)
-        parts.append((speech, _clip(run, face, speech, label)))
+        parts.append(_part(run, face, _sound(speech), label, sentence.emotion))
     if not parts:
         raise BadInput("there is nothing to say", hint="give a text with words in it")
     return _finish(run, parts, title, language, subtitles)
@@ -51,24 +77,42 @@ def from_recording(
     *,
     title: str,
     text: Ref | None = None,
+    emotion: str = "",
     language: str = "",
     subtitles: bool | None = None,
-) -> Handle:
-    """Animate a recording, by what is said in it where that is known. Its timings come from the stage `align`."""
-    face = _face(run, avatar)
+    background: Ref | None = None,
+) -> Film:
+    """Animate a recording, by what is said in it where that is known. Its timings come from the stage `align`.
+
+    Args:
+        emotion: what the face shows, one a sentence with commas between; empty: by the settings.
+    """
+    face = _face(run, avatar, background)
     heard = {"audio": audio} if text is None else {"audio": audio, "text": text}
-    speech = run.step("align", heard, label=title)
-    return _finish(run, [(speech, _clip(run, face, speech, title))], title, language, subtitles)
+    sound = _sound(run.step("align", heard, label=title))
+    return _finish(run, [_part(run, face, sound, title, emotion)], title, language, subtitles)
+
+
+def from_silence(run: Run, avatar: AvatarRecord, sound: Sound, *, title: str, background: Ref | None = None) -> Film:
+    """A film of somebody who waits, over a sound track without sound; it begins as it ends."""
+    face = _face(run, avatar, background)
+    return _finish(run, [_part(run, face, sound, title)], title, "", None, silent=True)
 
 
 def rig(run: Run, avatar: AvatarRecord) -> Handle | None:
     """What the animator computes once per photo; None for an animator that computes nothing ahead."""
     if registry.find("rig", run.settings.engine_name("rig")) is None:
         return None
-    changes: dict[str, Any] = {"size": run.settings.choice("animate").params.size}  # type: ignore[attr-defined]
+    film: Any = run.settings.choice("animate").params
+    changes: dict[str, Any] = {"size": film.size, "aspect": film.aspect}
     if "face" in run.settings.choice("rig").params.as_dict():
         changes["face"] = chosen_face(avatar.portrait_report)
-    return run.step("rig", {"portrait": stored(run, avatar.portrait)}, label=avatar.name, **changes)
+    portrait = stored(run, avatar.portrait)
+    inputs: dict[str, Ref] = {"portrait": portrait}
+    better = restore.restored(run, portrait, avatar.portrait_report, avatar.name)
+    if better is not None:
+        inputs["detailed"] = better["image"]
+    return run.step("rig", inputs, label=avatar.name, **changes)
 
 
 def chosen_face(report: Mapping[str, Any]) -> str:
@@ -91,12 +135,42 @@ def shorten(text: str, length: int) -> str:
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
 
 
-def _face(run: Run, avatar: AvatarRecord) -> dict[str, Ref]:
+def load_background(run: Run, path: Path) -> Artefact:
+    """A user's picture, read as carefully as a photo of a face, as a PNG artefact."""
+    from avatarctl.media import image
+    from avatarctl.recipes.enroll import MAX_PHOTO_BYTES, readable_file
+
+    rgb, _ = image.read_photo(readable_file(path, MAX_PHOTO_BYTES, "background"))
+    with run.folder() as folder:
+        image.write_png(folder / "background.png", rgb)
+        return run.take_in(folder / "background.png", "image/png")
+
+
+def _face(run: Run, avatar: AvatarRecord, background: Ref | None) -> dict[str, Ref]:
+    animate = run.settings.choice("animate")
+    if background is not None and "background" not in animate.spec.reads:
+        raise BadInput(
+            f"the animator {animate.spec.name} cannot put another background behind a person",
+            hint="leave out --background, or take the animator puppet",
+        )
     made = rig(run, avatar)
     face: dict[str, Ref] = {"portrait": stored(run, avatar.portrait)}
     if made is not None:
         face["rig"] = made["rig"]
+        if background is not None or animate.params.as_dict().get("background"):
+            made.future.add_done_callback(lambda future: _tell_warnings(run, future))
+    if background is not None:
+        face["background"] = background
     return face
+
+
+def _tell_warnings(run: Run, made: Future[Manifest]) -> None:
+    """What is known against cutting this person out."""
+    if made.cancelled() or made.exception() is not None:
+        return
+    for warning in made.result().facts.get("warnings", ()):
+        if warning["code"] == "background":
+            run.note(f"warning: {warning['message']}: {warning['advice']}")
 
 
 def _voice(run: Run, avatar: AvatarRecord) -> dict[str, Ref]:
@@ -105,22 +179,36 @@ def _voice(run: Run, avatar: AvatarRecord) -> dict[str, Ref]:
     return {"voice": stored(run, avatar.voice), "voice_report": run.text(avatar.voice_report_text())}
 
 
-def _clip(run: Run, face: Mapping[str, Ref], speech: Handle, label: str) -> OutputOf:
-    sound = {"speech": speech["speech"], "timings": speech["timings"]}
-    clip = run.step("animate", {**face, **sound}, label=label)["clip"]
-    if run.settings.choice("upscale").params.scale == 1:  # type: ignore[attr-defined]
-        return clip
-    return run.step("upscale", {"media": clip}, label=label)["video"]
+def _sound(speech: Handle) -> Sound:
+    return {"speech": speech["speech"], "timings": speech["timings"]}
+
+
+def _part(run: Run, face: Mapping[str, Ref], sound: Sound, label: str, emotion: str = "") -> _Part:
+    """`emotion`: the text's own, for an animator that can show one."""
+    changes: dict[str, Any] = {}
+    if emotion and "emotion" in run.settings.choice("animate").params.as_dict():
+        changes["emotion"] = emotion
+    animated = run.step("animate", {**face, **sound}, label=label, **changes)
+    clip = animated["clip"]
+    if run.settings.choice("upscale").params.scale != 1:  # type: ignore[attr-defined]
+        clip = run.step("upscale", {"media": clip}, label=label)["video"]
+    return _Part(sound, animated, clip)
 
 
 def _finish(
-    run: Run, parts: list[tuple[Handle, OutputOf]], title: str, language: str, subtitles: bool | None
-) -> Handle:
+    run: Run,
+    parts: list[_Part],
+    title: str,
+    language: str,
+    subtitles: bool | None,
+    *,
+    silent: bool = False,
+) -> Film:
     inputs: dict[str, Ref] = {}
-    for i, (speech, clip) in enumerate(parts):
-        inputs[f"clip.{i:03d}"] = clip
-        inputs[f"speech.{i:03d}"] = speech["speech"]
-        inputs[f"timings.{i:03d}"] = speech["timings"]
+    for i, part in enumerate(parts):
+        inputs[f"clip.{i:03d}"] = part.clip
+        inputs[f"speech.{i:03d}"] = part.sound["speech"]
+        inputs[f"timings.{i:03d}"] = part.sound["timings"]
     changes: dict[str, Any] = {
         "fps": run.settings.choice("animate").params.fps,  # type: ignore[attr-defined]
         "title": shorten(title, TITLE_LENGTH),
@@ -129,4 +217,18 @@ def _finish(
         changes["language"] = language
     if subtitles is not None:
         changes["subtitles"] = subtitles
-    return run.step("finish", inputs, label="film", **changes)
+    if silent:
+        changes["silent"] = True
+    made = run.step("finish", inputs, label="film", **changes)
+    return Film(made, _check(run, made, parts))
+
+
+def _check(run: Run, made: Handle, parts: list[_Part]) -> Handle | None:
+    if not run.settings.choice("check").params.enabled:  # type: ignore[attr-defined]
+        return None
+    inputs: dict[str, Ref] = {"film": made["film"]}
+    for i, part in enumerate(parts):
+        inputs[f"curves.{i:03d}"] = part.animated["curves"]
+        inputs[f"timings.{i:03d}"] = part.sound["timings"]
+        inputs[f"speech.{i:03d}"] = part.sound["speech"]
+    return run.step("check", inputs, label="film")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from avatarctl.errors import BadInput
 from avatarctl.recipes import answers, film
+from avatarctl.recipes.film import Film
 from avatarctl.runtime.handles import Handle
 from avatarctl.runtime.runner import Run
 from avatarctl.store.model import AvatarRecord, RunRecord
@@ -16,7 +17,7 @@ class Replay:
     """What the recipe makes: an answer's text, a film, or both."""
 
     text: Handle | None
-    film: Handle | None
+    film: Film | None
 
 
 def check(before: RunRecord) -> None:
@@ -25,7 +26,7 @@ def check(before: RunRecord) -> None:
         raise BadInput(
             f"a run of {before.recipe} cannot be replayed", hint=f"give the command `avatarctl {before.recipe}` again"
         )
-    if before.recipe == "render" and not (before.request.get("text") or before.request.get("recording")):
+    if before.recipe == "render" and not any(map(before.request.get, ("text", "recording", "idle"))):
         raise BadInput("that run ended before it knew what to say", hint="give the command again")
     if before.recipe == "ask" and not before.request.get("question"):
         raise BadInput("that run's question was not kept", hint="give the command again")
@@ -43,6 +44,7 @@ def title(before: RunRecord) -> str:
         request.get("question")
         or request.get("title")
         or request.get("text")
+        or (f"idle {request['idle']:g} s" if request.get("idle") else None)
         or request.get("name")
         or request.get("media")
         or request.get("query")
@@ -55,21 +57,37 @@ def perform(run: Run, before: RunRecord) -> Replay:
     request = before.request
     subtitles = bool(request.get("subtitles")) or None
     avatar = _avatar(run, before)
+    background = film.stored(run, str(request["background"])) if request.get("background") else None
     if before.recipe == "ask":
         given = answers.ask(
-            run, str(request["question"]), avatar=avatar, index=request.get("documents", []), subtitles=subtitles
+            run,
+            str(request["question"]),
+            avatar=avatar,
+            index=request.get("documents", []),
+            subtitles=subtitles,
+            background=background,
         )
         return Replay(given.text, given.film)
     if avatar is None:
         raise BadInput("that run had no avatar", hint="give the command again")
+    if request.get("idle"):
+        return Replay(None, answers.render_idle(run, float(request["idle"]), avatar, background=background))
     if request.get("recording"):
         recording = film.stored(run, str(request["recording"]))
         said = request.get("text")
         made = answers.render_recording(
-            run, recording, avatar, title(before), text=None if said is None else str(said), subtitles=subtitles
+            run,
+            recording,
+            avatar,
+            title(before),
+            text=None if said is None else str(said),
+            subtitles=subtitles,
+            background=background,
         )
         return Replay(None, made)
-    return Replay(None, answers.render_text(run, str(request["text"]), avatar, subtitles=subtitles))
+    return Replay(
+        None, answers.render_text(run, str(request["text"]), avatar, subtitles=subtitles, background=background)
+    )
 
 
 def _avatar(run: Run, before: RunRecord) -> AvatarRecord | None:

@@ -6,6 +6,7 @@ ago are closed until it fits. A worker that is closed leaves nothing behind on t
 
 from __future__ import annotations
 
+import importlib.util
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -98,6 +99,12 @@ class EnginePool:
                     slot.engine, slot.gpu_mb = None, 0
                 finally:
                     slot.lock.release()
+
+    def has(self, spec: EngineSpec) -> bool:
+        """Whether an engine's packages and models are here, by a look that imports nothing and reads no file."""
+        packages = (importlib.util.find_spec(package) for package in spec.packages)
+        states = (models.installed(self._models, name) for name in spec.models)
+        return all(packages) and all(state == "ok" for state in states)
 
     def damaged(self, spec: EngineSpec) -> str:
         """The first of the engine's models whose bytes are wrong; empty if none is. Reads them all."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from avatarctl import config
-from avatarctl.engines.contract import Cancelled, Job
+from avatarctl.engines.contract import Cancelled, EngineSpec, Job
 from avatarctl.errors import AvatarctlError, StepFailed, Stopped, Unavailable
 from avatarctl.presets import Settings
 from avatarctl.runtime import events
@@ -137,6 +137,10 @@ class Run:
     def note(self, message: str) -> None:
         """A line for the user."""
         self.listener(events.Note(message))
+
+    def usable(self, spec: EngineSpec) -> bool:
+        """Whether an engine's packages and models are here."""
+        return self._engines.has(spec)
 
     # -- from request to work
 

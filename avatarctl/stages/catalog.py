@@ -1,12 +1,14 @@
-"""All stages, by name. The flow of a film: transcribe -> answer -> speak -> animate -> upscale -> finish.
+"""All stages, by name. The flow of a film: transcribe -> answer -> speak -> animate -> upscale -> finish -> check.
 
 Beside them stand the stages that prepare what a film needs once per person or per set of documents:
-portrait, voiceprint, rig, index. `align` finds the timings of speech that came without them.
+portrait, voiceprint, rig, index. `align` finds the timings of speech that came without them, and `export` writes a
+film's movements for other programs.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from avatarctl.errors import BadConfig
 from avatarctl.stages import validators
@@ -18,6 +20,7 @@ PNG = "image/png"
 WAV = "audio/wav"
 MP4 = "video/mp4"
 TEXT = "text/plain; charset=utf-8"
+TSV = "text/tab-separated-values"
 ASPECTS = ("1:1", "9:16", "16:9")
 
 
@@ -26,6 +29,11 @@ def picture_size(size: int, aspect: str) -> tuple[int, int]:
     across, down = (int(part) for part in aspect.split(":"))
     longer = 2 * round(size * max(across, down) / min(across, down) / 2)
     return (longer, size) if across > down else (size, longer)
+
+
+def _limit(help: str, *, ge: float | None = None, le: float | None = None) -> Any:
+    """A limit that a finished film must keep: off by default, and never part of a key."""
+    return param(None, f"{help}; none: no limit", ge=ge, le=le, keyed=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +49,12 @@ class RigParams(Params):
 
     size: int = param(512, "shorter side of the film's picture, pixels", ge=128, le=2048)
     aspect: str = param("1:1", "shape of the film's picture, width to height", choices=ASPECTS)
+    detailed: str = param(
+        "auto",
+        "auto: the portrait is restored first where an upscaler is installed that can; off: it is not",
+        choices=("auto", "off"),
+        keyed=False,  # What comes of it is an input.
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +90,46 @@ class FinishParams(Params):
     title: str = param("", "the film's title, in its metadata")
     language: str = param("", "language of the speech, in its metadata (ru, en, ...)")
     subtitles: bool = param(False, "embed subtitles, and make an .srt")
+    silent: bool = param(False, "nothing is to be heard in it: a film of somebody who waits")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportParams(Params):
+    """A film's movements for other programs; each kind is made only when it is asked for."""
+
+    fps: int = param(25, "frames a second of the film", choices=(25, 30, 50))
+    visemes: bool = param(False, "mouth shapes over time, in the formats of Rhubarb Lip Sync")
+    blendshapes: bool = param(False, "ARKit's 52 blend shapes and the head's rotation, for each frame")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckParams(Params):
+    """Which figures a finished film must reach. A limit `min_x` or `max_x` holds for the figure `x` of the report.
+
+    Nothing is measured differently by a limit, so none is in a key. A figure that cannot be known breaks no limit.
+    """
+
+    enabled: bool = param(True, "measure every finished film", keyed=False)
+    min_sync: float | None = _limit("r of the mouth that is seen with the mouth that the sound calls for", ge=-1, le=1)
+    max_lag_ms: float | None = _limit("milliseconds of the sound before or after the picture", ge=0)
+    min_as_intended: float | None = _limit("r of the mouth that is seen with the animator's own curve", ge=-1, le=1)
+    min_closures: float | None = _limit("share of p, b and m at which the lips meet", ge=0, le=1)
+    min_blinks_as_intended: float | None = _limit("r of the eyes with the animator's own curve", ge=-1, le=1)
+    min_blinks_per_minute: float | None = _limit("blinks a minute", ge=0)
+    max_blinks_per_minute: float | None = _limit("blinks a minute", ge=0)
+    max_silence_motion: float | None = _limit("speed of the lips in pauses over that in speech", ge=0)
+    min_face: float | None = _limit("share of the pictures that show a face", ge=0, le=1)
+    min_background_db: float | None = _limit("PSNR of the background with the first picture, mean, dB", ge=0)
+    min_background_min_db: float | None = _limit("the same of the worst picture, dB", ge=0)
+    max_flicker: float | None = _limit("jumps of the face's light from picture to picture, levels of 255", ge=0)
+    max_background_flicker: float | None = _limit("the same of the background", ge=0)
+    min_sharpness: float | None = _limit("least over most detail of the face", ge=0, le=1)
+    min_lufs: float | None = _limit("loudness, LUFS", ge=-70, le=0)
+    max_lufs: float | None = _limit("loudness, LUFS", ge=-70, le=0)
+    max_peak_db: float | None = _limit("highest sample, dBFS", ge=-70, le=10)
+    max_clipped: float | None = _limit("share of samples at full scale", ge=0, le=1)
+    max_length_difference: float | None = _limit("seconds between the ends of sound and picture", ge=0)
+    max_uneven_ms: float | None = _limit("milliseconds of a picture off its place", ge=0)
 
 
 STAGES: dict[str, Stage] = {
@@ -107,9 +161,12 @@ STAGES: dict[str, Stage] = {
             version=1,
             summary="what an animator computes once per photo",
             params=RigParams,
-            inputs=(Input("portrait"),),
-            outputs=(Output("rig", "application/octet-stream", ".rig"),),
-            validate=validators.nonempty,
+            inputs=(Input("portrait"), Input("detailed", optional=True)),
+            outputs=(
+                Output("rig", "application/octet-stream", ".rig"),
+                Output("report", JSON, ".json", optional=True),
+            ),
+            validate=validators.rig,
         ),
         Stage(
             name="index",
@@ -195,6 +252,37 @@ STAGES: dict[str, Stage] = {
             ),
             outputs=(Output("film", MP4, ".mp4"), Output("subtitles", "application/x-subrip", ".srt", optional=True)),
             validate=validators.film,
+        ),
+        Stage(
+            name="check",
+            version=1,
+            summary="a finished film measured",
+            params=CheckParams,
+            inputs=(
+                Input("film"),
+                Input("curves", many=True, optional=True),
+                Input("timings", many=True, optional=True),
+                Input("speech", many=True, optional=True),
+            ),
+            outputs=(Output("report", JSON, ".json"),),
+            validate=validators.check,
+        ),
+        Stage(
+            name="export",
+            version=1,
+            summary="a film's movements for other programs",
+            params=ExportParams,
+            inputs=(
+                Input("speech", many=True),
+                Input("timings", many=True, optional=True),
+                Input("curves", many=True, optional=True),
+            ),
+            outputs=(
+                Output("visemes_tsv", TSV, ".tsv", optional=True),
+                Output("visemes_json", JSON, ".json", optional=True),
+                Output("blendshapes", JSON, ".json", optional=True),
+            ),
+            validate=validators.export,
         ),
     )
 }

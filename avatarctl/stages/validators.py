@@ -36,6 +36,15 @@ def nonempty(outputs: Files, inputs: Files, params: Any) -> Facts:
     return {}
 
 
+def rig(outputs: Files, inputs: Files, params: Any) -> Facts:
+    """Something, and perhaps a report on it, with warnings."""
+    nonempty(outputs, inputs, params)
+    if "report" not in outputs:
+        return {}
+    report = _report(outputs["report"], "report on the rig")
+    return {"scene": report.get("scene", {}), "warnings": report.get("warnings", [])}
+
+
 def text(outputs: Files, inputs: Files, params: Any) -> Facts:
     """UTF-8 text with something in it."""
     return {"characters": len(_text(outputs["text"]))}
@@ -138,7 +147,7 @@ def upscaled(outputs: Files, inputs: Files, params: Any) -> Facts:
 
 def film(outputs: Files, inputs: Files, params: Any) -> Facts:
     """Decodes fully; frames = round(duration x fps); sound and picture end within one frame of each other;
-    the sound is neither silent nor clipped."""
+    the sound is not clipped, and silent only where that is wanted."""
     from avatarctl.media import probe
 
     made = probe.decode_all(outputs["film"], levels=True)
@@ -151,7 +160,7 @@ def film(outputs: Files, inputs: Files, params: Any) -> Facts:
         raise StepFailed(
             "sound and picture differ in length", why=f"{audio.duration:.3f} s against {video.duration:.3f} s"
         )
-    if audio.peak is None or audio.peak < 1e-3:
+    if not params.silent and (audio.peak is None or audio.peak < 1e-3):
         raise StepFailed("the film is silent")
     if audio.clipped and audio.clipped > 0.001:
         raise StepFailed("the film's sound is clipped", why=f"{audio.clipped:.1%} of its samples")
@@ -161,5 +170,49 @@ def film(outputs: Files, inputs: Files, params: Any) -> Facts:
         "width": video.width,
         "height": video.height,
         "fps": video.fps,
-        "peak": round(audio.peak, 4),
+        "peak": round(audio.peak or 0.0, 4),
     }
+
+
+def export(outputs: Files, inputs: Files, params: Any) -> Facts:
+    """What was asked for and nothing else; cues that fill the film without a gap; a whole row for each frame."""
+    facts: Facts = {}
+    if ("visemes_json" in outputs, "visemes_tsv" in outputs) != (params.visemes, params.visemes):
+        raise StepFailed("the mouth shapes were not made as they were asked for")
+    if ("blendshapes" in outputs) != params.blendshapes:
+        raise StepFailed("the blend shapes were not made as they were asked for")
+    if params.visemes:
+        from avatarctl.text import cues
+
+        try:
+            found, duration = cues.from_json(outputs["visemes_json"].read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise StepFailed("the mouth shapes cannot be read", why=str(error)) from error
+        edges = [0, *(cue.end for cue in found)]
+        if edges[:-1] != [cue.start for cue in found] or edges[-1] != round(100 * duration):
+            raise StepFailed("the mouth shapes do not fill the film")
+        facts |= {"cues": len(found), "duration": duration}
+    if params.blendshapes:
+        shapes = _report(outputs["blendshapes"], "list of blend shapes")
+        frames, turns = shapes.get("frames"), shapes.get("head", {}).get("rotation")
+        if not isinstance(frames, list) or not isinstance(turns, list) or len(frames) != len(turns):
+            raise StepFailed("the blend shapes have not one rotation for each frame")
+        if any(len(row) != len(shapes["names"]) or min(row) < 0 or max(row) > 1 for row in frames):
+            raise StepFailed("a frame's blend shapes are not all there, or not between 0 and 1")
+        facts |= {"frames": len(frames), "duration": shapes["duration"]}
+    return facts
+
+
+def check(outputs: Files, inputs: Files, params: Any) -> Facts:
+    """A report of the known schema whose figures are numbers, or null where they cannot be known."""
+    import math
+
+    report = _report(outputs["report"], "report on the film")
+    figures = report.get("figures")
+    if report.get("schema") != "check/1" or not isinstance(figures, dict):
+        raise StepFailed("the report on the film is of another schema", why=str(report.get("schema")))
+    for name, value in figures.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if value is not None and not number:
+            raise StepFailed("a figure of the film is no number", why=f"{name} = {value!r}")
+    return figures

@@ -207,6 +207,18 @@ class Store:
             hint="run the same command again: what is damaged is made anew",
         )
 
+    def withdraw(self, destination: Path) -> bool:
+        """Delete a file that an earlier run delivered there: whether it did. One that was changed since, or was
+        never ours, stays."""
+        if destination.is_symlink() or not destination.is_file():
+            return False
+        size, place = destination.stat().st_size, str(destination.absolute())
+        ours = {digest for digest, path, _ in self.ledger.deliveries() if path == place}
+        if not any(deliver.holds(destination, Artefact(digest, size, "")) for digest in ours):
+            return False
+        destination.unlink(missing_ok=True)
+        return True
+
     # -- runs
 
     @contextmanager

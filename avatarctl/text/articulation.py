@@ -1,21 +1,24 @@
 """The mouth of a speaker over time: from the times of sounds to poses, at any frame rate.
 
 Co-articulation follows Cohen & Massaro (1993): every sound pulls each part of the pose towards its target
-with a dominance that decays exponentially around it, and the pose is the mean weighted by dominance. Then
-come guarantees that no averaging may spoil: lips meet on p, b and m and tuck on f and v, and the mouth is
-at rest on the first and the last frame.
+with a dominance that decays exponentially around it, and the pose is the mean weighted by dominance. Lips round
+early for a rounded vowel (Benguerel & Cowan 1974), through all consonants that leave them free. Then come
+guarantees that no averaging may spoil: lips meet on p, b and m, part when a stop is released, tuck on f and v,
+and the mouth is at rest on the first and the last frame.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from avatarctl.text.loudness import Loudness
 from avatarctl.text.timings import Timings
-from avatarctl.text.visemes import CLASSES, LIP_SHAPE, POSE, Viseme, viseme
+from avatarctl.text.visemes import CLASSES, LIP_SHAPE, POSE, STRESSES, Viseme, parts
 
 INDEX = {name: i for i, name in enumerate(POSE)}
 LEAD = 0.03
@@ -25,25 +28,64 @@ REST_RAMP = 0.18
 LONG_PAUSE = 0.2
 """Seconds of silence after which the mouth goes to rest."""
 
-_PLATEAU = 0.55
-"""Part of a sound's half length around its centre where its dominance is full."""
+_PLATEAU, _LONG_PLATEAU = 0.55, 0.8
+"""Part of a sound's half length around its centre where its dominance is full; of a long consonant."""
+_LONG = 0.13
+"""Seconds from which on a consonant is held."""
 _REST_MARGIN = 0.05
 """Seconds from the edge of a silence to its full dominance."""
 _REACH = 0.45
 """Seconds beyond which a sound has no influence."""
-_NEIGHBOURS = 9
+_NEIGHBOURS = 7
 """Sounds on either side that are looked at."""
 _CHUNK = 4096
-_HELD = 0.3
-"""Part of a long p, b or m around its centre during which the lips stay shut."""
+_HELD, _LONG_HELD = 0.3, 0.7
+"""Part of a p, b or m around its centre during which the lips stay shut; of a long one."""
+_TOGETHER = 0.02
+"""Seconds; sounds nearer than this touch."""
 _OUTSIDE = 0.6
 """Seconds of silence assumed before and after the clip."""
+
+LEAST, MOST = 0.75, 1.25
+"""Bounds of what stress and loudness together make of a vowel's opening."""
+_A_DECIBEL = 0.025
+_FEWEST_VOWELS = 4
+"""Fewer tell nothing of how loud the speaker's vowels are."""
+
+_EARLY = 0.2
+"""Seconds before a rounded vowel from which on the lips begin to round."""
+_ROUNDED = 0.5
+"""Rounding from which on a sound rounds the ones before it."""
+_FREE, _SPREAD = 1.0, 0.3
+"""Share of the rounding that consonants take over, if they leave the lips free or need them spread."""
+
+_BURST_AFTER, _BURST_WIDTH = 0.012, 0.022
+"""Seconds from the end of a stop to the peak of its release, and its width."""
+_PARTED, _PARTED_WITHIN = 0.04, 0.06
+"""The least opening, u, so many seconds after a closure that opens into a vowel."""
+
+BREATH = replace(CLASSES["rest"], pose=tuple({"open": 0.07, "jaw": 0.05, "up": 0.005}.get(n, 0.0) for n in POSE))
+"""An in-breath that is heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sound:
+    """`stress` counts for vowels; `first`, `last`: centres of the first and last phoneme that it was made of."""
+
+    start: float
+    end: float
+    made: Viseme
+    stress: int
+    first: float
+    last: float
+    ipa: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Track:
     """Sounds and silences in order: `poses` (n, POSE); times in seconds and dominances (n,)."""
 
+    sounds: list[_Sound]
     centres: NDArray[np.float64]
     halves: NDArray[np.float64]
     plateaus: NDArray[np.float64]
@@ -51,7 +93,6 @@ class _Track:
     vertical: NDArray[np.float64]
     shape: NDArray[np.float64]
     decays: NDArray[np.float64]
-    visemes: list[Viseme]
 
 
 def frame_count(duration: float, fps: int) -> int:
@@ -59,16 +100,17 @@ def frame_count(duration: float, fps: int) -> int:
     return math.ceil(duration * fps - 1e-6)
 
 
-def poses(timings: Timings, fps: int, gain: float = 1.0) -> NDArray[np.float64]:
+def poses(timings: Timings, fps: int, gain: float = 1.0, loudness: Loudness | None = None) -> NDArray[np.float64]:
     """The mouth's pose for each frame, float64 (frame_count, len(POSE)), in the units of `POSE`.
 
     Args:
         gain: factor of the opening of vowels.
+        loudness: of the recording; loud vowels open more, and breaths that are heard part the lips.
     """
     frames = frame_count(timings.duration, fps)
     if frames <= 2:
         return np.zeros((frames, len(POSE)))
-    track = _track(timings, gain)
+    track = _track(_sounds(timings, loudness), gain, loudness)
     values = _mouth(track, frames, fps)
     _tuck(values, track, fps)
     _ramp(values, timings, fps)
@@ -77,39 +119,111 @@ def poses(timings: Timings, fps: int, gain: float = 1.0) -> NDArray[np.float64]:
     return values
 
 
-def _track(timings: Timings, gain: float) -> _Track:
-    rest = CLASSES["rest"]
-    spans: list[tuple[float, float, Viseme]] = []
+def _sounds(timings: Timings, loudness: Loudness | None) -> list[_Sound]:
+    """Every sound with the silences between; equal consonants in a row are one, diphthongs are two."""
+    found: list[_Sound] = []
     position = -_OUTSIDE
     for phoneme in timings.phonemes:
-        if phoneme.start - position > LONG_PAUSE or not spans:
-            spans.append((position, max(phoneme.start, position), rest))
-        spans.append((phoneme.start, phoneme.end, viseme(phoneme.ipa, phoneme.stress)))
+        if phoneme.start - position > LONG_PAUSE or not found:
+            found += _silence(position, max(phoneme.start, position), loudness if found else None)
+        position = phoneme.start
+        for made, share in parts(phoneme.ipa):
+            end = position + share * (phoneme.end - phoneme.start)
+            found.append(_joined(found, position, end, made, phoneme.stress if made.vowel else 0, phoneme.ipa))
+            position = end
         position = phoneme.end
-    spans.append((position, max(timings.duration + _OUTSIDE, position), rest))
-    poses = np.array([v.pose for _, _, v in spans])
-    vowels = np.array([v.vowel for _, _, v in spans])
+    found += _silence(position, max(timings.duration + _OUTSIDE, position), None)
+    return found
+
+
+def _joined(found: list[_Sound], start: float, end: float, made: Viseme, stress: int, ipa: str) -> _Sound:
+    """The next sound; it swallows an equal consonant just before it."""
+    centre = (start + end) / 2
+    before = found[-1]
+    if before.ipa == ipa and not made.vowel and before.made == made and start - before.end < _TOGETHER:
+        found.pop()
+        return _Sound(before.start, end, made, stress, before.first, centre, ipa)
+    return _Sound(start, end, made, stress, centre, centre, ipa)
+
+
+def _silence(start: float, end: float, loudness: Loudness | None) -> list[_Sound]:
+    """A silence, or one on either side of a breath."""
+
+    def span(begins: float, ends: float, made: Viseme) -> _Sound:
+        return _Sound(begins, ends, made, 0, (begins + ends) / 2, (begins + ends) / 2)
+
+    breath = loudness.breath(start, end) if loudness is not None and start >= 0 else None
+    if breath is None:
+        return [span(start, end, CLASSES["rest"])]
+    borders = (start, *breath, end)
+    made = (CLASSES["rest"], BREATH, CLASSES["rest"])
+    return [span(a, b, v) for a, b, v in zip(borders, borders[1:], made, strict=False)]
+
+
+def _track(sounds: list[_Sound], gain: float, loudness: Loudness | None) -> _Track:
+    starts, ends = np.array([s.start for s in sounds]), np.array([s.end for s in sounds])
+    poses = np.array([s.made.pose for s in sounds])
+    vowels = np.array([s.made.vowel for s in sounds])
+    strength = _emphasis(sounds, starts, ends, vowels, loudness)
     for name in ("open", "jaw"):
-        poses[vowels, POSE.index(name)] *= gain
-    starts, ends = np.array([s[0] for s in spans]), np.array([s[1] for s in spans])
+        poses[:, INDEX[name]] *= np.where(vowels, gain * strength, 1.0)
+    shape = np.array([s.made.shape for s in sounds])
+    _round_early(sounds, poses, shape)
     halves = (ends - starts) / 2
-    silent = np.array([v is rest for _, _, v in spans])
+    silent = np.array([not s.ipa and not s.made.vowel for s in sounds])
+    held = np.array([not s.made.vowel and (s.made.long or s.end - s.start > _LONG) for s in sounds])
+    plateaus = np.where(held, _LONG_PLATEAU, _PLATEAU) * halves
     return _Track(
+        sounds=sounds,
         centres=(starts + ends) / 2,
         halves=halves,
-        plateaus=np.where(silent, np.maximum(halves - _REST_MARGIN, 0), _PLATEAU * halves),
+        plateaus=np.where(silent, np.maximum(halves - _REST_MARGIN, 0), plateaus),
         poses=poses,
-        vertical=np.array([v.vertical for _, _, v in spans]),
-        shape=np.array([v.shape for _, _, v in spans]),
-        decays=np.array([v.decay for _, _, v in spans]),
-        visemes=[v for _, _, v in spans],
+        vertical=np.array([s.made.vertical for s in sounds]),
+        shape=shape,
+        decays=np.array([s.made.decay for s in sounds]),
     )
+
+
+def _emphasis(
+    sounds: list[_Sound],
+    starts: NDArray[np.float64],
+    ends: NDArray[np.float64],
+    vowels: NDArray[np.bool_],
+    loudness: Loudness | None,
+) -> NDArray[np.float64]:
+    """How far each vowel opens by its stress and its loudness among the vowels, `LEAST` to `MOST`."""
+    strength = np.array([STRESSES[min(max(s.stress, 0), 2)] for s in sounds])
+    if loudness is not None and vowels.sum() >= _FEWEST_VOWELS:
+        levels = loudness.over(starts[vowels], ends[vowels])
+        strength[vowels] *= 1 + _A_DECIBEL * np.clip(levels - np.median(levels), -12, 8)
+    clipped: NDArray[np.float64] = np.clip(strength, LEAST, MOST)
+    return clipped
+
+
+def _round_early(sounds: list[_Sound], poses: NDArray[np.float64], shape: NDArray[np.float64]) -> None:
+    """Consonants before a rounded sound are made with rounded lips, the nearer the more."""
+    rounding, wide = INDEX["round"], INDEX["wide"]
+    for i, vowel in enumerate(sounds):
+        aim = vowel.made.pose[rounding]
+        if aim < _ROUNDED or not (vowel.made.vowel or vowel.made.shape > 1.3):
+            continue
+        for j in range(i - 1, -1, -1):
+            before = sounds[j]
+            away = vowel.start - (before.start + before.end) / 2
+            if before.made.vowel or not before.ipa or away > _EARLY:
+                break
+            share = (_SPREAD if before.made.spreads else _FREE) * (1 - 0.5 * away / _EARLY)
+            poses[j, rounding] = max(poses[j, rounding], share * aim)
+            poses[j, wide] *= 1 - share
+            shape[j] = max(shape[j], 0.8 * share)
 
 
 def _mouth(track: _Track, frames: int, fps: int) -> NDArray[np.float64]:
     """float64 (frames, POSE): dominance blend on a grid of half frames, then a short bell over each frame."""
     steps = np.arange(-1, 2 * frames) / (2 * fps) + LEAD
     fine = np.concatenate([_blend(track, steps[i : i + _CHUNK]) for i in range(0, len(steps), _CHUNK)])
+    _release(fine, steps, track)
     blended: NDArray[np.float64] = 0.25 * fine[:-2:2] + 0.5 * fine[1:-1:2] + 0.25 * fine[2::2]
     return blended
 
@@ -117,7 +231,7 @@ def _mouth(track: _Track, frames: int, fps: int) -> NDArray[np.float64]:
 def _blend(track: _Track, times: NDArray[np.float64]) -> NDArray[np.float64]:
     """float64 (times, POSE)."""
     nearest = np.searchsorted(track.centres, times)
-    near = nearest[:, None] + np.arange(-_NEIGHBOURS, _NEIGHBOURS + 1)
+    near = nearest[:, None] + np.arange(-_NEIGHBOURS, _NEIGHBOURS)
     valid = (near >= 0) & (near < len(track.centres))
     near = near.clip(0, len(track.centres) - 1)
     distance = np.abs(times[:, None] - track.centres[near])
@@ -129,8 +243,26 @@ def _blend(track: _Track, times: NDArray[np.float64]) -> NDArray[np.float64]:
         columns = [i for i, name in enumerate(POSE) if name in names]
         dominance = strength[near] * decay
         total = dominance.sum(axis=1, keepdims=True) + 1e-6
-        result[:, columns] = np.einsum("tk,tkp->tp", dominance, track.poses[near][:, :, columns]) / total
+        result[:, columns] = np.einsum("tk,tkp->tp", dominance, track.poses[:, columns][near]) / total
     return result
+
+
+def _release(fine: NDArray[np.float64], steps: NDArray[np.float64], track: _Track) -> None:
+    """The mouth springs open a little when a stop is released into something that is open."""
+    opening = {
+        s.end: s.made.burst for s, after in itertools.pairwise(track.sounds) if s.made.burst and not after.made.closes
+    }
+    if not opening:
+        return
+    moments = np.array(list(opening)) + _BURST_AFTER
+    rate = 1 / (steps[1] - steps[0])
+    reach = math.ceil(2.5 * _BURST_WIDTH * rate)
+    near = np.round((moments - steps[0]) * rate).astype(np.int64)[:, None] + np.arange(-reach, reach + 1)
+    bells = np.array(list(opening.values()))[:, None] * np.exp(
+        -(((near / rate + steps[0] - moments[:, None]) / _BURST_WIDTH) ** 2)
+    )
+    inside = (near >= 0) & (near < len(fine))
+    np.add.at(fine[:, INDEX["open"]], near[inside], bells[inside])
 
 
 def rest_window(frames: int, fps: int, rise: float, fall: float) -> NDArray[np.float64]:
@@ -158,21 +290,37 @@ def _frame(moment: float, frames: int, fps: int) -> int:
 
 
 def _close(values: NDArray[np.float64], track: _Track, fps: int) -> None:
-    """Lips meet on the frame nearest the middle of each p, b and m, and while a long one is held."""
-    for centre, half, made in zip(track.centres, track.halves, track.visemes, strict=True):
-        if made.closes:
-            nearest = _frame(centre, len(values), fps)
-            first, last = (_frame(centre + side * _HELD * half, len(values), fps) for side in (-1, 1))
-            held = slice(first, last + 1) if last - first > 1 else slice(nearest, nearest + 1)
-            for name in ("open", "up", "tuck"):
-                values[held, INDEX[name]] = 0.0
-            values[held, INDEX["press"]] = np.maximum(values[held, INDEX["press"]], 0.5)
+    """Lips meet on the frame nearest the middle of each p, b and m, and while a long one is held.
+
+    Of several in a row they stay shut between; behind the last one they part at once, if a vowel follows.
+    """
+    frames = len(values)
+    shut = np.zeros(frames, np.bool_)
+    opened: list[int] = []
+    for s, after in itertools.pairwise(track.sounds):
+        if not s.made.closes:
+            continue
+        half = (_LONG_HELD if s.made.long or s.end - s.start > _LONG else _HELD) * (s.end - s.start) / 2
+        centre = (s.start + s.end) / 2
+        first, last = _frame(min(centre - half, s.first), frames, fps), _frame(max(centre + half, s.last), frames, fps)
+        if last - first < 2 and s.first == s.last:
+            first = last = _frame(centre, frames, fps)
+        if after.made.closes and after.start - s.end < _TOGETHER:
+            last = max(last, _frame(after.first, frames, fps))
+        elif after.ipa and (after.made.vowel or s.made.burst):
+            opened.append(last + math.ceil(_PARTED_WITHIN * fps - 1))
+        shut[first : last + 1] = True
+    for name in ("open", "up", "tuck"):
+        values[shut, INDEX[name]] = 0.0
+    values[shut, INDEX["press"]] = np.maximum(values[shut, INDEX["press"]], 0.5)
+    parted = np.array([f for f in opened if f < frames - 1 and not shut[f]], np.int64)
+    values[parted, INDEX["open"]] = np.maximum(values[parted, INDEX["open"]], _PARTED)
 
 
 def _tuck(values: NDArray[np.float64], track: _Track, fps: int) -> None:
     """The lower lip is under the teeth on the frame nearest the middle of each f and v."""
-    for centre, made in zip(track.centres, track.visemes, strict=True):
-        if made.tucks:
-            frame = _frame(centre, len(values), fps)
+    for s in track.sounds:
+        if s.made.tucks:
+            frame = _frame((s.start + s.end) / 2, len(values), fps)
             values[frame, INDEX["tuck"]] = max(values[frame, INDEX["tuck"]], 0.55)
             values[frame, INDEX["open"]] = min(values[frame, INDEX["open"]], 0.06)

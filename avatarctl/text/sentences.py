@@ -1,7 +1,8 @@
 """Text to sentences, each with the silence that belongs after it; whole or as the text arrives.
 
 `split` is the stream fed at once, so both agree for every way of cutting the text into chunks: a border is
-decided only when the word behind it is complete, and never again. Between the borders no word is lost.
+decided only when the word behind it is complete, and never again. Between the borders no word is lost. Tags of
+emotions (`[happy]`) are taken off, and kept beside the sentences that they colour.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from avatarctl.errors import BadInput
+from avatarctl.text import emotions
 from avatarctl.text.abbreviations import MAY_BE_LAST, NEVER_LAST, STARTERS
 from avatarctl.text.clauses import cut
 
@@ -41,10 +43,11 @@ _BROKEN_LINE = 50
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """`text` without line breaks; `pause`: seconds of silence after it."""
+    """`text` without line breaks and tags; `pause`: seconds of silence after it; `emotion`: by its tag, or ""."""
 
     text: str
     pause: float
+    emotion: str = ""
 
 
 def clean(text: str) -> str:
@@ -92,17 +95,21 @@ class SentenceStream:
         self._limit = max(limit, 20)
         self._text = ""
         self._searched = 0
+        self._marker = emotions.Marker()
+        self._emotion = ""
 
     def feed(self, chunk: str) -> list[Sentence]:
         """The sentences that this chunk completes; often none."""
-        self._text += chunk
+        self._text += self._marker.feed(chunk)
         return self._take(final=False)
 
     def close(self) -> list[Sentence]:
         """What is left; the last sentence has the closing pause. The stream is empty and ready again."""
+        self._text += self._marker.close()
         sentences = self._take(final=True)
-        rest, self._text, self._searched = self._text, "", 0
-        return [*sentences, *_sentences(rest, CLOSING_PAUSE, self._limit)]
+        sentences += self._coloured(self._text, CLOSING_PAUSE)
+        self._text, self._searched, self._emotion = "", 0, ""
+        return sentences
 
     def _take(self, *, final: bool) -> list[Sentence]:
         text, found = self._text, list[Sentence]()
@@ -121,13 +128,19 @@ class SentenceStream:
             position = border or candidate.end()
             if border:
                 pause = _pause(text[start : candidate.end()], text[candidate.end() : following.start()])
-                found += _sentences(text[start:border], pause, self._limit)
+                found += self._coloured(text[start:border], pause)
                 start, first = border, following
         if first and following and not final:
             position = len(text)
         self._text = text[start:]
         self._searched = max(position - start, 0)
         return found
+
+    def _coloured(self, marked: str, pause: float) -> list[Sentence]:
+        """The clauses of one sentence; an emotion holds until its paragraph ends."""
+        text, own, after = emotions.take(marked, self._emotion)
+        self._emotion = "" if pause == PARAGRAPH_PAUSE else after
+        return _sentences(text, pause, self._limit, own)
 
 
 def _word(text: str, position: int, *, final: bool) -> re.Match[str] | None:
@@ -227,8 +240,9 @@ def _pause(ended: str, gap: str) -> float:
     return ELLIPSIS_PAUSE if re.search(r"(…|\.\.)\W*$", ended) else SENTENCE_PAUSE
 
 
-def _sentences(text: str, pause: float, limit: int) -> list[Sentence]:
+def _sentences(text: str, pause: float, limit: int, emotion: str) -> list[Sentence]:
     """The clauses of one sentence, if it is too long; nothing, if there is nothing to speak."""
     flat = " ".join(text.split())
     pieces = [piece for piece in cut(flat, limit) if speakable(piece)]
-    return [Sentence(p, pause if i == len(pieces) - 1 else CLAUSE_PAUSE) for i, p in enumerate(pieces)]
+    last = len(pieces) - 1
+    return [Sentence(p, pause if i == last else CLAUSE_PAUSE, emotion) for i, p in enumerate(pieces)]

@@ -35,8 +35,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """All that is known of when things are said. `source`: `engine` (exact), `aligned` or `sound` (a guess
-    from loudness and spectrum alone; then `ipa` holds only vowels, `s` and `m` by their look)."""
+    """All that is known of when things are said. `source`: `engine` (exact), `aligned`, `sound` (a guess
+    from loudness and spectrum alone; then `ipa` holds only vowels, `s`, `n` and `m` by their look) or `rhubarb`
+    (mouth shapes of Rhubarb Lip Sync; then `ipa` is for each shape a sound that looks like it, whatever was
+    said: A m, B s, C ɛ, D a, E ɔ, F u, G f, H l; X is a gap)."""
 
     language: str
     duration: float

@@ -1,4 +1,6 @@
-"""From features of a recording to sounds: five vowels, `s` for hiss, `m` for short closures, gaps for silence."""
+"""From features of a recording to sounds: five vowels, `s` for hiss, `n` for faint voice between louder sounds, `m`
+for short closures, gaps for silence.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 from avatarctl.engines.align.features import HOP, Features
 from avatarctl.text.timings import Phoneme
 
-SILENCE, CLOSURE, HISS = "", "m", "s"
+SILENCE, CLOSURE, HISS, FAINT = "", "m", "s", "n"
 _VOWELS: dict[str, tuple[float, float, float]] = {
     "a": (-8.0, 7.0, 5.0),
     "e": (-5.0, -8.0, -18.0),
@@ -19,6 +21,8 @@ _VOWELS: dict[str, tuple[float, float, float]] = {
 """`front`, `height` and `back` of each vowel, dB, between those of men and of women."""
 _WEIGHTS = np.array([1.0, 1.5, 1.0], np.float32)
 _USUAL_FRONT, _TILT_SHARE = -11.0, 0.7
+_FAINT, _FAINT_REACH = 11.0, 0.2
+"""Decibels below the loudest within so many seconds: there a voice is a consonant's, n, l or d, not a vowel's."""
 _DARK = "u"
 """The vowel that a hummed m resembles."""
 
@@ -36,7 +40,7 @@ _BURST_HISS, _BURST_FRONT = 0.25, 0.0
 """A stop that opens with more hiss or more high sound than this was made behind the lips (t, k)."""
 _SHORTEST, _SHORTEST_SILENCE = 0.04, 0.08
 """Seconds."""
-_LABELS = (SILENCE, CLOSURE, HISS, *_VOWELS)
+_LABELS = (SILENCE, CLOSURE, HISS, *_VOWELS, FAINT)
 
 
 def find(features: Features) -> list[Phoneme]:
@@ -60,7 +64,9 @@ def find(features: Features) -> list[Phoneme]:
     voiced = sounding & (features.hiss < _HISS_SHARE)
     labels[voiced] = _vowels(features, voiced)
     labels[sounding & ~voiced] = _LABELS.index(HISS)
-    labels[_closures(features, smooth, labels, threshold)] = _LABELS.index(CLOSURE)
+    closed = _closures(features, smooth, labels, threshold)
+    labels[voiced & (smooth < _loudest_near(smooth, _FAINT_REACH) - _FAINT)] = _LABELS.index(FAINT)
+    labels[closed] = _LABELS.index(CLOSURE)
     runs = _runs(labels)
     return _phonemes(runs, smooth, speech)
 
@@ -107,6 +113,12 @@ def _closures(
         if hum[start:end].mean() > 0.5 or opens_dark:
             closed[start:end] = True
     return closed
+
+
+def _loudest_near(level: NDArray[np.float32], seconds: float) -> NDArray[np.float32]:
+    """The maximum of what lies within `seconds` of each frame."""
+    reach = round(seconds / HOP)
+    return np.maximum(_running_maximum(level, reach), _running_maximum(level[::-1], reach)[::-1])
 
 
 def _running_maximum(values: NDArray[np.float32], reach: int) -> NDArray[np.float32]:

@@ -23,6 +23,15 @@ class WarpingParams(SoundParams):
     language: str = param("auto", "language of the text (ru, en, ...); auto: found from the text")
 
 
+@dataclass(frozen=True, kw_only=True)
+class RhubarbParams(WarpingParams):
+    """How long to wait for a program that is not ours."""
+
+    timeout: float = param(
+        300.0, "seconds without a sign of progress after which Rhubarb is ended", ge=1, le=86400, keyed=False
+    )
+
+
 SPECS = (
     EngineSpec(
         stage="align",
@@ -38,9 +47,19 @@ SPECS = (
         stage="align",
         name="sound",
         summary="mouth movements guessed from loudness and spectrum; any language, no text",
-        cache_version=1,
+        cache_version=2,
         factory="avatarctl.engines.align.engine:SoundEngine",
         params=SoundParams,
+        gives_timings=True,
+    ),
+    EngineSpec(
+        stage="align",
+        name="rhubarb",
+        summary="mouth shapes recognised by Rhubarb Lip Sync, a program to be installed apart; only when it is set",
+        cache_version=1,
+        factory="avatarctl.engines.align.rhubarb:RhubarbEngine",
+        params=RhubarbParams,
+        reads=("text",),
         gives_timings=True,
     ),
 )

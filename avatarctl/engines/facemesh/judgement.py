@@ -11,18 +11,30 @@ import numpy as np
 from avatarctl.engines.facemesh import quality
 from avatarctl.engines.facemesh.crop import Image
 from avatarctl.engines.facemesh.landmarks import Landmarks
+from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.errors import BadInput, NoFace
 
 MIN_WIDTH, GOOD_WIDTH = 40, 160
 MAX_YAW, GOOD_YAW = 35, 20
 MAX_PITCH, GOOD_PITCH = 35, 25
-MAX_ROLL, GOOD_ROLL = 60, 20
+TURN_ROLL, GOOD_ROLL = 60, 20
 GOOD_SHARPNESS = 0.16
 DARK_P95 = 100
 """Even dark skin has lights above this luminance in a well-lit photo."""
 WHITE_SHARE = 0.1
 COVERED_SHARE = 0.3
 GLASSES_PROBABILITY = 0.5
+LIPS_SEEN = 0.2
+"""`Features.lips`, see there. Measured on two faces and 120 variants (tests/quality/variants.py): 0.35 to 1.5; under
+a mask, a hand or a cloth 0 to 0.11."""
+EYE_SEEN = 0.3
+"""`Features.eyes`: 0.47 (a pencil sketch) to 5; behind dark glasses or a patch 0 to 0.06."""
+LIDS_OPEN = 0.14
+"""`Features.lids`: open 0.15 to 0.61, closed 0.06 to 0.12."""
+SURE_LIPS = 0.18
+"""`FaceMesh.doubt`: 0.01 to 0.09 on photos, paintings and drawings, 0.12 and 0.15 under a thick painted beard, 0.19 and
+0.33 on cartoons whose mouth the mesh misses."""
+OUTSIDE, MAX_OUTSIDE = 0.03, 0.4
 
 _MEASURED_WIDTH = 320
 
@@ -42,12 +54,16 @@ class Measurements:
     glasses: quality.Glasses
     colourless: bool
     covered_share: float
+    features: quality.Features
+    doubt: float
+    """How unsure the place of the lips is, u: see `FaceMesh.doubt`."""
 
 
-def measure(rgb: Image, landmarks: Landmarks) -> Measurements:
-    """Every measurement of one face in an RGB picture, uint8 (height, width, 3)."""
+def measure(rgb: Image, landmarks: Landmarks, finder: FaceMesh | None = None) -> Measurements:
+    """Every measurement of one face in an RGB picture, uint8 (height, width, 3). `finder`: to measure `doubt`."""
     x0, _, x1, _ = landmarks.box
     width, interocular = x1 - x0, landmarks.interocular
+    beyond = quality.outside_share(rgb.shape[:2], landmarks)
     rgb, landmarks = _closer(rgb, landmarks)
     return Measurements(
         width=width,
@@ -59,6 +75,8 @@ def measure(rgb: Image, landmarks: Landmarks) -> Measurements:
         glasses=quality.glasses(rgb, landmarks),
         colourless=quality.colourless(rgb, landmarks),
         covered_share=quality.covered_share(rgb, landmarks),
+        features=quality.features(rgb, landmarks, beyond),
+        doubt=finder.doubt(rgb, landmarks) if finder else 0.0,
     )
 
 
@@ -110,10 +128,7 @@ def refuse(measured: Measurements) -> None:
             why=f"{measured.width:.0f} pixels wide; at least {MIN_WIDTH} are needed, {GOOD_WIDTH} are good",
             hint="take a larger photo, or come closer to the camera",
         )
-    yaw, pitch, roll = measured.pose.yaw, measured.pose.pitch, measured.pose.roll
-    if abs(roll) > MAX_ROLL:
-        side = "upside down" if abs(roll) > 135 else "on its side"
-        raise BadInput(f"the face is {side}", why=f"it is turned by {abs(roll):.0f} degrees", hint="turn the photo")
+    yaw, pitch = measured.pose.yaw, measured.pose.pitch
     if abs(yaw) > MAX_YAW:
         raise BadInput(
             "the face looks too far to the side", why=f"by {abs(yaw):.0f} degrees, at most {MAX_YAW}", hint=_FRONT
@@ -123,15 +138,38 @@ def refuse(measured: Measurements) -> None:
         raise BadInput(
             f"the face looks too far {way}", why=f"by {abs(pitch):.0f} degrees, at most {MAX_PITCH}", hint=_FRONT
         )
+    seen = measured.features
+    if seen.outside > MAX_OUTSIDE:
+        raise BadInput(
+            "the face is cut off by the photo's edge",
+            why=f"{seen.outside:.0%} of its width lies outside",
+            hint="take a photo that shows the whole head",
+        )
+    if seen.lips < LIPS_SEEN:
+        raise BadInput(
+            "the mouth is covered",
+            why=f"no lips are to be seen where they should be (contrast {seen.lips:.2f} of at least {LIPS_SEEN})",
+            hint="take a photo without a mask, hand or cup before the mouth",
+        )
 
 
-def warnings(measured: Measurements, chosen: int, count: int) -> list[dict[str, str]]:
-    """`{code, message, advice}` for each thing that makes the film worse than it could be."""
+def warnings(measured: Measurements, chosen: int, count: int, turned: int = 0) -> list[dict[str, str]]:
+    """`{code, message, advice}` for each thing that makes the film worse than it could be.
+
+    `turned`: degrees by which the photo was turned clockwise to bring the face upright.
+    """
     found: list[dict[str, str]] = []
 
     def warn(code: str, message: str, advice: str) -> None:
         found.append({"code": code, "message": message, "advice": advice})
 
+    if turned:
+        lay = "upside down" if turned == 180 else "on its side"
+        warn(
+            "turned_photo",
+            f"the photo lay {lay}; it is turned by {turned} degrees",
+            "see in the preview if it is upright",
+        )
     if count > 1:
         warn("several_faces", f"{count} faces; number {chosen + 1} from the left is taken", "--face N takes another")
     if measured.width < GOOD_WIDTH:
@@ -158,7 +196,18 @@ def warnings(measured: Measurements, chosen: int, count: int) -> list[dict[str, 
         warn("mouth_open", f"the mouth {shown}", "a closed, relaxed mouth moves best")
     if measured.glasses.probability > GLASSES_PROBABILITY:
         warn("glasses", "the person seems to wear glasses", "blinks look softer behind them; take them off if you can")
-    if measured.covered_share > COVERED_SHARE and not (dark or bright):
+    seen = measured.features
+    hidden = sum(contrast < EYE_SEEN for contrast in seen.eyes)
+    if hidden:
+        what = "an eye is" if hidden == 1 else "the eyes are"
+        warn("eyes_hidden", f"{what} not to be seen", "dark glasses and hair hide every look and blink; take them away")
+    elif max(seen.lids) < LIDS_OPEN:
+        warn("eyes_closed", "the eyes are closed", "they stay closed in the film; take a photo with open eyes")
+    if measured.doubt > SURE_LIPS:
+        warn("uncertain_mouth", "the place of the mouth is unsure", "see in the preview if the lips are marked")
+    if seen.outside > OUTSIDE:
+        warn("cut_off", f"the photo's edge cuts off {seen.outside:.0%} of the face", "show the whole head")
+    if measured.covered_share > COVERED_SHARE and not (dark or bright or hidden):
         warn("covered", f"{measured.covered_share:.0%} of the face looks covered", "keep hair and hands off the face")
     return found
 
@@ -177,6 +226,8 @@ def as_report(measured: Measurements) -> dict[str, Any]:
         "glasses": glasses,
         "greyscale": measured.colourless,
         "covered_share": measured.covered_share,
+        "features": asdict(measured.features),
+        "doubt": measured.doubt,
     }
     return {name: _rounded(value) for name, value in report.items()}
 
@@ -184,4 +235,6 @@ def as_report(measured: Measurements) -> dict[str, Any]:
 def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _rounded(inner) for name, inner in value.items()}
+    if isinstance(value, tuple):
+        return [_rounded(inner) for inner in value]
     return round(value, 3) if isinstance(value, float) else value

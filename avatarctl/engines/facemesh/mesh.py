@@ -7,7 +7,8 @@ pixel of shift in the crop moves the points by as much.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -27,7 +28,16 @@ _LOOKS = 12
 """Crops whose points are averaged for a photo."""
 _SECOND_LOOKS = (1.0, 1.33, 2.0)
 _MIN_SECOND_SCORE = 0.63
-"""Measured: faces 0.66 (upside down, half covered, noisy) to 0.95, patterns mistaken for one up to 0.6."""
+"""Measured: faces 0.66 (half covered, noisy) to 0.95, patterns mistaken for one up to 0.6."""
+_RETRY_SIDE = 1600
+"""A picture in which no face was found is looked at again at most this large, pixels."""
+_ENLARGED_UP_TO = 1000
+_LITTLE_LESS = 0.05
+"""Blur that a sure place of the lips survives, sigma in u."""
+_LIPS = (61, 291, 0, 17, 13, 14, 37, 267, 84, 314)
+"""Their corners, edges and middle."""
+_CALMED = (2 / 512, 3 / 512)
+"""Blur of a picture of lines and brush strokes, sigma in longer sides of the picture."""
 
 
 def _square_of_detection(detection: Detection) -> TurnedSquare:
@@ -78,14 +88,12 @@ class FaceMesh:
         """
         return self._detector.detect(rgb, thorough=thorough)
 
-    def faces(self, rgb: Image) -> list[Landmarks]:
-        """Every face that both detector and mesh agree on, at any size down to some 50 pixels, left to right."""
-        found: list[Landmarks] = []
-        for detection in self.detect(rgb, thorough=True):
-            landmarks = self._refined(rgb, _square_of_detection(detection))
-            if self._is_face(rgb, landmarks) and not any(_same_face(landmarks, other) for other in found):
-                found.append(landmarks)
-        return sorted((self._averaged(rgb, face) for face in found), key=lambda face: face.box)
+    def faces(self, rgb: Image, *, again: bool = True) -> list[Landmarks]:
+        """Every face that both detector and mesh agree on, at any size down to some 50 pixels, left to right.
+
+        `again`: where there is none, look once more for small, drawn and dim ones.
+        """
+        return self._confirmed(rgb, thorough=True) or (self._again(rgb) if again else [])
 
     def landmarks(self, rgb: Image, detection: Detection | None = None) -> Landmarks:
         """The points of one face in a photo: of `detection`, else of the largest. Some 30 ms; see `track` for films.
@@ -95,13 +103,12 @@ class FaceMesh:
         """
         if detection is not None:
             faces = [self._refined(rgb, _square_of_detection(detection))]
-            faces = [face for face in faces if plausible(face)]
+            faces = [self._averaged(rgb, face) for face in faces if plausible(face)]
         else:
-            faces = [self._refined(rgb, _square_of_detection(d)) for d in self.detect(rgb)]
-            faces = [face for face in faces if self._is_face(rgb, face)]
+            faces = self._confirmed(rgb, largest=True) or self._again(rgb)
         if not faces:
             raise NoFace("there is no face in the picture", hint="take a photo that shows one face from the front")
-        return self._averaged(rgb, max(faces, key=lambda face: face.interocular))
+        return max(faces, key=lambda face: face.interocular)
 
     def track(self, rgb: Image, previous: Landmarks) -> Landmarks:
         """The same face in the next frame of a video: one pass of the mesh, no detector unless it is lost.
@@ -114,17 +121,52 @@ class FaceMesh:
             return self.landmarks(rgb)
         return landmarks
 
+    def doubt(self, rgb: Image, landmarks: Landmarks) -> float:
+        """How far the lips go elsewhere, in u, when the picture is blurred a little: the mesh always names a place
+        for them, but where it only guesses, as in a cartoon, a little less detail makes it guess another one."""
+        calm = _blurred(rgb, _LITTLE_LESS * landmarks.interocular)
+        again = self._averaged(calm, self._measure(calm, _square_of_landmarks(landmarks)))
+        lips = list(_LIPS)
+        return float(np.linalg.norm(again.xy[lips] - landmarks.xy[lips], axis=1).mean()) / landmarks.interocular
+
+    def _confirmed(self, rgb: Image, *, thorough: bool = False, largest: bool = False) -> list[Landmarks]:
+        """What both detector and mesh take for a face, left to right; or only the `largest`."""
+        found: list[Landmarks] = []
+        for detection in self.detect(rgb, thorough=thorough):
+            landmarks = self._refined(rgb, _square_of_detection(detection))
+            if self._is_face(rgb, landmarks) and not any(_same_face(landmarks, other) for other in found):
+                found.append(landmarks)
+        if largest:
+            found = [max(found, key=lambda face: face.interocular)] if found else []
+        return sorted((self._averaged(rgb, face) for face in found), key=lambda face: face.box)
+
+    def _again(self, rgb: Image) -> list[Landmarks]:
+        """Another look at a picture that seems to show no face: enlarged, calmed, and with its contrast raised.
+
+        The networks know photos: lines and brush strokes hide a drawn face from them until they are blurred, a
+        face below 50 pixels until it is larger. Each look has to pass the same tests as the first.
+        """
+        for seen, scale in _other_looks(rgb):
+            faces = self._confirmed(seen, thorough=True)
+            if faces:
+                return [_scaled_back(face, scale) for face in faces]
+        return []
+
     def _is_face(self, rgb: Image, landmarks: Landmarks) -> bool:
         """Whether the detector, asked again about the upright face at three sizes, stands by it.
 
         Among a thousand tiles some cloth or foliage always reaches the detector's threshold once, and the
-        mesh then believes it; but not from closer and farther.
+        mesh then believes it; but not from closer and farther. A face upside down can look like one that is
+        upright, with its forehead for a chin: so it must not look more like one when it is turned over.
         """
         if not plausible(landmarks):
             return False
         square = _square_of_landmarks(landmarks)
-        scores = [self._detector.score(rgb, square.grown(factor)) for factor in _SECOND_LOOKS]
-        return sum(scores) / len(scores) >= _MIN_SECOND_SCORE
+        score, turned_over = (
+            sum(self._detector.score(rgb, s.grown(factor)) for factor in _SECOND_LOOKS) / len(_SECOND_LOOKS)
+            for s in (square, replace(square, angle=square.angle + math.pi))
+        )
+        return score >= _MIN_SECOND_SCORE and score > turned_over
 
     def _refined(self, rgb: Image, square: TurnedSquare) -> Landmarks:
         """Once where the detector says, and again where the mesh itself then sees the face."""
@@ -149,6 +191,37 @@ class FaceMesh:
         points[:, :2] = on_crop[:, :2] @ to_picture[:, :2].T + to_picture[:, 2]
         points[:, 2] = on_crop[:, 2] * (square.side / SIDE)
         return Landmarks(points, score)
+
+
+def _other_looks(rgb: Image) -> Iterator[tuple[Image, float]]:
+    """Pictures made of one, and their scale."""
+    side = max(rgb.shape[:2])
+    shrunk = min(1.0, _RETRY_SIDE / side)
+    if shrunk < 1:
+        rgb = _resized(rgb, shrunk)
+    if side <= _ENLARGED_UP_TO:
+        yield _resized(rgb, 2.0), 2.0
+    for sigma in _CALMED:
+        yield _blurred(rgb, sigma * max(rgb.shape[:2])), shrunk
+    lab = cv2.cvtColor(_blurred(rgb, 1.0), cv2.COLOR_RGB2LAB)
+    lab[..., 0] = cv2.createCLAHE(3.0, (8, 8)).apply(lab[..., 0])
+    yield cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).astype(np.uint8, copy=False), shrunk
+
+
+def _resized(rgb: Image, scale: float) -> Image:
+    size = max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return cv2.resize(rgb, size, interpolation=method).astype(np.uint8, copy=False)
+
+
+def _blurred(rgb: Image, sigma: float) -> Image:
+    return cv2.GaussianBlur(rgb, (0, 0), max(sigma, 0.3)).astype(np.uint8, copy=False)
+
+
+def _scaled_back(face: Landmarks, scale: float) -> Landmarks:
+    points = face.points / np.float32(scale)
+    points[:, :2] += np.float32(0.5 / scale - 0.5)
+    return Landmarks(points, face.score)
 
 
 def _same_face(one: Landmarks, other: Landmarks) -> bool:

@@ -88,6 +88,13 @@ class Graph:
                 found.append(CustomOperator(name.decode(), inputs, outputs, options))
         return found
 
+    def constant(self, tensor: int) -> NDArray[np.float32]:
+        """The value of a tensor that is stored in the file, float32, also where it is stored in 16 bits."""
+        producer = self._producer.get(tensor)
+        stored = self._graph.tensors[tensor if producer is None else int(producer.inputs[0])]
+        kind = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.FLOAT16: np.float16}[stored.type]
+        return np.frombuffer(bytes(self._buffers[stored.buffer]), kind).reshape(stored.shape).astype(np.float32)
+
     def whole(self, outputs: Sequence[int], threads: int = 1) -> Network:
         """The model as it is."""
         return Network(self._content, inputs=self.inputs, outputs=outputs, threads=threads)

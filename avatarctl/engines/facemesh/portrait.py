@@ -7,7 +7,8 @@ The report is JSON, schema `portrait/1`:
     face         number (from 1), box and score of the one that is taken
     landmarks    478 x [x, y, z], pixels of portrait.png, z negative towards the camera
     face_width, interocular (pixels), pose (degrees), sharpness, exposure, mouth, glasses, greyscale,
-    covered_share: see `quality`
+    covered_share, features: see `quality`; doubt: see `FaceMesh.doubt`
+    turned       degrees by which portrait.png is turned clockwise against the photo: 0, 90, 180 or 270
     warnings     [{code, message, advice}]
 """
 
@@ -21,10 +22,11 @@ from typing import Any
 import numpy as np
 
 from avatarctl.engines.contract import Cancelled, Job
-from avatarctl.engines.facemesh import judgement, preview
+from avatarctl.engines.facemesh import judgement, preview, quality
+from avatarctl.engines.facemesh.crop import Image
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
-from avatarctl.errors import BadInput, StepFailed
+from avatarctl.errors import StepFailed
 from avatarctl.media import image
 
 SCHEMA = "portrait/1"
@@ -46,19 +48,18 @@ class FaceMeshPortrait:
             raise StepFailed("the engine facemesh was not loaded")
         rgb, notes = image.read_photo(job.inputs["photo"])
         _go_on(job, 1)
-        faces = self._mesh.faces(rgb)
-        if not faces and self._mesh.faces(np.ascontiguousarray(rgb[::-1, ::-1])):
-            raise BadInput("the face is upside down", why="it is found once the photo is turned", hint="turn the photo")
+        rgb, faces, turned = find(self._mesh, rgb, job.params.face)
         chosen = judgement.choose(faces, job.params.face)
         face = faces[chosen]
         _go_on(job, 2)
-        measured = judgement.measure(rgb, face)
+        measured = judgement.measure(rgb, face, self._mesh)
         judgement.refuse(measured)
-        warnings = judgement.warnings(measured, chosen, len(faces))
+        warnings = judgement.warnings(measured, chosen, len(faces), turned)
 
         report = {
             "schema": SCHEMA,
-            "image": notes,
+            "image": {**notes, "width": rgb.shape[1], "height": rgb.shape[0]},
+            "turned": turned,
             "faces": [_entry(number, one) for number, one in enumerate(faces, start=1)],
             "face": _entry(chosen + 1, face),
             "landmarks": [[round(float(v), 2) for v in point] for point in face.points],
@@ -74,6 +75,31 @@ class FaceMeshPortrait:
     def close(self) -> None:
         """Drop the networks."""
         self._mesh = None
+
+
+def find(finder: FaceMesh, rgb: Image, wanted: int = 0) -> tuple[Image, list[Landmarks], int]:
+    """The photo with its faces, turned by quarters until the face `wanted` is upright, and by how many degrees.
+
+    A phone's photo whose note of its orientation was lost lies on its side; nobody sits for a portrait like that.
+    """
+    faces = finder.faces(rgb, again=False)
+    if not faces:
+        turned = _turned(rgb, 180)
+        upright = finder.faces(turned, again=False)
+        if upright:
+            return turned, upright, 180
+        return rgb, finder.faces(rgb), 0
+    roll = quality.pose(faces[judgement.choose(faces, wanted)]).roll
+    if abs(roll) <= judgement.TURN_ROLL:
+        return rgb, faces, 0
+    degrees = round(-roll / 90) * 90 % 360
+    turned = _turned(rgb, degrees)
+    upright = finder.faces(turned, again=False)
+    return (turned, upright, degrees) if upright else (rgb, faces, 0)
+
+
+def _turned(rgb: Image, degrees: int) -> Image:
+    return np.ascontiguousarray(np.rot90(rgb, -degrees // 90))
 
 
 def _go_on(job: Job, done: int) -> None:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatarctl.engines.facemesh import canonical
 from avatarctl.engines.facemesh import landmarks as mesh
 from avatarctl.engines.facemesh.crop import Image, TurnedSquare, cut
 from avatarctl.engines.facemesh.landmarks import Landmarks
@@ -70,24 +71,17 @@ class Glasses:
 
 
 def pose(landmarks: Landmarks) -> Pose:
-    """From the mesh's own geometry: no camera is assumed, since the mesh is in weak perspective.
+    """Against the canonical face (`canonical`), in weak perspective: no camera is assumed.
 
-    The axis across the face is the sum of the vectors between mirrored points; the axis down the face runs
-    from hairline to chin, which in the canonical face model stand vertically above each other to within a
-    degree, made perpendicular to the first.
+    Yaw comes from where the points lie in the picture, since the mesh flattens its own depth as the face turns:
+    at a turn of 30 degrees its z says 20, its x and y say 25. Pitch and roll come from all three coordinates.
     """
-    points = landmarks.points.astype(np.float64)
-    right, left = np.array(mesh.MIRROR_PAIRS).T
-    across = (points[left] - points[right]).sum(axis=0)
-    across /= np.linalg.norm(across)
-    down = points[mesh.CHIN] - points[mesh.FOREHEAD]
-    down -= across * (across @ down)
-    down /= np.linalg.norm(down)
-    inward = np.cross(across, down)
+    space = canonical.rotation_in_space(landmarks.points)
+    across = canonical.rotation_in_picture(landmarks.points)[:, 0]
     return Pose(
         yaw=math.degrees(math.atan2(across[2], math.hypot(across[0], across[1]))),
-        pitch=math.degrees(math.atan2(down[2], inward[2])),
-        roll=math.degrees(math.atan2(across[1], across[0])),
+        pitch=math.degrees(math.atan2(space[2, 1], space[2, 2])),
+        roll=math.degrees(math.atan2(space[1, 0], space[0, 0])),
     )
 
 
@@ -196,19 +190,103 @@ def glasses(rgb: Image, landmarks: Landmarks) -> Glasses:
 
 
 def covered_share(rgb: Image, landmarks: Landmarks) -> float:
-    """Share of the skin's area that looks unlike the skin between eyes and mouth, 0..1: hair, a hand, a mask."""
-    calm = cv2.GaussianBlur(rgb, (0, 0), max(0.5, 0.03 * landmarks.interocular))
-    lab = cv2.cvtColor(calm, cv2.COLOR_RGB2LAB).astype(np.float32)
-    mask = skin_mask(rgb.shape[:2], landmarks)
-    sure = np.zeros(rgb.shape[:2], np.uint8)
+    """Share of the face between brows and mouth that looks unlike the skin of cheeks and nose, 0..1: hair, a hand.
+
+    Forehead and jaw are left out, where a fringe and a beard belong. Lines are blurred away, and light from the side
+    too: the brightness is measured against the plane that fits it best.
+    """
+    u = landmarks.interocular
+    calm = cv2.medianBlur(rgb, min(255, 2 * round(0.05 * u) + 1))
+    lab = cv2.cvtColor(cv2.GaussianBlur(calm, (0, 0), max(0.5, 0.03 * u)), cv2.COLOR_RGB2LAB).astype(np.float32)
+    shape = rgb.shape[:2]
+    band = np.zeros(shape, np.uint8)
+    brows = landmarks.xy[[*mesh.BROW_RIGHT_LOWER, *mesh.BROW_LEFT_LOWER[::-1]]]
+    sides = landmarks.xy[[356, 454, 323, 361, 288, 410, 164, 186, 58, 132, 93, 234, 127]]
+    cv2.fillPoly(band, [_rounded(np.concatenate([brows, sides]))], 1)
+    mask = skin_mask(shape, landmarks) & band.astype(bool)
+    sure = np.zeros(shape, np.uint8)
     cv2.fillConvexPoly(sure, _rounded(landmarks.xy[[mesh.CHEEK_RIGHT, mesh.NOSE_BRIDGE[1], mesh.CHEEK_LEFT]]), 1)
-    reference = lab[mask & sure.astype(bool)]
-    if not len(reference) or not mask.any():
+    known = mask & sure.astype(bool)
+    if known.sum() < 8:
         return 0.0
-    usual = np.median(reference, axis=0)
-    away = np.abs(lab[mask] - usual)
-    unlike = (away[:, 0] > 0.45 * usual[0]) | (np.hypot(away[:, 1], away[:, 2]) > 16)
-    return float(unlike.mean())
+    rows, columns = np.nonzero(mask)
+    light = lab[..., 0] + 1
+    place = np.stack([columns, rows, np.ones(len(rows))], axis=1) - [*landmarks.xy[mesh.NOSE_TIP], 0]
+    logs = np.log(light[mask].astype(np.float64))
+    weights = np.ones(len(logs))
+    for _ in range(4):
+        plane = np.linalg.lstsq(place * weights[:, None], logs * weights, rcond=None)[0]
+        weights = 1 / (1 + (np.abs(logs - place @ plane) / 0.2) ** 2)
+    usual = np.median(lab[known], axis=0)
+    off = np.abs(logs - place @ plane)
+    tint = np.hypot(*(lab[mask][:, 1:] - usual[1:]).T)
+    return float(((off > 0.5) | (tint > 16)).mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Whether the parts that move can be seen. Contrasts are in contrasts of the face, so light does not matter.
+
+    `lips`: how much the picture changes along the mouth: corners, teeth, the bow of the upper lip. `eyes`: range of
+    brightness in the right and in the left eye. `lids`: opening of both over their width. `outside`: share of the
+    face's width by which it reaches beyond the picture.
+    """
+
+    lips: float
+    eyes: tuple[float, float]
+    lids: tuple[float, float]
+    outside: float
+
+
+def features(rgb: Image, landmarks: Landmarks, beyond: float = 0.0) -> Features:
+    """Measured in an upright crop of one size. `beyond`: see `Features.outside`."""
+    pixels = 48
+    right, left = landmarks.eye_centres
+    x, y = (right + left) / 2
+    square = TurnedSquare(
+        float(x), float(y), 4 * landmarks.interocular, math.atan2(left[1] - right[1], left[0] - right[0])
+    )
+    to_crop = cv2.invertAffineTransform(square.to_picture(4 * pixels))
+    face = _luminance(cut(rgb, square, 4 * pixels, border=cv2.BORDER_REPLICATE))
+    face = cv2.GaussianBlur(face, (0, 0), 0.02 * pixels).astype(np.float32, copy=False)
+    points = landmarks.points.copy()
+    points[:, :2] = landmarks.xy @ to_crop[:, :2].T + to_crop[:, 2]
+    placed = Landmarks(points.astype(np.float32), landmarks.score)
+    oval = _filled(face, placed.xy[list(mesh.FACE_OVAL)])
+    contrast = float(face[oval].std()) + 1 if oval.any() else 1.0
+
+    outline = placed.xy[list(mesh.LIPS_OUTER_UPPER + mesh.LIPS_OUTER_LOWER[::-1])]
+    lips = _filled(face, outline.mean(axis=0) + 1.1 * (outline - outline.mean(axis=0)))
+    along = np.abs(cv2.Sobel(face, cv2.CV_32F, 1, 0, ksize=3))
+    eyes, lids = [], []
+    for upper, lower in (
+        (mesh.RIGHT_EYE_UPPER, mesh.RIGHT_EYE_LOWER),
+        (mesh.LEFT_EYE_UPPER, mesh.LEFT_EYE_LOWER),
+    ):
+        outline = placed.xy[list(upper + lower[::-1])]
+        eye = _filled(face, outline.mean(axis=0) + 1.25 * (outline - outline.mean(axis=0)))
+        low, high = np.percentile(face[eye], (5, 90)) if eye.any() else (0.0, 0.0)
+        eyes.append(float(high - low) / contrast)
+        gap = np.hypot(*(placed.xy[upper[4]] - placed.xy[lower[4]]))
+        lids.append(float(gap / max(np.hypot(*(placed.xy[upper[0]] - placed.xy[upper[-1]])), 1e-6)))
+    return Features(
+        lips=float(along[lips].mean()) / contrast if lips.any() else 0.0,
+        eyes=(eyes[0], eyes[1]),
+        lids=(lids[0], lids[1]),
+        outside=beyond,
+    )
+
+
+def outside_share(shape: tuple[int, int], landmarks: Landmarks) -> float:
+    """How far the face reaches beyond a picture of `shape` (height, width), in widths of the face."""
+    x0, y0, x1, y1 = landmarks.box
+    return max(0.0, -x0, -y0, x1 - shape[1], y1 - shape[0]) / max(x1 - x0, 1e-6)
+
+
+def _filled(picture: Floats, polygon: Floats) -> NDArray[np.bool_]:
+    mask = np.zeros(picture.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [_rounded(polygon)], 1)
+    return mask.astype(bool)
 
 
 def _luminance(rgb: Image) -> Floats:

@@ -15,13 +15,15 @@ TEMPLES = (234, 454)
 SKIN = (50, 280, 205, 425, 151, 9, 199)
 """Cheeks, forehead and chin: points on bare skin."""
 CHEEKS = ((50, 205), (280, 425))
+FOLDS = ((129, 203, 206, 216, 212), (358, 423, 426, 436, 432))
+"""From each wing of the nose to beside and below the corner of the mouth."""
 MESH_POINTS = 468
 """The points behind these are the irises."""
 
 
 @dataclass(frozen=True)
 class EyeIndices:
-    """One eye. `corners`: image left, image right."""
+    """One eye. `corners`: image left, image right. `iris`: its centre, then four points of its edge."""
 
     corners: tuple[int, int]
     upper: tuple[int, ...]
@@ -29,6 +31,7 @@ class EyeIndices:
     brow_bottom: tuple[int, ...]
     brow: tuple[int, ...]
     brow_inner: int
+    iris: tuple[int, ...]
 
 
 EYES = (
@@ -39,6 +42,7 @@ EYES = (
         brow_bottom=mesh.BROW_RIGHT_LOWER,
         brow=mesh.BROW_RIGHT_UPPER,
         brow_inner=107,
+        iris=(468, 469, 470, 471, 472),
     ),
     EyeIndices(
         corners=(mesh.LEFT_EYE_INNER, mesh.LEFT_EYE_OUTER),
@@ -47,5 +51,6 @@ EYES = (
         brow_bottom=mesh.BROW_LEFT_LOWER,
         brow=mesh.BROW_LEFT_UPPER,
         brow_inner=336,
+        iris=(473, 474, 475, 476, 477),
     ),
 )

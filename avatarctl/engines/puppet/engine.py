@@ -6,6 +6,7 @@ converts colours and feeds the pipe, a few frames behind. Memory does not grow w
 
 from __future__ import annotations
 
+import json
 import math
 import zipfile
 from collections import deque
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,30 +23,38 @@ from numpy.typing import NDArray
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
-from avatarctl.engines.puppet import timeline
+from avatarctl.engines.puppet import backdrop, timeline
 from avatarctl.engines.puppet.controls import CONTROLS, Timeline
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
+from avatarctl.engines.puppet.scene import Scene
+from avatarctl.engines.puppet.segment import MATTE_MODEL, PersonNetwork
 from avatarctl.engines.puppet.spec import PuppetAnimateParams, PuppetRigParams
 from avatarctl.errors import BadConfig, BadInput, NoFace
-from avatarctl.media import audio, image, video
+from avatarctl.media import audio, image, loudness, video
+from avatarctl.stages.catalog import picture_size
+from avatarctl.text import colours
 from avatarctl.text.timings import Timings
 
 FRAMES_IN_FLIGHT = 4
 """Drawn, and not yet taken by the encoder."""
 PROGRESS_EVERY = 25
 """Frames."""
+LEAST_FACE_FOR_BACKGROUND = 0.9
+"""Part of the face that has to be taken for a person before anything is cut out."""
+_COLOURS = "write it like #20c060"
 
 
 class RigEngine:
     """A portrait to its rig."""
 
     def load(self, models: Mapping[str, Path]) -> None:
-        """Read the face finder and the face mesh."""
+        """Read the face finder, the face mesh and the network that tells people from backgrounds."""
         self._mesh = FaceMesh(models)
+        self._network = PersonNetwork(models[MATTE_MODEL])
 
     def run(self, job: Job) -> None:
-        """Write `rig.rig`.
+        """Write `rig.rig`, and `report.json` (schema `rig/1`): how far the background could be told apart.
 
         Raises:
             NoFace: the portrait has no face that can be used.
@@ -52,13 +62,24 @@ class RigEngine:
         """
         params: PuppetRigParams = job.params
         if params.size % 2:
-            raise BadConfig(f"a film cannot be {params.size} pixels high", hint="the size has to be even")
+            raise BadConfig(f"a film cannot be {params.size} pixels wide or high", hint="the size has to be even")
         cv2.setNumThreads(job.threads)
         portrait = image.read_png(job.inputs["portrait"])
         landmarks = self._landmarks(portrait, _chosen(params.face))
         if job.cancelled():
             raise Cancelled
-        build_rig(portrait, landmarks, params.size, params.face_fraction).save(job.out / "rig.rig")
+        rig = build_rig(
+            portrait,
+            landmarks,
+            params.size,
+            params.face_fraction,
+            aspect=params.aspect,
+            detailed=image.read_png(job.inputs["detailed"]) if "detailed" in job.inputs else None,
+            network=self._network,
+        )
+        rig.save(job.out / "rig.rig")
+        report = json.dumps(_report(rig.scene), sort_keys=True, separators=(",", ":"))
+        (job.out / "report.json").write_text(report, encoding="utf-8")
         job.progress(1, 1, "rigs")
 
     def _landmarks(self, portrait: NDArray[np.uint8], chosen: tuple[float, float, float] | None) -> NDArray[np.float32]:
@@ -77,6 +98,20 @@ class RigEngine:
 
     def close(self) -> None:
         """Nothing outlives a rig."""
+
+
+def _report(scene: Scene) -> dict[str, Any]:
+    figures = {name: round(getattr(scene, name), 4) for name in ("doubt", "moved", "face")}
+    warnings = []
+    if not scene.trusted:
+        warnings.append(
+            {
+                "code": "background",
+                "message": "the outline of the person is not certain",
+                "advice": "another background may show a rim; take a photo before a plain wall, head and hair whole",
+            }
+        )
+    return {"schema": "rig/1", "scene": {"trusted": scene.trusted, **figures}, "warnings": warnings}
 
 
 def _chosen(face: str) -> tuple[float, float, float] | None:
@@ -101,25 +136,29 @@ class AnimateEngine:
         """Write `clip.mp4`, ceil(duration x fps) frames that begin and end at rest, and `curves.npz`.
 
         Raises:
-            BadInput: the rig or the timings are missing or broken, or the rig is of another size.
+            BadInput: the rig or the timings are missing or broken, or the rig is of another size; or there is to be
+                another background, and the person cannot be told from the photo's own.
+            BadConfig: `background` is not a colour.
         """
         params: PuppetAnimateParams = job.params
         cv2.setNumThreads(job.threads)
         rig = Rig.load(_given(job, "rig"))
-        if rig.size != params.size:
+        wanted = picture_size(params.size, params.aspect)
+        if (rig.width, rig.height) != wanted:
             raise BadInput(
                 "the rig has another size than the film",
-                why=f"{rig.size} and {params.size} pixels",
-                hint=f"set animate.size={rig.size}, or build the rig again",
+                why=f"{rig.width} x {rig.height} and {wanted[0]} x {wanted[1]} pixels",
+                hint=f"set animate.size={min(rig.width, rig.height)}, or build the rig again",
             )
-        moves = timeline.build(_timings(job), params.fps, job.seed, params)
+        behind = _background(job, rig)
+        moves = timeline.build(_timings(job), params.fps, job.seed, params, loudness.measure(job.inputs["speech"]))
         save_curves(job.out / "curves.npz", moves)
-        renderer = Renderer(rig)
+        renderer = Renderer(rig, behind)
         total = len(moves.values)
         pending: deque[Future[None]] = deque()
         with (
             ThreadPoolExecutor(1, "encode") as pool,
-            video.Encoder(job.out / "clip.mp4", rig.size, rig.size, params.fps, crf=params.crf) as encoder,
+            video.Encoder(job.out / "clip.mp4", rig.width, rig.height, params.fps, crf=params.crf) as encoder,
         ):
 
             def write(picture: NDArray[np.uint8]) -> None:
@@ -149,6 +188,26 @@ def _given(job: Job, role: str) -> Path:
             f"the puppet needs {role} to animate a face", hint="chain the stage that makes it before animate"
         )
     return path
+
+
+def _background(job: Job, rig: Rig) -> NDArray[np.uint8] | None:
+    """What is to be seen behind the person, RGB uint8 of the rig's size; None for the photo's own background."""
+    colour, picture = job.params.background.strip(), job.inputs.get("background")
+    if not colour and picture is None:
+        return None
+    if rig.scene.alpha.size == 0 or rig.scene.face < LEAST_FACE_FOR_BACKGROUND:
+        raise BadInput(
+            "this photo's background cannot be replaced",
+            why="the person cannot be told from it",
+            hint="enrol a photo before a plain wall, or leave the background as it is",
+        )
+    if colour:
+        try:
+            return np.full((rig.height, rig.width, 3), colours.parse(colour), np.uint8)
+        except ValueError as error:
+            raise BadConfig(f"animate.background = {colour!r} is not possible", why=str(error), hint=_COLOURS) from None
+    assert picture is not None
+    return backdrop.cover(image.read_png(picture), rig.width, rig.height)
 
 
 def _timings(job: Job) -> Timings:

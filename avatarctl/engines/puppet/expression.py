@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+import cv2
 import numpy as np
 
 from avatarctl.engines.puppet import anatomy
 from avatarctl.engines.puppet.head import FaceAxes
+from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.smooth import Array
 
 
@@ -17,13 +19,16 @@ class ExpressionField:
     """Displacement in pixels for a control of 1 u (`furrow`: too); float32 (rows, columns, 2) each."""
 
     brow: Array
+    brow_inner: Array
+    brow_skew: Array
     furrow: Array
     cheek: Array
     squint: Array
 
 
-def expression_field(axes: FaceAxes, landmarks: Array, points: Array) -> ExpressionField:
-    """Bases at the lattice `points`; `landmarks`: float32 (478, 3)."""
+def expression_field(axes: FaceAxes, landmarks: Array, points: Array, frame: Array) -> ExpressionField:
+    """Bases at the lattice `points`; `landmarks`: float32 (478, 3). `frame`: of glasses, as of `glasses.find`:
+    it does not bend."""
     unit, right, down = axes.unit, axes.right * axes.unit, axes.down * axes.unit
 
     def bump(centre: Array, across: float, above: float, below: float) -> Array:
@@ -32,17 +37,35 @@ def expression_field(axes: FaceAxes, landmarks: Array, points: Array) -> Express
         return np.asarray(np.exp(-(x**2) - (y / np.where(y < 0, above, below)) ** 2), np.float32)[..., None]
 
     brow = np.zeros_like(points)
-    furrow, cheek, squint = brow.copy(), brow.copy(), brow.copy()
+    inner, skew, furrow, cheek, squint = (np.zeros_like(points) for _ in range(5))
     for side, eye, cheek_points in zip((-1, 1), anatomy.EYES, anatomy.CHEEKS, strict=True):
         # Slow decay upwards over the forehead, a fast one down to the lid.
-        brow -= bump(landmarks[list(eye.brow), :2].mean(0), 0.55, 0.55, 0.17) * down
-        inner = bump(landmarks[eye.brow_inner, :2], 0.22, 0.55, 0.17)
-        furrow += inner * (0.6 * down - 0.35 * side * right)
+        centre = landmarks[list(eye.brow), :2].mean(0)
+        whole = bump(centre, 0.55, 0.55, 0.17)
+        brow -= whole * down
+        # Left and right overlap over the nose: what goes up on one side and down on the other is narrower.
+        skew -= side * bump(centre, 0.38, 0.5, 0.17) * down
+        end = bump(landmarks[eye.brow_inner, :2], 0.22, 0.55, 0.17)
+        inner -= bump(landmarks[eye.brow_inner, :2], 0.26, 0.5, 0.17) * (down + 0.25 * side * right)
+        furrow += end * (0.6 * down - 0.35 * side * right)
         on_cheek = bump(landmarks[list(cheek_points), :2].mean(0), 0.42, 0.34, 0.34)
         cheek += on_cheek * (0.25 * side * right - down)
         under_eye = landmarks[eye.lower[4], :2] + axes.down * np.float32(0.05 * unit)
         squint -= bump(under_eye, 0.30, 0.10, 0.10) * down
-    return ExpressionField(brow, furrow, cheek, squint)
+    free = _free(axes, points, frame)
+    return ExpressionField(*(basis * free for basis in (brow, inner, skew, furrow, cheek, squint)))
+
+
+def _free(axes: FaceAxes, points: Array, frame: Array) -> Array | np.float32:
+    """How freely the skin moves at the points: not under a frame of glasses, a little beside it."""
+    if not frame.any():
+        return np.float32(1)
+    sigma = 0.05 * axes.unit
+    near = cv2.GaussianBlur(
+        cv2.dilate(frame, np.ones((3, 3), np.uint8), iterations=max(1, round(sigma))), (0, 0), sigma
+    )
+    held = remap(np.asarray(near, np.float32), points)
+    return np.asarray(1 - np.clip(1.1 * held, 0, 1), np.float32)[..., None]
 
 
 def displacement(basis: ExpressionField, amounts: Mapping[str, float]) -> Array | None:

@@ -1,4 +1,4 @@
-"""From a photo to the film's square canvas, and to the double-size texture that the renderer samples.
+"""From a photo to the film's canvas, and to the double-size texture that the renderer samples.
 
 Sampling a picture 1:1 bilinearly makes its sharpness breathe with every sub-pixel motion; sampling one of
 twice the size does not. So the texture has two pixels per pixel of the canvas, made such that averaging
@@ -16,19 +16,133 @@ from numpy.typing import NDArray
 from avatarctl.engines.facemesh import landmarks as mesh
 from avatarctl.engines.puppet import anatomy
 from avatarctl.engines.puppet.smooth import Array, smoothstep
+from avatarctl.errors import BadInput
 
 TEXTURE_SCALE = 2
 """Texture pixels per canvas pixel."""
 LARGEST_FACE = 0.62
-"""Of the canvas's height: how close the frame may come in order to stay inside the photo."""
-EYE_LEVEL = 0.44
-"""Height of the eyes in the frame, 0 top .. 1 bottom."""
+"""Of the canvas's shorter side: how close the frame may come in order to stay inside the photo."""
+EYE_LEVEL, UPRIGHT_EYE_LEVEL = 0.44, 0.38
+"""Height of the eyes in the frame, 0 top .. 1 bottom; the second in a frame that is higher than wide."""
+LOWEST_EYES = 0.47
+"""How low an upright frame may let them sink, so as not to reach below the photo."""
+ABOVE_HEAD = 0.03
+"""Air that is kept above the head, in heights of the frame."""
 BACK_PROJECTIONS = 2
+CALM = 0.8
+"""Blur of a texture that was restored, its own pixels."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What framing has to know of a person who was cut out of the photo: `top`, y of the head's highest point;
+    whether the person is cut off by the photo's top and sides."""
+
+    top: float
+    cut_above: bool
+    cut_aside: bool
+
+
+@dataclass(frozen=True)
+class View:
+    """A part of the photo that becomes the canvas: `left`, `top`, `width`, `height` in pixels of the photo,
+    beyond whose borders it may reach; `columns`, `rows`: of the canvas."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    columns: int
+    rows: int
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the canvas per pixel of the photo."""
+        return self.rows / self.height
+
+    def margins(self, photo: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+        """How far it reaches beyond the photo: above, below, to the left and to the right; photo pixels."""
+        height, width = photo.shape[:2]
+        beyond = -self.top, self.top + self.height - height, -self.left, self.left + self.width - width
+        above, below, left, right = (max(0, m) for m in beyond)
+        return above, below, left, right
+
+    def larger(self, times: int) -> View:
+        """The same part of the same photo, made `times` larger."""
+        return View(
+            self.left * times, self.top * times, self.width * times, self.height * times, self.columns, self.rows
+        )
+
+    def points(self, landmarks: Array) -> Array:
+        """Landmarks of the photo, float32 (n, 3), in pixels of the canvas."""
+        placed = landmarks.astype(np.float32) * np.float32(self.scale)
+        placed[:, :2] = (landmarks[:, :2] - (self.left - 0.5, self.top - 0.5)) * self.scale - 0.5
+        return placed
+
+    def from_canvas(self, scale: float, texture_scale: int) -> NDArray[np.float64]:
+        """Affine map, float64 (2, 3), from texture pixels to those of a photo that was scaled by `scale`."""
+        step = scale / (self.scale * texture_scale)
+        first = 0.5 * step - 0.5
+        return np.array([[step, 0, self.left * scale + first], [0, step, self.top * scale + first]])
+
+
+def view(
+    photo: NDArray[np.uint8],
+    landmarks: Array,
+    width: int,
+    height: int,
+    face_fraction: float,
+    outline: Outline | None = None,
+) -> View:
+    """Where the film looks.
+
+    The view stays inside the photo when it can, coming closer to the face if that is enough. With an outline
+    it may reach over the photo's borders where only background lies there; never below it, if the head still
+    fits in.
+
+    Args:
+        photo: RGB uint8 (height, width, 3).
+        landmarks: float32 (478, 3), photo pixels.
+        width, height: of the canvas, pixels.
+        face_fraction: height of the face in shorter sides of the canvas.
+        outline: of the person, if the photo can be continued behind them.
+    """
+    rows, columns = photo.shape[:2]
+    shorter = min(width, height)
+    across, down = width / shorter, height / shorter
+    face = float(np.linalg.norm(landmarks[mesh.FOREHEAD, :2] - landmarks[mesh.CHIN, :2]))
+    centre = float(landmarks[list(mesh.FACE_OVAL), 0].mean())
+    eyes = float(landmarks[[i for eye in anatomy.EYES for i in eye.corners], 1].mean())
+    level = UPRIGHT_EYE_LEVEL if height > width else EYE_LEVEL
+    side, closest = face / face_fraction, face / LARGEST_FACE
+    room = min(columns / across, rows / down)
+    if side > room:
+        if outline is None or width == height:
+            side = max(room, closest)
+        else:
+            lowest = LOWEST_EYES if height > width else level
+            fitting = (rows - eyes) / (1 - lowest) / down
+            if outline.cut_aside:
+                fitting = min(fitting, columns / across)
+            if outline.cut_above:
+                fitting = min(fitting, rows / down)
+            head = (eyes - max(0.0, outline.top)) / (lowest - ABOVE_HEAD) / down
+            side = min(side, max(fitting, closest, head))
+    high = max(16, round(side * down))
+    wide = high if width == height else max(16, round(high * width / height))
+    left, top = round(centre - wide / 2), round(eyes - level * high)
+    if wide <= columns:
+        left = min(max(left, 0), columns - wide)
+    if outline is not None and width != height and not outline.cut_above:
+        top = min(top, rows - high)
+    elif high <= rows:
+        top = min(max(top, 0), rows - high)
+    return View(left, top, wide, high, width, height)
 
 
 @dataclass(frozen=True)
 class Framed:
-    """A framed photo. `canvas`: RGB uint8 (size, size, 3). `texture`: RGB uint8 (2 size, 2 size, 3).
+    """A framed photo. `canvas`: RGB uint8 (height, width, 3). `texture`: RGB uint8 (2 height, 2 width, 3).
     `landmarks`: float32 (478, 3), canvas pixels."""
 
     canvas: NDArray[np.uint8]
@@ -36,70 +150,69 @@ class Framed:
     landmarks: Array
 
 
-def frame(photo: NDArray[np.uint8], landmarks: Array, size: int, face_fraction: float) -> Framed:
-    """Cut a square with the face in it and scale it to `size`.
+def frame(photo: NDArray[np.uint8], landmarks: Array, seen: View, detailed: NDArray[np.uint8] | None = None) -> Framed:
+    """Cut the view out of the photo and scale it to the canvas.
 
-    The square stays inside the photo when it can, coming closer to the face if that is enough. What lies
-    beyond the photo's border is continued by blurred colours: mirroring would show a second face.
+    What lies beyond the photo's border is continued by blurred colours: mirroring would show a second face.
 
     Args:
         photo: RGB uint8 (height, width, 3).
         landmarks: float32 (478, 3), photo pixels.
-        size: side of the canvas, pixels.
-        face_fraction: height of the face in heights of the canvas.
+        seen: where to cut.
+        detailed: the photo again, a whole number of times larger; taken where the photo alone has fewer
+            pixels than the texture.
+
+    Raises:
+        BadInput: `detailed` is not the photo made larger.
     """
-    left, top, side = _square(photo.shape[0], photo.shape[1], landmarks, face_fraction)
-    square = _cut(photo, left, top, side)
-    canvas = _resize(square, size)
-    texture = _consistent_texture(square, canvas, size * TEXTURE_SCALE)
-    scale = size / side
-    points = landmarks.astype(np.float32) * np.float32(scale)
-    points[:, :2] = (landmarks[:, :2] - (left - 0.5, top - 0.5)) * scale - 0.5
-    return Framed(canvas, texture, points)
+    times = _times_larger(photo, detailed) if seen.height < seen.rows * TEXTURE_SCALE else 1
+    part = _cut(photo, seen) if detailed is None or times == 1 else _cut(detailed, seen.larger(times))
+    canvas = _resize(part, seen.columns, seen.rows)
+    width, height = seen.columns * TEXTURE_SCALE, seen.rows * TEXTURE_SCALE
+    texture = _consistent_texture(part, canvas, width, height, calm=times > 1)
+    return Framed(canvas, texture, seen.points(landmarks))
 
 
-def _square(height: int, width: int, landmarks: Array, face_fraction: float) -> tuple[int, int, int]:
-    face = float(np.linalg.norm(landmarks[mesh.FOREHEAD, :2] - landmarks[mesh.CHIN, :2]))
-    side = face / face_fraction
-    room = min(height, width)
-    if side > room:
-        side = max(room, face / LARGEST_FACE)
-    side_px = max(16, round(side))
-    centre = float(landmarks[list(mesh.FACE_OVAL), 0].mean())
-    eyes = float(landmarks[[i for eye in anatomy.EYES for i in eye.corners], 1].mean())
-    left, top = round(centre - side_px / 2), round(eyes - EYE_LEVEL * side_px)
-    if side_px <= width:
-        left = min(max(left, 0), width - side_px)
-    if side_px <= height:
-        top = min(max(top, 0), height - side_px)
-    return left, top, side_px
+def _times_larger(photo: NDArray[np.uint8], detailed: NDArray[np.uint8] | None) -> int:
+    if detailed is None:
+        return 1
+    times: int = detailed.shape[0] // photo.shape[0]
+    if detailed.shape[:2] != (photo.shape[0] * times, photo.shape[1] * times):
+        raise BadInput("the detailed portrait is not the portrait made larger", hint="enrol the person again")
+    return times
 
 
-def _cut(photo: NDArray[np.uint8], left: int, top: int, side: int) -> NDArray[np.uint8]:
+def _cut(photo: NDArray[np.uint8], seen: View) -> NDArray[np.uint8]:
+    left, top, wide, high = seen.left, seen.top, seen.width, seen.height
     height, width = photo.shape[:2]
-    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
-    inside = np.ascontiguousarray(photo[y0:y1, x0:x1])
-    margins = (y0 - top, top + side - y1, x0 - left, left + side - x1)
+    inside = np.ascontiguousarray(photo[max(top, 0) : min(top + high, height), max(left, 0) : min(left + wide, width)])
+    margins = seen.margins(photo)
     if not any(margins):
         return inside
     extended = cv2.copyMakeBorder(inside, *margins, cv2.BORDER_REPLICATE)
-    blurred = cv2.GaussianBlur(extended, (0, 0), 0.04 * side, borderType=cv2.BORDER_REPLICATE)
-    outside = np.ones((side, side), np.uint8)
-    outside[margins[0] : side - margins[1], margins[2] : side - margins[3]] = 0
+    reach = 0.04 * min(wide, high)
+    blurred = cv2.GaussianBlur(extended, (0, 0), reach, borderType=cv2.BORDER_REPLICATE)
+    outside = np.ones((high, wide), np.uint8)
+    outside[margins[0] : high - margins[1], margins[2] : wide - margins[3]] = 0
     distance = cv2.distanceTransform(outside, cv2.DIST_L2, 3)
-    weight = smoothstep(0, 0.04 * side, distance)[..., None]
+    weight = smoothstep(0, reach, distance)[..., None]
     return np.clip(extended * (1 - weight) + blurred * weight + 0.5, 0, 255).astype(np.uint8)
 
 
-def _resize(picture: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    method = cv2.INTER_AREA if size < picture.shape[0] else cv2.INTER_LANCZOS4
-    return np.asarray(cv2.resize(picture, (size, size), interpolation=method), np.uint8)
+def _resize(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    method = cv2.INTER_AREA if height < picture.shape[0] else cv2.INTER_LANCZOS4
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=method), np.uint8)
 
 
-def _consistent_texture(square: NDArray[np.uint8], canvas: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    texture = _resize(square, size).astype(np.float32)
+def _consistent_texture(
+    part: NDArray[np.uint8], canvas: NDArray[np.uint8], width: int, height: int, *, calm: bool
+) -> NDArray[np.uint8]:
+    """`calm`: what is finer than the canvas shows is taken out, since it would flicker with every motion."""
+    texture = _resize(part, width, height).astype(np.float32)
+    if calm:
+        texture = cv2.GaussianBlur(texture, (0, 0), CALM).astype(np.float32)
     target = canvas.astype(np.float32)
-    for _ in range(BACK_PROJECTIONS):
+    for _ in range(1 if calm else BACK_PROJECTIONS):
         error = target - cv2.resize(texture, target.shape[1::-1], interpolation=cv2.INTER_AREA)
-        texture += cv2.resize(error, (size, size), interpolation=cv2.INTER_LANCZOS4)
+        texture += cv2.resize(error, (width, height), interpolation=cv2.INTER_LANCZOS4)
     return np.asarray(np.clip(texture + 0.5, 0, 255), np.uint8)

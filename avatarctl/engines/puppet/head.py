@@ -6,7 +6,7 @@ camera and is in pixels of the canvas, like x and y.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from avatarctl.engines.facemesh import landmarks as mesh
 from avatarctl.engines.puppet import anatomy
 from avatarctl.engines.puppet.smooth import Array, smoothstep
 
-RINGS = ((1.25, 0.45), (1.6, 0.8), (2.2, 1.0), (3.2, 1.0))
+RINGS = ((1.3, 0.3), (1.7, 0.65), (2.2, 0.9), (3.2, 1.0))
 """Copies of the face's oval that continue its depth: their size in ovals, and how far behind it, in u."""
 SPLINE_STIFFNESS = 2e-3
 
@@ -106,14 +106,51 @@ def head_weight(axes: FaceAxes, points: Array) -> Array:
     return (around * neck).astype(np.float32)
 
 
+def carried_weight(axes: FaceAxes, points: Array) -> Array:
+    """The same for a person who is cut out: all of the head and its hair follow as one, the neck less and less.
+
+    Background does not matter here, so nothing has to fade out around the head.
+    """
+    unit, chin = axes.unit, float(axes.chin @ axes.down)
+    aside = np.abs(points @ axes.right - float(axes.centre @ axes.right)) / np.float32(axes.half_width)
+    jaw = chin - unit * (0.05 + 0.2 * smoothstep(0.3, 1.2, aside))
+    below = (points @ axes.down - jaw) * (1 + 1.5 * smoothstep(1.0, 2.2, aside))
+    return (1 - smoothstep(0, 1.05 * unit, below)).astype(np.float32)
+
+
+BREATH, SPREAD, RIDE = 0.026, 0.009, 0.3
+"""A full breath raises the shoulders and spreads them, in u; the head rides up by that part of the rise."""
+FOLLOW = 0.12
+"""Part of the head's turns and shifts that the shoulders follow."""
+
+
+def breath_field(axes: FaceAxes, points: Array, weight: Array, *, everywhere: bool) -> Array:
+    """Where a full breath moves the body, float32 (rows, columns, 2), pixels. `weight`: the head's.
+
+    `everywhere`: shoulders too; otherwise only what lies below the face, where no background can bend.
+    """
+    unit = np.float32(axes.unit)
+    aside = (points @ axes.right - np.float32(axes.centre @ axes.right)) / unit
+    below = (points @ axes.down - np.float32(axes.chin @ axes.down)) / unit
+    strength = smoothstep(0.0, 0.8, below) * (1 - 0.5 * smoothstep(1.4, 4.0, below)) * (1 - weight)
+    if not everywhere:
+        strength = strength * (1 - smoothstep(0.35, 1.0, np.abs(aside))) * smoothstep(0.2, 1.0, below)
+    up = -BREATH * unit * strength[..., None] * axes.down
+    outward = SPREAD * unit * (strength * np.tanh(aside / 1.5))[..., None] * axes.right
+    return np.asarray(up + outward, np.float32)
+
+
 @dataclass(frozen=True)
 class Pose:
     """Rotation about the neck, then a shift in the image plane. `rotation`: float32 (3, 3); `shift`:
-    float32 (2,), pixels; `pivot`: float32 (3,), pixels."""
+    float32 (2,), pixels; `pivot`: float32 (3,), pixels. `body`: what the shoulders do meanwhile; `breath`:
+    0..1."""
 
     rotation: Array
     shift: Array
     pivot: Array
+    body: Pose | None = None
+    breath: float = 0.0
 
     def apply(self, points: Array, depth: Array) -> Array:
         """Where points of the head come to lie; float32 (..., 2) and (...) -> (..., 2). Orthographic."""
@@ -130,6 +167,12 @@ def neck_pivot(axes: FaceAxes, landmarks: Array) -> Array:
     return np.array([place[0], place[1], landmarks[list(anatomy.TEMPLES), 2].mean()], np.float32)
 
 
+def chest_pivot(axes: FaceAxes, neck: Array) -> Array:
+    """The point that the shoulders turn about; float32 (3,)."""
+    place = neck[:2] + axes.down * np.float32(2.4 * axes.unit)
+    return np.array([place[0], place[1], neck[2]], np.float32)
+
+
 def pose(pivot: Array, yaw: float, pitch: float, roll: float, shift: tuple[float, float]) -> Pose:
     """Angles in degrees (`yaw` to image right, `pitch` down, `roll` clockwise), `shift` in pixels."""
     y, p, r = np.deg2rad([yaw, pitch, roll])
@@ -138,3 +181,26 @@ def pose(pivot: Array, yaw: float, pitch: float, roll: float, shift: tuple[float
     about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
     about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
     return Pose((about_z @ about_x @ about_y).astype(np.float32), np.array(shift, np.float32), pivot)
+
+
+def stance(
+    neck: Array,
+    chest: Array,
+    unit: float,
+    angles: tuple[float, float, float],
+    shift: tuple[float, float],
+    breath: float,
+) -> Pose:
+    """The head's pose with what the shoulders do meanwhile.
+
+    Args:
+        neck, chest: what head and shoulders turn about; float32 (3,).
+        unit: u, pixels.
+        angles: yaw, pitch and roll, degrees.
+        shift: pixels.
+        breath: 0..1.
+    """
+    yaw, pitch, roll = angles
+    body = pose(chest, FOLLOW * yaw, 0.0, FOLLOW * roll, (FOLLOW * shift[0], 0.0))
+    ridden = shift[0], shift[1] - RIDE * BREATH * breath * unit
+    return replace(pose(neck, yaw, pitch, roll, ridden), body=body, breath=breath)

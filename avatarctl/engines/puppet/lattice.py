@@ -16,6 +16,9 @@ Box = tuple[int, int, int, int]
 """x, y, width and height in pixels of the canvas."""
 
 
+TILE_COLUMNS, TILE_ROWS = 4, 8
+"""Nodes of a tile: the head's lattice consists of whole ones. Few rows of them, since each costs some calls."""
+
 SMALLEST_AREA = 0.35
 """Skin squeezed to less than this part of its area is folding over; Newton's steps stay bounded there."""
 
@@ -62,6 +65,10 @@ class Lattice:
         shift = np.array(origin, np.float32) - np.float32(0.5)
         source = (self.points + backward - shift) * np.float32(scale) - np.float32(0.5)
         return np.asarray(cv2.resize(source, self.box[2:], interpolation=cv2.INTER_LINEAR), np.float32)
+
+    def carried(self, values: Array, backward: Array) -> Array:
+        """`values` at the nodes of the photo, float32 (rows, columns, ...), as a backward field carries them."""
+        return np.asarray(remap(values, self._nodes + backward / self._step), np.float32)
 
     def sample(self, field: Array, points: Array) -> Array:
         """A field given at the nodes, float32 (rows, columns, ...), read at other pixels, bilinearly."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
 from avatarctl.engines.puppet.lattice import Box
-from avatarctl.engines.puppet.lips import MouthFrame, PhotoLips
+from avatarctl.engines.puppet.lips import MouthFrame, PhotoLips, positions, straightened
 from avatarctl.engines.puppet.mouthfield import at_columns, curve_columns
 from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.smooth import Array, sigmoid, smoothstep
@@ -34,22 +34,26 @@ class LipLayers:
     window: Array
 
 
-def mouth_box(frame: MouthFrame, lips: PhotoLips, size: int) -> Box:
-    """The part of the canvas that the layers may cover while the head is upright; it moves with the head."""
+def mouth_box(frame: MouthFrame, lips: PhotoLips, shape: tuple[int, ...]) -> Box:
+    """The part of the canvas that the layers may cover while the head is upright; it moves with the head.
+
+    `shape`: rows and columns of the canvas.
+    """
     unit, (x, y) = frame.unit, frame.origin
     wide = max(0.85 * unit, 1.5 * frame.half_width)
     low = max(float(lips.lower_outer.max()), 0.15 * unit) + 0.55 * unit
-    left, right = int(max(0, x - wide)), int(min(size, x + wide))
-    top, bottom = int(max(0, y - 0.55 * unit)), int(min(size, y + low))
+    left, right = int(max(0, x - wide)), int(min(shape[1], x + wide))
+    top, bottom = int(max(0, y - 0.55 * unit)), int(min(shape[0], y + low))
     return left, top, right - left, bottom - top
 
 
 def lip_layers(texture: NDArray[np.uint8], box: Box, frame: MouthFrame, lips: PhotoLips) -> LipLayers:
-    """Cut the layers from the double-size `texture`, RGB uint8 (2 size, 2 size, 3)."""
-    unit, size = frame.unit, texture.shape[0] // TEXTURE_SCALE
+    """Cut the layers from the double-size `texture`, RGB uint8 (2 height, 2 width, 3)."""
+    unit, scale = frame.unit, TEXTURE_SCALE
+    height, width = texture.shape[0] // scale, texture.shape[1] // scale
     margin = int(0.35 * unit)
     left, top = max(0, box[0] - margin), max(0, box[1] - margin)
-    right, bottom = min(size, box[0] + box[2] + margin), min(size, box[1] + box[3] + margin)
+    right, bottom = min(width, box[0] + box[2] + margin), min(height, box[1] + box[3] + margin)
     across = _centres(left, right)
     down = _centres(top, bottom)
     x, y = frame.local(np.stack(np.meshgrid(across, down), -1))
@@ -63,13 +67,35 @@ def lip_layers(texture: NDArray[np.uint8], box: Box, frame: MouthFrame, lips: Ph
     lower_alpha = sigmoid((y - lower_inner + overlap) / soft)
     upper_alpha = np.maximum(upper_alpha, smoothstep(0.93, 1.02, aside))
 
-    scale = TEXTURE_SCALE
-    upper = lower = np.ascontiguousarray(texture[top * scale : bottom * scale, left * scale : right * scale])
+    part = np.s_[top * scale : bottom * scale, left * scale : right * scale]
+    upper = lower = np.ascontiguousarray(texture[part])
     if lips.is_open:
-        cleaner = _Cleaner(texture, frame, x, y)
-        upper = cleaner.continued(upper, lips.upper_inner, lips.upper_outer, downwards=True)
-        lower = cleaner.continued(lower, lips.lower_inner, lips.lower_outer, downwards=False)
+        lower = _Cleaner(texture, frame, lips, x, y).continued(
+            lower, lips.lower_inner, lips.lower_outer, downwards=False
+        )
+        texture = texture.copy()
+        texture[part] = _unstreaked(upper, frame, lips, x, y)
+        upper = np.ascontiguousarray(texture[part])
+        upper = _Cleaner(texture, frame, lips, x, y).continued(
+            upper, lips.upper_inner, lips.upper_outer, downwards=True
+        )
     return LipLayers(_rgba(upper, upper_alpha), _rgba(lower, lower_alpha), left, top, _window(box, 0.06 * unit))
+
+
+def _unstreaked(
+    picture: NDArray[np.uint8], frame: MouthFrame, lips: PhotoLips, x: Array, y: Array
+) -> NDArray[np.uint8]:
+    """The skin over a smile's upper lip, which is drawn out when it closes, without what would become streaks."""
+    unit = frame.unit
+    pixel = unit * TEXTURE_SCALE
+    outer = at_columns(lips.upper_outer, curve_columns(x))
+    over_lip = smoothstep(0.0, 0.05 * unit, outer - y) * smoothstep(0.03 * unit, 0.12 * unit, y - lips.nose)
+    over_lip *= (1 - smoothstep(1.0, 1.3, np.abs(x))) * smoothstep(0.02, 0.10, lips.smile_arc)
+    soft = picture.astype(np.float32)
+    fine = cv2.GaussianBlur(soft, (0, 0), sigmaX=0.012 * pixel, sigmaY=0.004 * pixel)
+    coarse = cv2.GaussianBlur(soft, (0, 0), sigmaX=0.07 * pixel, sigmaY=0.01 * pixel)
+    even = soft - (fine - coarse) * (0.85 * over_lip)[..., None]
+    return np.asarray(np.clip(even + 0.5, 0, 255), np.uint8)
 
 
 def _centres(start: int, end: int) -> Array:
@@ -92,14 +118,19 @@ def _window(box: Box, border: float) -> Array:
 class _Cleaner:
     """Continues a lip's colour past its inner edge, column by column (inpainting would leave lines)."""
 
-    def __init__(self, texture: NDArray[np.uint8], frame: MouthFrame, x: Array, y: Array) -> None:
+    def __init__(self, texture: NDArray[np.uint8], frame: MouthFrame, lips: PhotoLips, x: Array, y: Array) -> None:
         self._texture, self._frame, self._x, self._y = texture, frame, x, y
-        aside = np.abs(x)
+        ahead, middle = straightened(x, lips.middle), lips.middle
+        aside = np.abs(ahead)
         self._aside = aside
+        # The wider apart the lips are near the corners, the further their dark reaches.
+        apart = np.interp([-0.85, 0.85], positions(), lips.lower_inner - lips.upper_inner).mean() / frame.unit
+        self._dark = float(smoothstep(0.01, 0.045, apart))
         # The lips' thin ends lie in the dark of the photo's mouth: their colour comes from further in.
         pulled = np.minimum(aside, 0.66 + 0.2 * np.maximum(aside - 0.66, 0))
-        self._pull = np.sign(x) * (pulled - aside) * (1 - smoothstep(0.94, 1.10, aside))
-        self._near = 1 - smoothstep(1.06, 1.30, aside)
+        side = np.where(ahead < 0, np.float32(1 + middle), np.float32(1 - middle))
+        self._pull = np.sign(ahead) * side * (pulled - aside) * (1 - smoothstep(0.94, 1.10, aside))
+        self._near = self._up_to(aside, (1.0, 1.10), (1.06, 1.30))
 
     def continued(
         self, picture: NDArray[np.uint8], inner: Array, outer: Array, *, downwards: bool
@@ -113,9 +144,9 @@ class _Cleaner:
         clean = np.where((self._near > 0)[..., None], self._colour(x, y), picture).astype(np.float32)
         # What is dark beside the lips' ends is the photo's open mouth, seen through their soft edge.
         inward = self._x + self._pull
-        floor = 0.82 * self._colour(inward, self._limit(inward, inner, outer, way)).astype(np.float32)
-        beside = smoothstep(0.62, 0.80, self._aside) * (1 - smoothstep(1.0, 1.15, self._aside))
-        beside = (beside * (1 - smoothstep(0.02 * unit, 0.07 * unit, np.abs(self._y - limit))))[..., None]
+        floor = 0.93 * self._colour(inward, self._limit(inward, inner, outer, way)).astype(np.float32)
+        beside = smoothstep(0.55, 0.75, self._aside) * self._up_to(self._aside, (0.98, 1.06), (1.05, 1.22))
+        beside = (beside * (1 - smoothstep(0.03 * unit, 0.09 * unit, np.abs(self._y - limit))))[..., None]
         clean += beside * np.maximum(floor - clean, 0)
         blurred = cv2.GaussianBlur(
             clean, (0, 0), sigmaX=0.025 * unit * TEXTURE_SCALE, sigmaY=0.008 * unit * TEXTURE_SCALE
@@ -128,6 +159,11 @@ class _Cleaner:
         mixed = (clean * (1 - weight) + blurred * weight) * (1 - 0.30 * shade)[..., None]
         return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
 
+    def _up_to(self, aside: Array, light: tuple[float, float], dark: tuple[float, float]) -> Array:
+        """1 falling to 0 between two places, for corners of the mouth that are `light` or `dark`."""
+        start, end = (a + (b - a) * self._dark for a, b in zip(light, dark, strict=True))
+        return 1 - smoothstep(start, end, aside)
+
     def _colour(self, x: Array, y: Array) -> NDArray[np.uint8]:
         places = (self._frame.canvas(x, y) + np.float32(0.5)) * TEXTURE_SCALE - np.float32(0.5)
         found = remap(self._texture, places)
@@ -137,7 +173,7 @@ class _Cleaner:
         """Y from which on the lip's colour is continued: a little inside its inner edge."""
         edge, rim = at_columns(np.stack([inner, outer]), curve_columns(x))
         aside, unit = np.abs(x), self._frame.unit
-        near = 1 - smoothstep(1.06, 1.30, aside)
+        near = self._up_to(aside, (1.0, 1.10), (1.06, 1.30))
         deep = np.minimum(0.021 * unit, 0.4 * np.maximum((edge - rim) * way, 0)) * near
-        deep += 0.038 * unit * smoothstep(0.70, 0.98, aside) * near
+        deep += (0.008 + 0.03 * self._dark) * unit * smoothstep(0.70, 0.98, aside) * near
         return np.asarray(edge - way * deep, np.float32)

@@ -21,12 +21,20 @@ from avatarctl.engines.puppet.smooth import Array, gaussian_smooth, monotone_cub
 SAMPLES = 161
 REACH = 2.6
 """Curves are given for X in [-REACH, REACH]."""
-OPEN_GAP = 0.045
-"""A gap between the lips above this, in u, means that the photo shows an open mouth (teeth)."""
+OPEN_GAP = 0.025
+"""A gap between the lips above this, in u, means that the photo shows an open mouth."""
+HIDDEN_GAP = 0.07
+"""The same under a moustache that hangs over the lips."""
+DARK_HAIR = 0.62
+"""Light of a moustache, in lights of the lower lip and of the cheeks, up to which it is told from skin."""
 NEUTRAL_WIDTH = 0.80
 """Width of a relaxed mouth, u; a smile is wider."""
-MEETING = 0.45
+MEETING = 0.5
 """Where the lips of an open mouth meet when they close, from the upper lip (0) to the lower (1)."""
+KEPT_SMILE = 0.38
+"""How much of a smile with teeth is left when its lips close."""
+FURTHEST_MIDDLE = 0.35
+"""Of a face that looks aside: where the middle of its lips may lie, X."""
 
 
 def positions() -> Array:
@@ -60,9 +68,10 @@ class MouthFrame:
 @dataclass(frozen=True)
 class PhotoLips:
     """The lips in the photo: float32 (SAMPLES,) curves in pixels, from the outer edge of the upper lip to
-    that of the lower. `meeting`: where they meet when closed. `is_open`: the photo shows teeth.
-    `smile_drop`, `smile_inset`: how far the corners of a smiler come down and in at rest, u. `chin`,
-    `nose`: Y of the chin and of the nose's base, pixels."""
+    that of the lower. `meeting`: where they meet when closed. `is_open`: the photo shows them apart.
+    `smile_arc`: how far the corners lie above the middle of the lips, u; `smile_drop`, `smile_inset`: how
+    far those of a smile with teeth come down and in at rest, u. `middle`: X of the lips' middle, not 0 when
+    the face looks aside. `chin`, `nose`: Y of the chin and of the nose's base, pixels."""
 
     upper_outer: Array
     upper_inner: Array
@@ -73,8 +82,24 @@ class PhotoLips:
     smile_drop: float
     smile_inset: float
     smile_arc: float
+    middle: float
     chin: float
     nose: float
+
+    @property
+    def level(self) -> float:
+        """Y of the middle of the closed lips."""
+        return float(np.interp(self.middle, positions(), self.meeting))
+
+    def aside(self) -> Array:
+        """How far each sample lies from the middle of the lips (0) towards its corner (1, also beyond it)."""
+        return np.minimum(np.abs(straightened(positions(), self.middle)), np.float32(1))
+
+
+def straightened(x: Array, middle: float) -> Array:
+    """X as it would be if the face looked ahead: `middle` becomes 0, the corners stay."""
+    offset = x - np.float32(middle)
+    return np.asarray(np.where(offset < 0, offset / (1 + middle), offset / (1 - middle)), np.float32)
 
 
 def mouth_frame(landmarks: Array, unit: float) -> MouthFrame:
@@ -98,18 +123,26 @@ def photo_lips(landmarks: Array, frame: MouthFrame, canvas: NDArray[np.uint8]) -
         )
     )
     unit, x = frame.unit, np.abs(positions())
-    if float((lower_inner - upper_inner)[x < 0.8].mean()) <= OPEN_GAP * unit:
-        upper_inner = _dark_seam(frame, canvas, np.float32(0.5) * (upper_inner + lower_inner))
+    nose, chin = (float(frame.local(landmarks[[n], :2])[1][0]) for n in (anatomy.NOSE_BASE, mesh.CHIN))
+    between = np.float32(0.5) * (upper_inner + lower_inner)
+    cheeks = frame.local(landmarks[[p for side in anatomy.CHEEKS for p in side], :2])
+    hair = _moustache(frame, canvas, between, lower_outer, nose, cheeks)
+    # Under hair the mesh sees lips apart that are not.
+    least = OPEN_GAP if hair is None else HIDDEN_GAP
+    if float((lower_inner - upper_inner)[x < 0.8].mean()) <= least * unit:
+        upper_inner = _dark_seam(frame, canvas, between)
+        if hair is not None:
+            upper_inner = _below_hair(frame, canvas, upper_inner, lower_outer, hair)
         lower_inner = upper_inner.copy()
     upper_inner = np.maximum(upper_inner, upper_outer + np.float32(0.3))
     lower_inner = np.minimum(np.maximum(lower_inner, upper_inner), np.maximum(lower_outer - 0.3, upper_inner))
     gap = np.where(x < 1, lower_inner - upper_inner, 0).astype(np.float32)
-    is_open = float(gap.max()) > OPEN_GAP * unit
+    is_open = float(gap.max()) > least * unit
     meeting = upper_inner + np.float32(MEETING) * gap
-    arc = max(0.0, float(meeting[SAMPLES // 2]) / unit) if is_open else 0.0
+    middle_points = landmarks[[mesh.LIP_UPPER_INNER_MIDDLE, mesh.LIP_LOWER_INNER_MIDDLE], :2]
+    middle = float(np.clip(frame.local(middle_points)[0].mean(), -FURTHEST_MIDDLE, FURTHEST_MIDDLE))
+    arc = max(0.0, float(np.interp(middle, positions(), meeting)) / unit - (0.0 if is_open else 0.015))
     excess = max(0.0, 2 * frame.half_width / unit - NEUTRAL_WIDTH) if is_open else 0.0
-    nose = frame.local(landmarks[[anatomy.NOSE_BASE], :2])[1]
-    chin = frame.local(landmarks[[mesh.CHIN], :2])[1]
     return PhotoLips(
         upper_outer=upper_outer,
         upper_inner=upper_inner,
@@ -117,11 +150,12 @@ def photo_lips(landmarks: Array, frame: MouthFrame, canvas: NDArray[np.uint8]) -
         lower_outer=np.maximum(lower_outer, lower_inner),
         meeting=meeting,
         is_open=is_open,
-        smile_drop=0.4 * arc,
+        smile_drop=(1 - KEPT_SMILE) * arc if is_open else 0.0,
         smile_inset=0.35 * excess,
         smile_arc=arc,
-        chin=float(chin[0]),
-        nose=float(nose[0]),
+        middle=middle,
+        chin=chin,
+        nose=nose,
     )
 
 
@@ -168,6 +202,53 @@ def _dark_seam(frame: MouthFrame, canvas: NDArray[np.uint8], guess: Array) -> Ar
     return np.asarray(curve * between_corners + ends * (1 - between_corners), np.float32)
 
 
+class _Columns:
+    """The photo's light in columns across the mouth, from one curve to another."""
+
+    def __init__(self, frame: MouthFrame, canvas: NDArray[np.uint8], seam: Array, lower_outer: Array) -> None:
+        self.x = np.linspace(-0.96, 0.96, 121, dtype=np.float32)
+        self.seam, self.bottom = (np.interp(self.x, positions(), c).astype(np.float32) for c in (seam, lower_outer))
+        self._frame, self._light = frame, cv2.cvtColor(canvas, cv2.COLOR_RGB2GRAY).astype(np.float32)
+
+    def read(self, first: Array, last: Array, count: int) -> Array:
+        share = np.linspace(0, 1, count, dtype=np.float32)[:, None]
+        y = first + share * (last - first)
+        return self.at(np.broadcast_to(self.x, y.shape), y)
+
+    def at(self, x: Array, y: Array) -> Array:
+        return remap(self._light, self._frame.canvas(np.atleast_2d(x), np.atleast_2d(y)))
+
+
+def _moustache(
+    frame: MouthFrame,
+    canvas: NDArray[np.uint8],
+    seam: Array,
+    lower_outer: Array,
+    nose: float,
+    cheeks: tuple[Array, Array],
+) -> float | None:
+    """The light between a moustache, which is darker, and the lip below it; None when there is none to be seen."""
+    look = _Columns(frame, canvas, seam, lower_outer)
+    middle, bottom, line = np.abs(look.x) < 0.5, look.bottom, look.seam
+    hair = float(np.median(look.read(0.45 * nose + 0.55 * line, line - 0.05 * frame.unit, 9)[:, middle]))
+    lip = float(np.median(look.read(0.4 * line + 0.6 * bottom, bottom + 0.1 * (bottom - line), 7)[:, middle]))
+    skin = float(np.median(look.at(*cheeks)))
+    return 0.35 * hair + 0.65 * lip if hair < DARK_HAIR * min(lip, skin) else None
+
+
+def _below_hair(frame: MouthFrame, canvas: NDArray[np.uint8], seam: Array, lower_outer: Array, border: float) -> Array:
+    """The fringe of a moustache that hangs over the seam: its hair moves with the upper lip."""
+    look, rows = _Columns(frame, canvas, seam, lower_outer), 48
+    depth = np.minimum(0.6 * (look.bottom - look.seam), 0.10 * frame.unit)
+    dark = look.read(look.seam, look.seam + depth, rows) < border
+    # Hair comes from above without a gap; one lone hair further down stays where it is.
+    reach = np.cumprod(cv2.blur(dark.astype(np.float32), (1, 3)) > 0.3, axis=0).sum(0) / rows * depth
+    reach = cv2.dilate(reach.astype(np.float32)[None], np.ones((1, 9), np.uint8))[0]
+    lower = gaussian_smooth(look.seam + reach, 2.5)
+    moved = np.interp(positions(), look.x, lower - look.seam) * (1 - smoothstep(0.85, 0.96, np.abs(positions())))
+    return np.asarray(seam + moved, np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class MouthShape:
     """A frame's controls of the mouth; see `controls.CONTROLS` for their units."""
@@ -186,58 +267,82 @@ class MouthShape:
 @dataclass(frozen=True)
 class LipMotion:
     """What the controls do to the lips, in pixels. `curves`: float32 (4, SAMPLES), displacement along Y of
-    the outer and inner upper, inner and outer lower edge. `corner`: shift of each corner outwards. `jaw`:
-    its drop. `upper_edge`, `lower_edge`: the opening's edges, Y. `narrow`: half width of the opening, X."""
+    the outer and inner upper, inner and outer lower edge. `corner`: shift of each corner outwards. `jaw`,
+    `cheek`: their drop. `upper_edge`, `lower_edge`: the opening's edges, Y. `narrow`: half width of the
+    opening, X. `released`: how much of the photo's smile is let go, 0..1; `smiling`, `rounded`: 0..1."""
 
     curves: Array
     corner: float
     jaw: float
+    cheek: float
     upper_edge: Array
     lower_edge: Array
     narrow: float
+    released: float
+    smiling: float
+    rounded: float
 
 
 def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     """The lip curves of one frame. Rest (all zero) closes the lips, also when the photo shows teeth."""
-    x = np.minimum(np.abs(positions()), 1)
-    within = np.abs(positions()) < 1
-    opening = max(shape.open, 0.0)
+    x, within = lips.aside(), np.abs(positions()) < 1
+    opening, rounded = max(shape.open, 0.0), min(max(shape.round, 0.0), 1.0)
+    parted = float(smoothstep(0.0, 0.08, opening))
+    happy, sad = min(max(shape.smile, 0.0), 1.0), min(max(-shape.smile, 0.0), 1.0)
     # A smile's upturned corners would make a laughing crescent of every vowel: they let go with the opening.
-    release = float(smoothstep(0.0, 0.22, opening)) * (1 - 0.7 * shape.round)
-    narrow = 0.985 - 0.28 * shape.round - (0.02 * release if lips.is_open else 0.0)
-    fullness = (0.68 if lips.is_open else 0.66) - 0.16 * shape.round
-    profile = np.clip(1 - (x / narrow) ** (2.3 - 0.3 * shape.round), 0, 1) ** fullness
+    release = float(smoothstep(0.0, 0.22, opening)) * (1 - 0.7 * rounded) * (1 - 0.6 * happy)
+    drop = lips.smile_drop * (1 - happy) + release * (0.95 * lips.smile_arc - lips.smile_drop * (1 - happy))
+    drop += sad * (0.07 + 0.6 * (lips.smile_arc - lips.smile_drop)) - happy * max(0.02, 0.085 - 0.5 * lips.smile_arc)
+    # Closed lips cannot follow the arc of a laugh.
+    drop += 0.35 * lips.smile_arc * happy * (1 - parted) * float(lips.is_open)
+    drop += 0.34 * max(0.0, shape.jaw) * (1 - 0.35 * happy)
+    # Round lips open as a ring about the height of their corners.
+    drop += 0.22 * opening * rounded
+    corners = drop * unit * x ** (1.7 + 0.3 * happy)
+
+    narrow = 0.985 - 0.28 * rounded - (0.02 * release if lips.is_open else 0.0)
+    # Wide lips would spread their opening flat along a line: they part more fully than narrow ones.
+    fullness = (0.60 if lips.is_open else 0.76) - 0.16 * rounded
+    profile = np.clip(1 - (x / narrow) ** (2.3 - 0.3 * rounded), 0, 1) ** fullness
     gap = opening * unit * gaussian_smooth(profile, 1.2) * within
-    raised = np.clip(1 - (x / (1 - 0.2 * shape.round)) ** 2.2, 0, 1)
-    drop = 0.22 * shape.jaw + lips.smile_drop - 0.10 * shape.smile
-    drop += release * max(0.0, 0.95 * lips.smile_arc - lips.smile_drop - 0.22 * shape.jaw)
-    corners = drop * unit * x**1.7
-    upper_edge = lips.meeting - shape.up * unit * raised
+    raised = np.clip(1 - (x / (1 - 0.2 * rounded)) ** 2.2, 0, 1)
+    rise = shape.up + 0.025 * happy * parted + 0.012 * sad * (1 - parted) + rounded * (0.18 * opening - 0.034 * parted)
+    upper_edge = lips.meeting - rise * unit * raised
     lower_edge = upper_edge + gap
-    stretch = 2.4 * lips.smile_inset / NEUTRAL_WIDTH
-    thin = 0.4 * max(0.0, opening - 0.1)
-    upper = (lips.upper_inner - lips.upper_outer) * (1 + stretch + 0.30 * shape.round - 0.38 * shape.press - thin)
+
+    stretch = 2.4 * lips.smile_inset / NEUTRAL_WIDTH * (1 - happy)
+    thin = 0.4 * max(0.0, opening - 0.1) + 0.12 * happy
+    pressed = 0.42 * shape.press
+    upper = (lips.upper_inner - lips.upper_outer) * (1 + stretch + 0.34 * rounded - pressed - thin)
+    # Where the tucked lip is rolled in it is thinnest; its ends stay as they are.
+    rolled = 0.62 * shape.tuck * (1 - 0.5 * x**2)
     lower = (lips.lower_outer - lips.lower_inner) * (
-        1 + stretch + 0.22 * shape.round - 0.38 * shape.press - 0.55 * shape.tuck - thin
+        np.maximum(1 + stretch + 0.28 * rounded + 0.10 * sad - pressed - rolled - thin, 0.2)
     )
     bulge = 1 - x**2
-    upper_outer = upper_edge - upper + 0.012 * shape.press * unit * bulge
-    lower_outer = lower_edge + lower - 0.02 * shape.tuck * unit * bulge
+    upper_outer = upper_edge - np.maximum(upper, 0) + 0.014 * shape.press * unit * bulge
+    lower_outer = lower_edge + lower - (0.012 * shape.tuck + 0.008 * shape.press) * unit * bulge
     curves = np.stack(
         [
-            upper_outer + corners - lips.upper_outer,
+            np.minimum(upper_outer, upper_edge) + corners - lips.upper_outer,
             upper_edge + corners - lips.upper_inner,
             lower_edge + corners - lips.lower_inner,
-            lower_outer + corners - lips.lower_outer,
+            np.maximum(lower_outer, lower_edge) + corners - lips.lower_outer,
         ]
     ).astype(np.float32)
-    inset = lips.smile_inset * (1 + 0.4 * release)
-    corner = shape.wide - inset + 0.055 * shape.smile - 0.13 * shape.round - 0.14 * max(0.0, shape.jaw - 0.05)
+    inset = lips.smile_inset * (1 + 0.4 * release) * (1 - happy)
+    corner = shape.wide - inset + 0.055 * happy * (1 - float(smoothstep(0.0, 0.1, lips.smile_inset))) - 0.02 * sad
+    corner -= 0.145 * rounded + 0.14 * max(0.0, shape.jaw - 0.05)
+    released = (1 - happy) * (0.85 + 0.15 * release) if lips.is_open else release * float(lips.smile_arc > 0)
     return LipMotion(
         curves=curves,
         corner=corner * unit,
-        jaw=shape.jaw * unit,
+        jaw=(shape.jaw - 0.022 * sad * (1 - parted) - 0.006 * shape.press) * unit,
+        cheek=0.4 * released * lips.smile_arc * unit,
         upper_edge=(upper_edge + corners).astype(np.float32),
         lower_edge=(lower_edge + corners).astype(np.float32),
         narrow=narrow,
+        released=released,
+        smiling=happy,
+        rounded=rounded,
     )

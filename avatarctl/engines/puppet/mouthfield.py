@@ -26,10 +26,12 @@ class LayerField:
 @dataclass(frozen=True)
 class MouthField:
     """Influences at the nodes of a lattice. `column`: float32 (n,), position in the curves' samples;
-    `corner`: float32 (n,), signed: the corners' shift outwards. `layers`: upper lip, lower lip."""
+    `corner`: float32 (n,), signed: the corners' shift outwards. `cheek`: float32 (n,), the flesh beside the
+    nose. `layers`: upper lip, lower lip."""
 
     column: Array
     corner: Array
+    cheek: Array
     layers: tuple[LayerField, ...]
 
 
@@ -103,7 +105,8 @@ def mouth_field(frame: MouthFrame, lips: PhotoLips, points: Array, *, layered: b
         aside <= 1, 0.8 * aside + 0.2 * np.sin(np.minimum(aside, 1) * np.pi / 2), 1 - smoothstep(0.98, 1.95, aside)
     )
     corner = (np.sign(x) * reach * np.exp(-((band / (0.33 * unit)) ** 2))).astype(np.float32)
-    return MouthField(column, corner, tuple(layers))
+    beside_nose = np.exp(-(((aside * frame.half_width / unit - 0.62) / 0.24) ** 2) - ((y / unit + 0.24) / 0.2) ** 2)
+    return MouthField(column, corner, beside_nose.astype(np.float32), tuple(layers))
 
 
 def _fall(t: Array) -> Array:
@@ -119,9 +122,10 @@ def displacements(field: MouthField, frame: MouthFrame, motion: LipMotion, shape
     """One forward displacement field a layer, float32 (rows, columns, 2), canvas pixels."""
     curves = at_columns(motion.curves, field.column)
     along = field.corner * np.float32(motion.corner)
+    cheek = field.cheek * np.float32(motion.cheek)
     fields = []
     for layer in field.layers:
-        down = np.einsum("cn,cn->n", layer.curves, curves) + layer.jaw * np.float32(motion.jaw)
+        down = np.einsum("cn,cn->n", layer.curves, curves) + layer.jaw * np.float32(motion.jaw) + cheek
         moved = np.empty((*shape, 2), np.float32)
         for axis in (0, 1):
             moved[..., axis] = (along * frame.across[axis] + down * frame.down[axis]).reshape(shape)

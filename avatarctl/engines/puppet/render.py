@@ -7,34 +7,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.puppet.controls import INDEX
+from avatarctl.engines.puppet.cutout import Cutout
 from avatarctl.engines.puppet.expression import displacement
-from avatarctl.engines.puppet.eyes import lid
+from avatarctl.engines.puppet.eyes import closure, draw
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
-from avatarctl.engines.puppet.head import Pose, pose
-from avatarctl.engines.puppet.interior import EYE_DISTANCE, ORIGIN_X, ORIGIN_Y, Mouth
+from avatarctl.engines.puppet.head import Pose, stance
+from avatarctl.engines.puppet.interior import Mouth
 from avatarctl.engines.puppet.lattice import Box
-from avatarctl.engines.puppet.lips import SAMPLES, LipMotion, MouthShape, move
+from avatarctl.engines.puppet.lips import LipMotion, MouthShape, move
 from avatarctl.engines.puppet.mouthfield import displacements
 from avatarctl.engines.puppet.rig import Patch, Rig
 from avatarctl.engines.puppet.sampling import remap
+from avatarctl.engines.puppet.shading import gain
 from avatarctl.engines.puppet.smooth import Array
+from avatarctl.engines.puppet.teeth import EYE_DISTANCE, ORIGIN_X, ORIGIN_Y
 
 HEAD_ITERATIONS = 3
 MOUTH_ITERATIONS = 5
 """Of the fields' inversion; the mouth's are steeper."""
 BEHIND_LIPS = 0.10
 """How far the teeth stand behind the lips, u."""
+LEAST_TUCK = 0.05
+"""A lip tucked less than this does not reach the teeth."""
+EYE_SEARCH = 8
+"""Pixels between the places where the eyes are looked for in the head's box."""
 Picture = NDArray[np.uint8]
 SHAPE_CONTROLS = ("open", "jaw", "up", "round", "press", "tuck", "wide", "tongue", "smile")
 
 
 class Renderer:
-    """Draws frames from a rig. Not to be used by two threads at once."""
+    """Draws frames from a rig. Not to be used by two threads at once.
 
-    def __init__(self, rig: Rig) -> None:
+    Args:
+        rig: whom to draw.
+        background: RGB uint8 (height, width, 3), of the rig's size; without one, what the photo shows.
+    """
+
+    def __init__(self, rig: Rig, background: Picture | None = None) -> None:
         self.rig = rig
         self._head, self._mouth = rig.head.lattice(), rig.mouth.lattice()
         self._interior = Mouth(rig.interior, rig.frame, rig.lips)
+        self._cutout: Cutout | None = None
+        if rig.scene.trusted or background is not None:
+            behind = rig.scene.backdrop if background is None else background
+            self._cutout = Cutout(rig.scene.alpha, behind, rig.head.box, self._head)
         self._moving = np.ascontiguousarray(_part(rig.moving, rig.head.box))
 
     def render(self, row: NDArray[np.float32]) -> Picture:
@@ -44,37 +60,45 @@ class Renderer:
             row: float32 (len(CONTROLS),), in the order and units of `controls.CONTROLS`.
 
         Returns:
-            RGB uint8 (size, size, 3), a new array.
+            RGB uint8 (height, width, 3), a new array.
         """
         rig = self.rig
         value = {name: float(row[column]) for name, column in INDEX.items()}
         shape = MouthShape(**{name: value[name] for name in SHAPE_CONTROLS})
         unit = rig.frame.unit
         motion = move(rig.lips, unit, shape)
-        turn = pose(rig.pivot, value["yaw"], value["pitch"], value["roll"], (value["tx"] * unit, value["ty"] * unit))
+        angles, shift = (value["yaw"], value["pitch"], value["roll"]), (value["tx"] * unit, value["ty"] * unit)
+        turn = stance(rig.pivot, rig.chest, unit, angles, shift, value["breath"])
         blink = min(max(value["blink"], 0.0), 1.0)
         expression = {
             "brow": value["brow"],
+            "brow_inner": value["brow_inner"],
+            "brow_skew": value["brow_skew"],
             "furrow": value["furrow"],
-            "cheek": value["cheek"] + 0.045 * shape.smile,
-            "squint": value["squint"] + 0.012 * shape.smile + 0.012 * blink,
+            "cheek": value["cheek"] + 0.045 * max(shape.smile, 0),
+            "squint": value["squint"] + 0.012 * max(shape.smile, 0) + 0.012 * blink,
         }
         (skin,) = displacements(rig.head.mouth, rig.frame, motion, rig.head.depth.shape)
         forward = self._forward(rig.head, self._head.points, skin, displacement(rig.head.expression, expression), turn)
-        source = self._head.source_map(self._head.invert(forward, HEAD_ITERATIONS), TEXTURE_SCALE, (0, 0))
-        head = remap(rig.texture, source, cv2.BORDER_REFLECT_101)
-        picture = rig.canvas.copy()
-        cv2.copyTo(head, self._moving, _part(picture, rig.head.box))
+        backward = self._head.invert(forward, HEAD_ITERATIONS)
+        source = self._head.source_map(backward, TEXTURE_SCALE, (0, 0))
+        if self._cutout is None:
+            picture = rig.canvas.copy()
+            head = remap(rig.texture, source, cv2.BORDER_REFLECT_101)
+            cv2.copyTo(head, self._moving, _part(picture, rig.head.box))
+        else:
+            tiles = self._cutout.tiles(backward)
+            picture = self._cutout.person(rig.texture, source, tiles)
         self._draw_mouth(picture, motion, shape, turn, displacement(rig.mouth.expression, expression))
-        if blink > 0:
-            self._draw_lids(picture, source, blink)
+        self._draw_eyes(picture, source, blink, value["lid"], (value["gaze_x"], value["gaze_y"]))
+        if self._cutout is not None:
+            self._cutout.put_behind(picture, source, tiles)
         return picture
 
     def _forward(self, patch: Patch, points: Array, local: Array, expression: Array | None, turn: Pose) -> Array:
         if expression is not None:
             local = local + expression
-        placed = points + local
-        return np.asarray(local + (turn.apply(placed, patch.depth) - placed) * patch.weight[..., None], np.float32)
+        return np.asarray(local + patch.carried(points + local, turn), np.float32)
 
     def _draw_mouth(
         self, picture: Picture, motion: LipMotion, shape: MouthShape, turn: Pose, expression: Array | None
@@ -85,18 +109,26 @@ class Renderer:
         carried = np.rint(turn.apply(centre, np.array([rig.lip_depth], np.float32)) - centre)[0]
         drawn = []
         fields = displacements(patch.mouth, rig.frame, motion, patch.depth.shape)
+        relief = gain(rig.shading, motion)
         for texture, field in zip((layers.upper, layers.lower), fields, strict=True):
             forward = self._forward(patch, self._mouth.points, field, expression, turn) - carried
             backward = self._mouth.invert(forward, MOUTH_ITERATIONS)
             source = self._mouth.source_map(backward, TEXTURE_SCALE, (layers.left, layers.top))
-            drawn.append(remap(texture, source, cv2.BORDER_REFLECT_101))
+            layer = remap(texture, source, cv2.BORDER_REFLECT_101)
+            if relief is not None:
+                lit = cv2.resize(self._mouth.carried(relief, backward), (width, height))
+                layer = np.asarray(cv2.multiply(layer, lit, dtype=cv2.CV_8U), np.uint8)
+            drawn.append(layer)
         left, top = left + int(carried[0]), top + int(carried[1])
-        mouth = self._place_interior(self._interior.compose(motion, shape), turn, (left, top, width, height))
+        here = (left, top, width, height)
+        mouth = self._place_interior(self._interior.compose(motion, shape), turn, here)
+        if shape.tuck > LEAST_TUCK:
+            drawn.append(self._place_interior(self._interior.biting(motion, shape), turn, here))
         for layer in drawn:
             alpha = layer[..., 3] * np.float32(1 / 255)
             mouth = _blend(np.asarray(cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), np.uint8), mouth, alpha)
         # The head may carry the mouth's box over the canvas's border.
-        x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + width, rig.size), min(top + height, rig.size)
+        x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + width, rig.width), min(top + height, rig.height)
         inside = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
         region = picture[y0:y1, x0:x1]
         region[:] = _blend(mouth[inside], region, layers.window[inside])
@@ -109,7 +141,7 @@ class Renderer:
         corners = np.array([(0, 0), (columns, 0), (0, rows)], np.float32)
         millimetres = (corners + 0.5) / rig.interior.scale - (ORIGIN_X, ORIGIN_Y)
         pixels = millimetres * (frame.unit / EYE_DISTANCE)
-        flat = frame.canvas(pixels[:, 0] / frame.half_width, pixels[:, 1] + rig.lips.meeting[SAMPLES // 2])
+        flat = frame.canvas(pixels[:, 0] / frame.half_width + rig.lips.middle, pixels[:, 1] + rig.lips.level)
         depth = np.full(3, rig.lip_depth + BEHIND_LIPS * frame.unit, np.float32)
         placed = (turn.apply(flat, depth) - (left, top)).astype(np.float32)
         place = cv2.getAffineTransform(corners, placed)
@@ -118,21 +150,33 @@ class Renderer:
             np.uint8,
         )
 
-    def _draw_lids(self, picture: Picture, source: Array, blink: float) -> None:
+    def _draw_eyes(self, picture: Picture, source: Array, blink: float, lid: float, gaze: tuple[float, float]) -> None:
         """`source`: where each pixel of the head's box was read from the texture."""
-        head_left, head_top, head_width, head_height = self.rig.head.box
-        margin = int(0.16 * self.rig.frame.unit)
+        closed = closure(lid, gaze[1], blink)
+        if not (closed or any(gaze)):
+            return
+        coarse = source[::EYE_SEARCH, ::EYE_SEARCH]
         for eye in self.rig.eyes:
-            rows, columns = eye.x.shape
-            left, top = max(head_left, eye.left - margin), max(head_top, eye.top - margin)
-            right = min(head_left + head_width, eye.left + columns + margin)
-            bottom = min(head_top + head_height, eye.top + rows + margin)
-            place = source[top - head_top : bottom - head_top, left - head_left : right - head_left]
-            place = (place + np.float32(0.5)) * np.float32(1 / TEXTURE_SCALE)
-            place -= np.array([eye.left + 0.5, eye.top + 0.5], np.float32)
-            layer = remap(lid(eye, blink), place, cv2.BORDER_CONSTANT)
-            region = picture[top:bottom, left:right]
-            region[:] = (region * (1 - layer[..., 3:]) + layer[..., :3] + np.float32(0.5)).astype(np.uint8)
+            rows, columns = eye.cover.shape
+            first = np.array([eye.left, eye.top], np.float32) * TEXTURE_SCALE
+            left, top, width, height = (EYE_SEARCH * n for n in _within(coarse - first, columns, rows))
+            if not width:
+                continue
+            reach = np.s_[max(top - EYE_SEARCH, 0) : top + height, max(left - EYE_SEARCH, 0) : left + width]
+            region = _part(picture, self.rig.head.box)[reach]
+            place = source[reach] - first
+            left, top, width, height = _within(place, columns, rows)
+            part = np.s_[top : top + height, left : left + width]
+            region, place = region[part], np.ascontiguousarray(place[part])
+            drawn = draw(eye, region, place, closed, gaze)
+            region[:] = np.clip(drawn + np.float32(0.5), 0, 255).astype(np.uint8)
+
+
+def _within(place: Array, columns: int, rows: int) -> Box:
+    """The box of the pixels that show something of a picture of that size."""
+    inside = cv2.inRange(place, np.zeros(2), np.array([columns - 1, rows - 1], np.float64))
+    left, top, width, height = cv2.boundingRect(inside)
+    return left, top, width, height
 
 
 def _blend(over: Picture, under: Picture, weight: Array) -> Picture:

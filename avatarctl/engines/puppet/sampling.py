@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -19,4 +19,5 @@ def remap(source: NDArray[Scalar], places: Array, border: int = cv2.BORDER_REPLI
 
     `border`: OpenCV's rule for places outside.
     """
-    return cast(NDArray[Scalar], cv2.remap(source, places, _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=border))
+    found: Any = cv2.remap(source, places, _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=border)
+    return found  # type: ignore[no-any-return]  # a cast would build its type anew at every call

@@ -1,6 +1,7 @@
 """From the times of sounds to the controls of the face, one row a frame.
 
-The mouth comes from `text.articulation`, everything else from `idle`; the clip begins and ends at rest.
+The mouth comes from `text.articulation`, the head and the chest from `idle`, the eyes from `gaze` and `blinks`, the
+face between the words from `emotion`. The clip begins and ends at rest, in the mood that the face is in.
 """
 
 from __future__ import annotations
@@ -10,12 +11,23 @@ from typing import Protocol
 
 import numpy as np
 
-from avatarctl.engines.puppet import idle
-from avatarctl.engines.puppet.controls import CONTROLS, INDEX, Timeline
-from avatarctl.text import articulation
-from avatarctl.text.articulation import REST_RAMP
+from avatarctl.engines.puppet import blinks, emotion, gaze, idle
+from avatarctl.engines.puppet.controls import INDEX, Timeline
+from avatarctl.engines.puppet.phrasing import Curve, phrasing
+from avatarctl.text import articulation, emotions
+from avatarctl.text.loudness import Loudness
 from avatarctl.text.timings import Timings
 from avatarctl.text.visemes import POSE
+
+HEAD_RAMP = 0.5
+"""Seconds from rest to the head's and the eyes' full motion at the clip's beginning, and back at its end."""
+_ROUND_EASES = 0.6
+"""Part of a smile that goes while the lips are fully rounded."""
+_EASE_WIDTH = 0.28
+"""Seconds."""
+_BOUNDS = {"smile": (-1.0, 1.0), "lid": (-0.3, 0.4)}
+_DRIFT_RAMP = 0.2
+"""Seconds."""
 
 
 class Settings(Protocol):
@@ -29,31 +41,104 @@ class Settings(Protocol):
     def mouth(self) -> float: ...
     @property
     def mode(self) -> str: ...
+    @property
+    def gaze(self) -> float: ...
+    @property
+    def brows(self) -> float: ...
+    @property
+    def breath(self) -> float: ...
+    @property
+    def mood(self) -> str: ...
+    @property
+    def emotion(self) -> str: ...
+    @property
+    def emotion_strength(self) -> float: ...
 
 
-def build(timings: Timings, fps: int, seed: int, params: Settings) -> Timeline:
-    """The controls of a clip as long as the speech, rounded up to a frame; the same for the same arguments."""
+def build(timings: Timings, fps: int, seed: int, params: Settings, loudness: Loudness | None = None) -> Timeline:
+    """The controls of a clip as long as the speech, rounded up to a frame; the same for the same arguments.
+
+    Args:
+        loudness: of the speech. Without it the timings alone tell how loud a sound is.
+
+    Raises:
+        BadConfig: the emotions are not known.
+    """
     frames = articulation.frame_count(timings.duration, fps)
-    values = np.zeros((frames, len(CONTROLS)))
+    rest = emotion.rest(params.mood, params.emotion_strength)
+    values = np.tile(rest, (frames, 1))
     if frames > 2:
-        mouth = [INDEX[name] for name in POSE]
-        values[:, mouth] = articulation.poses(timings, fps, params.mouth)
-        others = [i for i in range(len(CONTROLS)) if i not in mouth]
-        idle.add_to(
-            values,
-            timings,
-            fps,
-            motion=params.motion,
-            often=params.blinks,
-            still=params.mode == "still",
-            random=_generator(timings, seed),
-        )
-        values[:, others] *= articulation.rest_window(frames, fps, REST_RAMP, REST_RAMP)[:, None]
-        values[0] = values[-1] = 0.0
+        values = _moving(timings, frames, fps, seed, params, loudness)
+        if params.mode == "still":
+            held = [INDEX[name] for name in emotion.HEAD]
+            values[:, held] = rest[held]
+        for name, (least, most) in _BOUNDS.items():
+            np.clip(values[:, INDEX[name]], least, most, out=values[:, INDEX[name]])
+        values[0] = values[-1] = rest
     return Timeline(fps, values.astype(np.float32))
+
+
+def _moving(timings: Timings, frames: int, fps: int, seed: int, params: Settings, loudness: Loudness | None) -> Curve:
+    """Every control between the two ends, (frames, controls)."""
+    time = np.arange(frames) / fps
+    named = emotions.listed(params.emotion, "animate.emotion")
+    face = emotion.shown(timings, time, params.mood, named, params.emotion_strength)
+    values = face.rows
+    of_said, of_head, of_gaze, of_lids, of_breath = _generator(timings, seed).spawn(5)
+    said = phrasing(timings, loudness, of_said)
+    look = gaze.plan(said, of_gaze)
+    values[:, INDEX["blink"]] = blinks.blinks(said, look.large, frames, fps, params.blinks, of_lids)
+    mouth = articulation.poses(timings, fps, params.mouth, loudness)
+    for i, name in enumerate(POSE):
+        values[:, INDEX[name]] = mouth[:, i]
+    _ease_smile(values, fps)
+    if params.mode == "still":
+        return values
+    # A clip without speech goes round: it is at rest at its ends by itself.
+    window = np.ones(frames) if said.silent else articulation.rest_window(frames, fps, HEAD_RAMP, HEAD_RAMP)
+    breath = np.minimum(params.breath * idle.breathing(said, time, of_breath), 1.0)
+    values[:, INDEX["breath"]] = breath
+    question = idle.questions(said, time)
+    values[:, INDEX["brow"]] += params.brows * window * idle.brows(said, question, frames, fps, of_head)
+    strength = params.motion * window * face.tempo
+    head = idle.head(said, question, time, face.tempo, fps, of_head)
+    turned = {name: strength * curve for name, curve in head.items()}
+    for name, curve in turned.items():
+        values[:, INDEX[name]] += curve
+    values[:, INDEX["ty"]] += window * idle.lifted(breath)
+    _look(values, look, time, turned, params.gaze, of_gaze)
+    return values
+
+
+def _ease_smile(values: Curve, fps: int) -> None:
+    """A rounded mouth cannot smile as wide; the corners follow more slowly than the lips."""
+    around = np.hanning(2 * round(_EASE_WIDTH * fps / 2) + 3)[1:-1]
+    rounded = np.convolve(values[:, INDEX["round"]], around / around.sum(), mode="same")[: len(values)]
+    values[:, INDEX["smile"]] *= 1 - _ROUND_EASES * np.clip(rounded, 0, 1)
+
+
+def _look(
+    values: Curve,
+    look: gaze.Look,
+    time: Curve,
+    turned: dict[str, Curve],
+    strength: float,
+    random: np.random.Generator,
+) -> None:
+    """The eyes follow their plan, and stay on the camera while the head turns."""
+    jumps, drifts = gaze.curves(look, time), gaze.drift(time, random)
+    quiet = np.minimum(1.0, np.minimum(time, time[-1] - time) / _DRIFT_RAMP)
+    limits = (gaze.LARGEST_X, gaze.LARGEST_Y)
+    for name, turn, jump, drift, limit in zip(
+        ("gaze_x", "gaze_y"), ("yaw", "pitch"), jumps, drifts, limits, strict=True
+    ):
+        moved = strength * (jump + quiet * drift) + min(strength, 1.0) * gaze.held(turned[turn])
+        values[:, INDEX[name]] = np.clip(values[:, INDEX[name]] + moved, -limit, limit)
 
 
 def _generator(timings: Timings, seed: int) -> np.random.Generator:
     """Seeded by the seed and by what is said and when."""
-    digest = hashlib.sha256(f"{seed}\n{timings.to_json()}".encode()).digest()
-    return np.random.default_rng(np.frombuffer(digest, np.uint32))
+    said = (f"{p.start:.4f} {p.end:.4f} {p.ipa} {p.stress}" for p in timings.phonemes)
+    written = (f"{s.start:.4f} {s.end:.4f} {s.text}" for s in timings.sentences)
+    whole = "\n".join([f"{seed} {timings.language} {timings.duration:.4f}", *said, *written])
+    return np.random.default_rng(np.frombuffer(hashlib.sha256(whole.encode()).digest(), np.uint32))

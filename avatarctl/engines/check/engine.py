@@ -1,0 +1,185 @@
+"""The engine of the stage `check`: a finished film to a report in figures.
+
+The report is JSON, schema `check/1`. `figures` holds a number for each name below, or null where it cannot be
+known: no face is found (a painting, a profile), nothing is known of what is said, the film is too short. `film` holds
+width, height and frames, the size at which was measured, and where the knowledge of the speech comes from.
+
+    sync                 r, -1..1   Pearson's correlation of two openings of the mouth, at their best lag: the one
+                                    that the film's sound calls for (its timings and loudness, by `text.articulation`),
+                                    and the one that the face mesh sees in its pictures
+    lag_ms               ms         by how much the sound is late against the picture; below 0: it is early. Null
+                                    where sync is below 0.4
+    sound_shift_ms       ms         by how much the sound is late against where its recordings belong, by their
+                                    waveforms; below 0: it is early
+    as_intended          r          the animator's curve `open` against the opening that is seen, frame by frame
+    closures             0..1       share of p, b and m at which lips are seen to meet (within 0.03 u of the film's gap
+                                    at rest, u being the distance of the eyes) within a frame of their time
+    closures_counted     count      how many p, b and m that is out of
+    blinks               count      how often the eyes shut and open again
+    blinks_per_minute    1/min
+    blinks_as_intended   r          the animator's curve `blink` against the shutting of the eyes
+    silence_motion       ratio      how fast lips move in pauses over 0.3 s, over how fast they move in speech (RMS)
+    face                 0..1       share of the pictures that show the face
+    background_db        dB         PSNR of the background against the first picture, mean; 60: perfectly still
+    background_min_db    dB         the same, of the worst picture
+    background_share     0..1       share of the picture that counts as background: beside and above the person
+    flicker              0..255     RMS jump of the face's mean luma against the pictures before and after
+    background_flicker   0..255     the same, of the background
+    sharpness            0..1       least over most energy of the face's Laplacian
+    lufs                 LUFS       integrated loudness, ITU-R BS.1770-4; -70: silence
+    peak_db              dBFS       highest sample
+    clipped              0..1       share of samples at full scale
+    duration             s          of the picture
+    frames               count
+    fps                  1/s
+    length_difference    s          by how much the sound is longer than the picture; below 0: shorter
+    uneven_ms            ms         how far the picture farthest from its place in an even row is off it
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from avatarctl.engines.check import expected, mouth, picture, sound, steadiness
+from avatarctl.engines.check.expected import Clip
+from avatarctl.engines.check.film import Film, survey
+from avatarctl.engines.contract import Cancelled, Job
+from avatarctl.engines.facemesh.mesh import FaceMesh
+from avatarctl.errors import StepFailed
+
+SCHEMA = "check/1"
+PROGRESS_EVERY = 25
+"""Frames."""
+
+Figures = dict[str, float | None]
+
+
+class CheckEngine:
+    """Measures; what a figure is worth is for others to say."""
+
+    def __init__(self) -> None:
+        self._mesh: FaceMesh | None = None
+
+    def load(self, models: Mapping[str, Path]) -> None:
+        """Raises `Unavailable` when a model file is not what it should be."""
+        self._mesh = FaceMesh(models)
+
+    def close(self) -> None:
+        """Drop the networks."""
+        self._mesh = None
+
+    def run(self, job: Job) -> None:
+        """Write `report.json`.
+
+        Raises:
+            BadInput: the film has no picture or does not decode; timings or curves cannot be read.
+        """
+        if self._mesh is None:
+            raise StepFailed("the engine check was not loaded")
+        cv2.setNumThreads(job.threads)
+
+        def check() -> None:
+            if job.cancelled():
+                raise Cancelled
+
+        def progress(done: int, total: int) -> None:
+            if done % PROGRESS_EVERY == 0:
+                job.progress(min(done, total), total, "frames")
+
+        film = survey(job.inputs["film"], check)
+        clips = expected.clips_of(job.inputs, film)
+        with ThreadPoolExecutor(1, "sound") as pool:
+            listening = pool.submit(_listen, film, clips, check)
+            if job.threads == 1:
+                listening.exception()
+            seen, size = picture.look(film, self._mesh, job.threads, check, progress)
+            heard, shift = listening.result()
+        frames = len(seen.gap)
+        figures: Figures = {
+            **_mouth(film, clips, seen, shift),
+            **_picture(seen),
+            "lufs": heard.lufs if heard else None,
+            "peak_db": heard.peak if heard else None,
+            "clipped": heard.clipped if heard else None,
+            "duration": film.duration,
+            "frames": frames,
+            "fps": film.fps,
+            "length_difference": heard.duration - film.duration if heard else None,
+            "uneven_ms": 1000 * film.uneven,
+        }
+        report = {
+            "schema": SCHEMA,
+            "figures": {name: _rounded(value) for name, value in figures.items()},
+            "film": {"measured_width": size[0], "measured_height": size[1], "timings": _sources(clips)},
+        }
+        text = json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False)
+        (job.out / "report.json").write_text(text + "\n", encoding="utf-8")
+        job.progress(frames, frames, "frames")
+
+
+def _listen(film: Film, clips: list[Clip], check: Callable[[], None]) -> tuple[sound.Sound | None, float | None]:
+    """The film's sound, and the seconds by which it is late; None where there is none, or nothing to compare with."""
+    if not film.channels:
+        return None, None
+    heard = sound.measure(film, check)
+    recordings = [(clip.start, clip.speech) for clip in clips]
+    return heard, sound.shift(heard.low, recordings, check) if recordings else None
+
+
+def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | None) -> Figures:
+    frames = len(seen.gap)
+    wanted = expected.expect(clips, film, frames)
+    sync, late = mouth.best_lag(wanted.opening, seen.gap, film.fps)
+    # What belongs to the sound is looked for where the film's sound has it.
+    late_sound = shift or 0.0
+    silent = [(start + late_sound, end + late_sound) for start, end in expected.pauses(clips, mouth.PAUSE)]
+    still = mouth.still_frames(silent, film.fps, frames)
+    rest = mouth.rest_gap(seen.gap, still)
+    met, counted = (
+        (0, 0) if rest is None else mouth.closed(seen.gap, expected.closures(clips) + late_sound, film.fps, rest)
+    )
+    blinks = mouth.blinks(seen.eyes, film.fps)
+    minutes = np.count_nonzero(seen.face) / film.fps / 60
+    return {
+        "sync": sync,
+        "lag_ms": None if late is None or shift is None else 1000 * (shift - late),
+        "sound_shift_ms": None if shift is None else 1000 * shift,
+        "as_intended": mouth.correlation(wanted.intended, seen.gap),
+        "closures": met / counted if counted else None,
+        "closures_counted": counted,
+        "blinks": blinks,
+        "blinks_per_minute": None if blinks is None or not minutes else blinks / minutes,
+        "blinks_as_intended": mouth.correlation(wanted.blink, -seen.eyes),
+        "silence_motion": mouth.silence_motion(seen.gap, still),
+    }
+
+
+def _picture(seen: picture.Seen) -> Figures:
+    mean_db, min_db = steadiness.decibels(seen.background_error)
+    return {
+        "face": float(seen.face.mean()) if seen.face.size else None,
+        "background_db": mean_db,
+        "background_min_db": min_db,
+        "background_share": seen.background_share,
+        "flicker": steadiness.flicker(seen.light),
+        "background_flicker": steadiness.flicker(seen.background_light),
+        "sharpness": steadiness.sharpness(seen.detail),
+    }
+
+
+def _sources(clips: list[Clip]) -> list[str]:
+    """Where the times of the sounds come from: `engine`, `aligned` or `sound`, the last being a guess."""
+    return sorted({clip.timings.source for clip in clips if clip.timings is not None})
+
+
+def _rounded(value: float | None) -> Any:
+    if value is None or isinstance(value, int):
+        return value
+    return round(float(value), 4)

@@ -1,0 +1,107 @@
+"""The person, warped, over a picture that stands still.
+
+Most of a frame is plainly person or plainly background. So the lattice is looked at in tiles first: a tile where
+nothing but background can come to lie is left as it is, one where all is person needs no blending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from avatarctl.engines.puppet.framing import TEXTURE_SCALE
+from avatarctl.engines.puppet.lattice import TILE_COLUMNS, TILE_ROWS, Box, Lattice
+from avatarctl.engines.puppet.sampling import remap
+from avatarctl.engines.puppet.smooth import Array
+
+Picture = NDArray[np.uint8]
+OUTSIDE, RIM, INSIDE = 0, 1, 2
+"""What a tile shows: background, both, the person."""
+BLOCK = 8
+"""Side of the blocks of alpha whose least and greatest value are kept, texture pixels."""
+
+
+class Cutout:
+    """Draws the person of a rig over `behind`.
+
+    Args:
+        alpha: of the person, uint8 (texture height, texture width).
+        behind: RGB uint8 (height, width, 3).
+        box: the part of the canvas that moves.
+        lattice: over it, whole tiles.
+    """
+
+    def __init__(self, alpha: NDArray[np.uint8], behind: Picture, box: Box, lattice: Lattice) -> None:
+        self._alpha, self._behind, self._box, self._lattice = alpha, behind, box, lattice
+        rows, columns = lattice.shape
+        left, top, width, height = box
+        self._across = [left + round(i * width * TILE_COLUMNS / columns) for i in range(columns // TILE_COLUMNS + 1)]
+        self._down = [top + round(i * height * TILE_ROWS / rows) for i in range(rows // TILE_ROWS + 1)]
+        step = TEXTURE_SCALE * max(width / columns, height / rows)
+        # A node speaks for its cell, which may be read from twice as wide a place.
+        reach = int(np.ceil(step / BLOCK)) + 1
+        self._least, self._most = _extremes(alpha, reach)
+
+    def tiles(self, backward: Array) -> NDArray[np.uint8]:
+        """What each tile shows; uint8 (rows, columns). `backward`: of the lattice, canvas pixels."""
+        nodes = (self._lattice.points + backward + np.float32(0.5)) * np.float32(TEXTURE_SCALE / BLOCK)
+        across = np.clip(nodes[..., 0].astype(np.int32), 0, self._least.shape[1] - 1)
+        down = np.clip(nodes[..., 1].astype(np.int32), 0, self._least.shape[0] - 1)
+        rows, columns = across.shape
+        by_tile = (rows // TILE_ROWS, TILE_ROWS, columns // TILE_COLUMNS, TILE_COLUMNS)
+        least = self._least[down, across].reshape(by_tile).min((1, 3))
+        most = self._most[down, across].reshape(by_tile).max((1, 3))
+        found = np.full(least.shape, RIM, np.uint8)
+        found[most == 0] = OUTSIDE
+        found[least == 255] = INSIDE
+        return found
+
+    def person(self, texture: Picture, source: Array, tiles: NDArray[np.uint8]) -> Picture:
+        """A new picture with the person wherever there is some; `source`: where to read, of the box's pixels."""
+        picture = self._behind.copy()
+        left, top = self._box[:2]
+        for row in range(0, len(tiles), 2):
+            columns = np.flatnonzero((tiles[row : row + 2] != OUTSIDE).any(0))
+            if len(columns):
+                y0, y1 = self._down[row], self._down[min(row + 2, len(tiles))]
+                x0, x1 = self._across[columns[0]], self._across[columns[-1] + 1]
+                places = source[y0 - top : y1 - top, x0 - left : x1 - left]
+                picture[y0:y1, x0:x1] = remap(texture, places, cv2.BORDER_REFLECT_101)
+        return picture
+
+    def put_behind(self, picture: Picture, source: Array, tiles: NDArray[np.uint8]) -> None:
+        """Blend the background in around the person; in place."""
+        left, top = self._box[:2]
+        for state, x0, y0, x1, y1 in self._runs(tiles):
+            here = np.s_[y0:y1, x0:x1]
+            if state == OUTSIDE:
+                picture[here] = self._behind[here]
+            elif state == RIM:
+                places = source[y0 - top : y1 - top, x0 - left : x1 - left]
+                weight = remap(self._alpha, places, cv2.BORDER_REFLECT_101) * np.float32(1 / 255)
+                cv2.blendLinear(picture[here], self._behind[here], weight, 1 - weight, picture[here])
+
+    def _runs(self, tiles: NDArray[np.uint8]) -> Iterator[tuple[int, int, int, int, int]]:
+        """Neighbours in a row that show the same: state, x0, y0, x1, y1."""
+        for row, states in enumerate(tiles.tolist()):
+            column = 0
+            for state, group in groupby(states):
+                length = len(list(group))
+                yield (
+                    state, self._across[column], self._down[row], self._across[column + length], self._down[row + 1]
+                )  # fmt: skip
+                column += length
+
+
+def _extremes(alpha: NDArray[np.uint8], reach: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Least and greatest alpha around each block of `BLOCK` x `BLOCK` pixels, up to `reach` blocks away."""
+    block, around = np.ones((BLOCK, BLOCK), np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    least = cv2.erode(alpha, block, anchor=(0, 0))[::BLOCK, ::BLOCK]
+    most = cv2.dilate(alpha, block, anchor=(0, 0))[::BLOCK, ::BLOCK]
+    least = cv2.erode(np.ascontiguousarray(least), around)
+    most = cv2.dilate(np.ascontiguousarray(most), around)
+    return np.asarray(least, np.uint8), np.asarray(most, np.uint8)

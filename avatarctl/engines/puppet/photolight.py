@@ -1,0 +1,90 @@
+"""What light a photo was taken in, measured on the face, for what has to be drawn into it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from avatarctl.engines.facemesh import landmarks as mesh
+from avatarctl.engines.puppet import anatomy
+from avatarctl.engines.puppet.smooth import Array
+
+
+@dataclass(frozen=True)
+class PhotoLight:
+    """`strength`: of the light on the face, 1 in a well-lit photo. `tint`: its colour as teeth take it, RGB,
+    float32 (3,), about 1. `lip`: colour of the lips, RGB, float32 (3,). `saturation`: 0 in a grey photo,
+    1 in a coloured one. `blur`: sigma of the photo's unsharpness, pixels of the canvas."""
+
+    strength: float
+    tint: Array
+    lip: Array
+    saturation: float
+    blur: float
+
+    def coloured(self, exponents: Array) -> Array:
+        """Exponents or tints of red, green and blue, as far as the photo has colours."""
+        return np.asarray(exponents.mean() + (exponents - exponents.mean()) * self.saturation, np.float32)
+
+
+def photo_light(canvas: NDArray[np.uint8], landmarks: Array) -> PhotoLight:
+    """Measure the light; `landmarks`: float32 (478, 3), canvas pixels."""
+    skin = _colours(canvas, landmarks, anatomy.SKIN, 2)
+    tone = np.median(skin, 0)
+    # A warm light tints teeth as it tints skin, but teeth vary less than skins do.
+    tint = np.clip(tone / max(float(tone.mean()), 1.0) / (np.array([205, 160, 138]) / 167.7), 0.75, 1.3) ** 0.7
+    tint[1] = min(tint[1], (tint[0] + tint[2]) / 2)  # no light makes teeth green
+    return PhotoLight(
+        strength=_strength(canvas, landmarks, skin),
+        tint=np.asarray(tint, np.float32),
+        lip=np.asarray(np.median(_colours(canvas, landmarks, anatomy.LIP_CENTRES, 1), 0), np.float32),
+        saturation=float(np.clip(np.median(np.ptp(skin, axis=1) / np.maximum(skin.max(1), 1)) / 0.2, 0, 1)),
+        blur=_unsharpness(canvas, landmarks),
+    )
+
+
+def _colours(canvas: NDArray[np.uint8], landmarks: Array, points: tuple[int, ...], reach: int) -> Array:
+    height, width = canvas.shape[:2]
+    found = []
+    for x, y in landmarks[list(points), :2].astype(int):
+        if reach <= x < width - reach and reach <= y < height - reach:
+            found.append(canvas[y - reach : y + reach + 1, x - reach : x + reach + 1].reshape(-1, 3).mean(0))
+    return np.array(found or [[170.0, 130.0, 110.0]], np.float32)
+
+
+def _strength(canvas: NDArray[np.uint8], landmarks: Array, skin: Array) -> float:
+    """How much light falls on the face: 1 in a well-lit photo. The whites of the eyes tell it of dark skin."""
+    by_skin = float(np.percentile(skin.mean(1), 80)) / 200
+    whites = []
+    irises = (mesh.IRIS_RIGHT, mesh.IRIS_LEFT), (mesh.IRIS_RIGHT_CENTRE, mesh.IRIS_LEFT_CENTRE)
+    for eye, iris, centre in zip(anatomy.EYES, *irises, strict=True):
+        outline = landmarks[[*eye.upper, *eye.lower[::-1]], :2]
+        inside = np.zeros(canvas.shape[:2], np.uint8)
+        cv2.fillPoly(inside, [np.rint(outline).astype(np.int32)], (1,))
+        radius = float(np.linalg.norm(landmarks[list(iris), :2] - landmarks[centre, :2], axis=1).mean())
+        place = (round(float(landmarks[centre, 0])), round(float(landmarks[centre, 1])))
+        cv2.circle(inside, place, round(1.15 * radius), (0,), -1)
+        whites.append(canvas[inside > 0].reshape(-1, 3).mean(1))
+    white = np.concatenate(whites)
+    by_eyes = float(np.percentile(white, 80)) / 215 if white.size > 8 else 0.0
+    return float(np.clip(max(by_skin, min(by_eyes, 2.2 * by_skin)), 0.10, 1.15))
+
+
+def _unsharpness(canvas: NDArray[np.uint8], landmarks: Array) -> float:
+    """How unsharp the face is, as the sigma of a blur in pixels; 0 when it is as sharp as a canvas can be."""
+    points = landmarks[list(mesh.FACE_OVAL), :2]
+    height, width = canvas.shape[:2]
+    x0, y0 = np.clip(points.min(0).astype(int), 0, (width - 8, height - 8))
+    x1, y1 = np.clip(points.max(0).astype(int), (x0 + 8, y0 + 8), (width, height))
+    grey = cv2.cvtColor(np.ascontiguousarray(canvas[y0:y1, x0:x1]), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    octaves = [grey, *(cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in (1.0, 2.0, 4.0, 8.0))]
+    bands = [float(np.std(fine - coarse)) for fine, coarse in pairwise(octaves)]
+    for number, sigma in ((2, 2.2), (1, 1.2), (0, 0.6)):
+        # Of a sharp picture an octave holds about 0.7 of what the next coarser one does.
+        if bands[number] < 0.38 * bands[number + 1]:
+            return sigma
+    return 0.0

@@ -1,0 +1,143 @@
+"""How light on the skin around the mouth changes with its shape: folds that fade when a smile is let go,
+folds that come with one, and the relief of rounded lips.
+
+A change is the logarithm of a gain on RGB, given at the nodes of the mouth's lattice, where they lie in the
+photo; so it moves with the skin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from avatarctl.engines.puppet import anatomy
+from avatarctl.engines.puppet.lattice import Lattice
+from avatarctl.engines.puppet.lips import LipMotion, MouthFrame, PhotoLips
+from avatarctl.engines.puppet.mouthfield import at_columns, curve_columns
+from avatarctl.engines.puppet.photolight import PhotoLight
+from avatarctl.engines.puppet.sampling import remap
+from avatarctl.engines.puppet.smooth import Array, smoothstep
+
+FOLD = 0.24
+"""Width of what counts as a fold, u."""
+DEEPEST = 0.8
+"""Of a fold, in logarithms of light."""
+BLOOD = np.array([0.8, 1.05, 1.15], np.float32)
+"""How much a shadow on skin takes of red, green and blue: light that comes through skin is red."""
+
+
+@dataclass(frozen=True)
+class Shading:
+    """Logarithms of gain, float32 (rows, columns, 3). `released`: for a photo's smile that is let go
+    altogether; `smiling`: for a full smile that the photo does not show; `rounded`: for round lips."""
+
+    released: Array
+    smiling: Array
+    rounded: Array
+
+
+def build_shading(
+    canvas: NDArray[np.uint8],
+    landmarks: Array,
+    light: PhotoLight,
+    frame: MouthFrame,
+    lips: PhotoLips,
+    lattice: Lattice,
+) -> Shading:
+    """Measure the photo's folds, and lay out those that it does not have."""
+    blood = light.coloured(BLOOD)
+    points = lattice.points
+    x, y = frame.local(points)
+    folds = [frame.local(landmarks[list(path), :2]) for path in anatomy.FOLDS]
+    unit = frame.unit
+    aspect = frame.half_width / unit
+    near = np.minimum(*(_distance(x * aspect, y / unit, fx * aspect, fy / unit) for fx, fy in folds))
+    at_border = np.ones(x.shape, np.float32)
+    for axis in (0, 1):
+        place = np.linspace(0, 1, x.shape[axis], dtype=np.float32)
+        ramp = smoothstep(0.02, 0.14, np.minimum(place, 1 - place))
+        at_border *= ramp[:, None] if axis == 0 else ramp[None]
+    nothing = np.zeros((*x.shape, 3), np.float32)
+    # A smile that shows its teeth brought its own folds.
+    strength = float(smoothstep(0.02, 0.10, lips.smile_arc))
+    released = nothing
+    if strength > 0:
+        released = strength * _relaxed(canvas, frame, lips, points, near) * at_border[..., None]
+    smiling = (1 - strength) * _creased(x, y, near, frame)[..., None] * blood * at_border[..., None]
+    rounded = _rounded(x, y, frame, lips)[..., None] * blood * at_border[..., None]
+    return Shading(*(np.asarray(part, np.float32) for part in (released, smiling, rounded)))
+
+
+def _distance(x: Array, y: Array, along_x: Array, along_y: Array) -> Array:
+    """From a path, u."""
+    nearest = np.full(x.shape, np.inf, np.float32)
+    for i in range(len(along_x) - 1):
+        dx, dy = along_x[i + 1] - along_x[i], along_y[i + 1] - along_y[i]
+        t = np.clip(((x - along_x[i]) * dx + (y - along_y[i]) * dy) / max(float(dx * dx + dy * dy), 1e-9), 0, 1)
+        nearest = np.minimum(nearest, np.hypot(x - along_x[i] - t * dx, y - along_y[i] - t * dy))
+    return nearest
+
+
+def _relaxed(canvas: NDArray[np.uint8], frame: MouthFrame, lips: PhotoLips, points: Array, near: Array) -> Array:
+    """What fills the dark valleys near the folds."""
+    unit = frame.unit
+    light = np.log(canvas.astype(np.float32) + 6)
+    soft = cv2.GaussianBlur(light, (0, 0), max(0.6, 0.012 * unit))
+    size = max(3, round(FOLD * unit)) | 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    filled = cv2.GaussianBlur(cv2.morphologyEx(soft, cv2.MORPH_CLOSE, disc), (0, 0), 0.05 * unit)
+    valley = np.clip(remap(np.asarray(filled - soft, np.float32), points), 0, DEEPEST)
+    # A fold is one dark line; where much is dark it is a beard, which stays.
+    beard = float(smoothstep(0.30, 0.50, np.mean(valley.mean(-1)[near < 0.2] > 0.2)))
+    x, y = frame.local(points)
+    upper_outer, lower_outer = at_columns(np.stack([lips.upper_outer, lips.lower_outer]), curve_columns(x))
+    off_lips = smoothstep(0.03, 0.10, np.maximum(upper_outer - y, y - lower_outer) / unit)
+    off_lips = np.maximum(off_lips, smoothstep(1.08, 1.3, np.abs(x)))
+    off_nose = smoothstep(0.9 * lips.nose, 0.7 * lips.nose, y) if lips.nose < 0 else 1.0
+    off_nose = np.maximum(off_nose, smoothstep(0.38, 0.5, np.abs(x) * frame.half_width / unit))
+    on_fold = (1 - smoothstep(0.12, 0.28, near)) * off_lips * off_nose * (1 - beard)
+    return np.asarray(0.9 * valley * on_fold[..., None], np.float32)
+
+
+def _creased(x: Array, y: Array, near: Array, frame: MouthFrame) -> Array:
+    """A soft crease along the folds, with the cheek's bulge in the light beside it."""
+    crease = 0.15 * np.exp(-((near / 0.055) ** 2)) + 0.06 * np.exp(-((near / 0.13) ** 2))
+    aside = np.abs(x) * frame.half_width / frame.unit
+    bulge = 0.05 * np.exp(-(((aside - 0.74) / 0.18) ** 2) - (((y / frame.unit) + 0.30) / 0.16) ** 2)
+    # The corners dig into the cheeks.
+    dimple = 0.10 * np.exp(-(((np.abs(x) - 1.12) / 0.12) ** 2) - ((y / frame.unit) / 0.09) ** 2)
+    return np.asarray(bulge - crease - dimple, np.float32)
+
+
+def _rounded(x: Array, y: Array, frame: MouthFrame, lips: PhotoLips) -> Array:
+    """Lips that stand out: lighter in their middle, darker where they turn away, a shadow under the lower one."""
+    unit = frame.unit
+    curves = [lips.upper_outer, lips.upper_inner, lips.lower_inner, lips.lower_outer]
+    outer_upper, inner_upper, inner_lower, outer_lower = at_columns(np.stack(curves), curve_columns(x))
+    on_upper = np.exp(-(((y - 0.5 * (outer_upper + inner_upper)) / (0.05 * unit)) ** 2))
+    on_lower = np.exp(-(((y - 0.5 * (outer_lower + inner_lower)) / (0.055 * unit)) ** 2))
+    middle = np.exp(-((x / 0.42) ** 2))
+    light = 0.05 * middle * on_upper + 0.07 * middle * on_lower
+    turned = np.exp(-(((np.abs(x) - 0.85) / 0.22) ** 2) - ((y / (0.12 * unit)) ** 2))
+    below = np.exp(-(((y - outer_lower - 0.06 * unit) / (0.05 * unit)) ** 2)) * np.exp(-((x / 0.6) ** 2))
+    return np.asarray(light - 0.14 * turned - 0.08 * below, np.float32)
+
+
+def gain(shading: Shading, motion: LipMotion) -> Array | None:
+    """The gain for a frame at the lattice's nodes in the photo, float32 (rows, columns, 4), 1 for
+    the alpha; None when all is 1."""
+    total: Array | None = None
+    for part, amount in (
+        (shading.released, motion.released),
+        (shading.smiling, motion.smiling),
+        (shading.rounded, motion.rounded),
+    ):
+        if amount > 0:
+            change = part * np.float32(amount)
+            total = change if total is None else total + change
+    if total is None:
+        return None
+    return np.dstack([np.exp(total), np.ones(total.shape[:2], np.float32)])

@@ -1,0 +1,217 @@
+"""Portraits of many people, made of two: what a photo may look like, and what enrolment has to say of each.
+
+Every variant names what is expected: `accepted` or the refusal's first words, and the warnings that the
+change alone brings (the two photos have their own: the astronaut is small and smiles, the admiral wears glasses).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from avatarctl.engines.puppet.controls import INDEX
+from avatarctl.engines.puppet.render import Renderer
+from avatarctl.engines.puppet.rig import build_rig
+from tests.quality import bones, paint
+from tests.quality.paint import Floats, Image
+
+ANY = frozenset({"*"})
+"""Warnings that a variant may bring or not."""
+
+
+@dataclass(frozen=True)
+class Sitter:
+    """A photo with its face's points; `other`: the photo and points of somebody else."""
+
+    name: str
+    photo: Image
+    points: Floats
+    other: tuple[Image, Floats]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """`make`: from a sitter to a picture. `refused`: "" or words of the refusal. `warned`: codes that have to
+    come; `allowed`: codes that may; `lost`: usual codes that may be missing. `of`: sitters."""
+
+    make: Callable[[Sitter], Image]
+    refused: str = ""
+    warned: frozenset[str] = frozenset()
+    allowed: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
+    of: tuple[str, ...] = ("astronaut", "hopper")
+    shape: str = field(default="same")
+    """`same`: the face's shape is the photo's, so that landmarks can be compared."""
+
+
+USUAL = {"astronaut": frozenset({"small_face", "mouth_open"}), "hopper": frozenset({"glasses"})}
+
+
+def _v(make: Callable[[Sitter], Image], warned: str = "", **more: object) -> Variant:
+    sets = {k: frozenset(str(more.pop(k)).split()) for k in ("allowed", "lost") if k in more}
+    return Variant(make, warned=frozenset(warned.split()), **sets, **more)  # type: ignore[arg-type]
+
+
+def _photo(change: Callable[..., Image], *arguments: object) -> Callable[[Sitter], Image]:
+    return lambda s: change(s.photo, *arguments)
+
+
+def _face(change: Callable[..., Image], *arguments: object) -> Callable[[Sitter], Image]:
+    return lambda s: change(s.photo, s.points, *arguments)
+
+
+def _quarter(turns: int) -> Callable[[Sitter], Image]:
+    return lambda s: np.ascontiguousarray(np.rot90(s.photo, turns))
+
+
+def _mixed(bone: float, flesh: float) -> Callable[[Sitter], Image]:
+    return lambda s: bones.mixed(s.photo, s.points, *s.other, bone, flesh)
+
+
+def _width(pixels: int) -> Callable[[Sitter], Image]:
+    """The face `pixels` wide in a photo of 800 x 600."""
+
+    def make(s: Sitter) -> Image:
+        width = np.ptp(s.points[list(paint.mesh.FACE_OVAL), 0])
+        small = paint.scaled(s.photo, pixels / width)
+        scene = np.full((600, 800, 3), (96, 110, 120), np.uint8)
+        scene = paint.noise(scene, 3)
+        small = small[:400, :500]
+        scene[60 : 60 + small.shape[0], 240 : 240 + small.shape[1]] = small
+        return scene
+
+    return make
+
+
+def _at_edge(part: float) -> Callable[[Sitter], Image]:
+    """The photo's left border at `part` of the face's width, 0 the face's own edge."""
+
+    def make(s: Sitter) -> Image:
+        oval = s.points[list(paint.mesh.FACE_OVAL), 0]
+        return np.ascontiguousarray(s.photo[:, max(0, int(oval.min() + part * np.ptp(oval))) :])
+
+    return make
+
+
+def _posed(size: int = 512, **controls: float) -> Callable[[Sitter], Image]:
+    """As the puppet itself draws it: the mouth open, the eyes closed."""
+
+    def make(s: Sitter) -> Image:
+        row = np.zeros(len(INDEX), np.float32)
+        for name, value in controls.items():
+            row[INDEX[name]] = value
+        return Renderer(build_rig(s.photo, s.points, size, 0.42)).render(row)
+
+    return make
+
+
+def _beside(s: Sitter) -> Image:
+    height = min(s.photo.shape[0], s.other[0].shape[0])
+    return np.hstack([s.photo[:height], s.other[0][:height]])
+
+
+EYE = (33, 133, 159, 145, 70, 107, 111, 128)
+LIPS = paint.mesh.LIPS_OUTER_UPPER + paint.mesh.LIPS_OUTER_LOWER
+
+VARIANTS: dict[str, Variant] = {
+    "plain": _v(lambda s: s.photo),
+    "mirror": _v(_photo(cv2.flip, 1)),
+    # camera
+    "roll +15": _v(_photo(paint.turned, 15)),
+    "roll -15": _v(_photo(paint.turned, -15)),
+    "roll +20": _v(_photo(paint.turned, 20), allowed="rolled"),
+    "roll +45": _v(_photo(paint.turned, 45), "rolled"),
+    "sideways left": _v(_quarter(1), "turned_photo"),
+    "sideways right": _v(_quarter(3), "turned_photo"),
+    "upside down": _v(_quarter(2), "turned_photo"),
+    "scale 0.45": _v(_photo(paint.scaled, 0.45), "small_face"),
+    "scale 0.2": _v(_photo(paint.scaled, 0.18), refused="too small"),
+    "face 80": _v(_width(80), "small_face"),
+    "face 60": _v(_width(60), "small_face"),
+    "face 40": _v(_width(44), "small_face"),
+    "face 30": _v(_width(30), refused="too small"),
+    "jpeg 15": _v(_photo(paint.jpeg, 15)),
+    "noise": _v(_photo(paint.noise, 25)),
+    "motion blur": _v(_photo(paint.motion_blur, 9), allowed="blurred"),
+    "at the edge": _v(_at_edge(-0.02)),
+    "cut by the edge": _v(_at_edge(0.25), "cut_off", allowed="covered turned"),
+    "two faces": _v(_beside, "several_faces", allowed="glasses", lost="small_face mouth_open"),
+    # light
+    "dark": _v(_photo(paint.bright, 0.3), "underexposed"),
+    "overexposed": _v(_photo(paint.bright, 2.2), "overexposed"),
+    "side light": _v(_face(paint.side_light, 0.3, 1.15), allowed=""),
+    "hard side light": _v(_face(paint.side_light, 0.08, 1.2), allowed="covered"),
+    "grey": _v(_photo(paint.grey)),
+    "sepia": _v(_photo(paint.sepia)),
+    "grey, dark": _v(lambda s: paint.bright(paint.grey(s.photo), 0.35), "underexposed"),
+    "faded": _v(lambda s: paint.to_bytes(paint.sepia(s.photo) * 0.35 + 120), lost="glasses"),
+    # skin and hair
+    "dark skin": _v(_face(paint.complexion, 0.5, 0.85, 1.0)),
+    "very dark skin": _v(_face(paint.complexion, 0.34, 0.7, 0.8), allowed="underexposed"),
+    "pale skin": _v(_face(paint.complexion, 1.16, 0.5, 0.45), allowed="overexposed"),
+    "beard": _v(_face(paint.beard, (52, 36, 26))),
+    "grey beard": _v(_face(paint.beard, (170, 165, 160))),
+    "moustache": _v(
+        lambda s: paint.strokes(s.photo, s.points, paint.moustache_region(s.points), (40, 28, 20), 1.5),
+        allowed="mouth_open",
+    ),
+    # brushes
+    "painting": _v(_photo(paint.painting), allowed="glasses covered"),
+    "oil": _v(_photo(paint.oil)),
+    "sketch": _v(_face(paint.sketch), allowed="overexposed"),
+    "pencil": _v(_photo(paint.pencil), allowed="overexposed glasses", of=("astronaut",)),
+    "ink": _v(_face(paint.ink), allowed="overexposed glasses"),
+    "poster 8": _v(_photo(paint.poster, 8), allowed="covered"),
+    "poster 4": _v(_photo(paint.poster, 4), allowed="covered"),
+    # bones
+    **{
+        f"yaw {yaw:+d}": _v(
+            _face(bones.turned_in_space, yaw, 0), "turned" if abs(yaw) > 26 else "", allowed="turned", shape="turned"
+        )
+        for yaw in (-30, -25, -15, 15, 25, 30)
+    },
+    "yaw +45": _v(_face(bones.turned_in_space, 45, 0), refused="to the side", shape="turned"),
+    "pitch +15": _v(_face(bones.turned_in_space, 0, 15), shape="turned"),
+    "pitch -15": _v(_face(bones.turned_in_space, 0, -15), shape="turned"),
+    "child": _v(_face(bones.child), shape="other"),
+    "old": _v(_face(bones.old), shape="other"),
+    "mixed bones": _v(_mixed(0.7, 0.0), allowed="mouth_open", lost="small_face", shape="other"),
+    "mixed half": _v(_mixed(0.5, 0.5), allowed="glasses mouth_open", lost="glasses mouth_open", shape="other"),
+    "mixed flesh": _v(_mixed(0.3, 0.9), allowed="glasses mouth_open", lost="glasses mouth_open", shape="other"),
+    "dark child": _v(
+        lambda s: paint.complexion(bones.child(s.photo, s.points), s.points, 0.5, 0.85, 1.0), shape="other"
+    ),
+    "old grey beard": _v(
+        lambda s: paint.beard(paint.grey(bones.old(s.photo, s.points)), s.points, (190, 190, 190)), shape="other"
+    ),
+    "cartoon": _v(
+        lambda s: paint.poster(bones.child(s.photo, s.points, 2.2), 12),
+        "uncertain_mouth",
+        allowed="covered",
+        lost="small_face mouth_open",
+        shape="other",
+    ),
+    # what the face does
+    "slightly open": _v(_posed(open=0.05, jaw=0.03), "mouth_open", lost="small_face", of=("hopper",)),
+    "speaking": _v(_posed(open=0.2, jaw=0.17, up=0.02), "mouth_open", lost="small_face", of=("hopper",)),
+    "smile": _v(_posed(open=0.08, up=0.04, wide=0.05, smile=0.8), "mouth_open", lost="small_face", of=("hopper",)),
+    "eyes closed": _v(_posed(blink=1.0), "eyes_closed", lost="small_face mouth_open"),
+    "looks aside": _v(_posed(gaze_x=15.0), lost="small_face mouth_open"),
+    # what is before the face
+    "glasses": _v(_face(paint.glasses), "glasses"),
+    "sunglasses": _v(_face(paint.glasses, 0.97), "eyes_hidden", allowed="glasses"),
+    "mask": _v(_face(paint.face_mask), refused="mouth is covered"),
+    "hand over the mouth": _v(_face(paint.hand), refused="mouth is covered"),
+    "hair over half": _v(_face(paint.fringe), "eyes_hidden", allowed="glasses covered", lost="glasses"),
+    "patch over the mouth": _v(_face(paint.patch, LIPS, 1.35, (120, 90, 75)), refused="mouth is covered"),
+    "patch over an eye": _v(_face(paint.patch, EYE, 1.1, (40, 36, 36)), "eyes_hidden"),
+}
+
+
+def portraits(photos: dict[str, Image], points: dict[str, Floats]) -> dict[str, Sitter]:
+    """The two sitters."""
+    a, b = photos
+    return {one: Sitter(one, photos[one], points[one], (photos[two], points[two])) for one, two in ((a, b), (b, a))}

@@ -1,0 +1,61 @@
+"""What is measured on a film's curves, and how limits judge the figures; no film is needed for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from avatarctl.engines.check import mouth, steadiness
+from avatarctl.errors import BadConfig
+from avatarctl.recipes.verdict import faults
+from avatarctl.stages.catalog import CheckParams
+
+
+def test_lag_is_found_between_frames() -> None:
+    rng = np.random.default_rng(7)
+    fine = np.convolve(rng.normal(size=4200), np.hanning(60), "same")
+    expected, seen = fine[100:4100:10], fine[75:4075:10]
+    r, late = mouth.best_lag(expected, seen, 25.0)
+    assert r is not None and late is not None
+    assert late == pytest.approx(0.1, abs=0.004)
+    assert r > 0.97
+
+
+def test_lips_that_stay_apart_are_no_closure() -> None:
+    gap = np.full(100, 0.2)
+    for frame, least in ((20, 0.01), (41, 0.03), (60, 0.09), (80, 0.01)):
+        gap[frame] = least
+    gap[81] = np.nan
+    moments = np.array([20, 40, 60, 80, 99.6, 300]) / 25
+    assert mouth.closed(gap, moments, 25.0, rest=0.01) == (2, 4)
+    assert mouth.closed(gap, moments, 25.0, rest=0.2) == (2, 4), "a mouth that rests open has to close all the same"
+
+
+def test_blinks_are_counted_and_long_shutting_is_none() -> None:
+    eyes = np.full(250, 0.3)
+    for start, length in ((20, 4), (100, 5), (150, 40)):
+        eyes[start : start + length] = 0.05
+    eyes[200] = np.nan
+    assert mouth.blinks(eyes, 25.0) == 2
+
+
+def test_even_motion_does_not_flicker() -> None:
+    slow = 100 + 20 * np.sin(np.arange(200) / 20)
+    one_flash = slow.copy()
+    one_flash[100] += 30
+    calm, flashing = steadiness.flicker(slow), steadiness.flicker(one_flash)
+    assert calm is not None and calm < 0.05
+    assert flashing is not None and flashing > 2
+
+
+def test_a_limit_judges_both_ways_where_that_is_meant() -> None:
+    early = {"lag_ms": -90.0, "lufs": -30.0, "sync": None}
+    broken = faults(early, CheckParams(max_lag_ms=60, max_lufs=-10, min_lufs=-24, min_sync=0.9))
+    assert [str(f) for f in broken] == ["lag_ms -90 is above 60", "lufs -30 is below -24"]
+
+
+def test_a_limit_is_a_number_or_none() -> None:
+    assert CheckParams.parse({"min_sync": "none", "max_lag_ms": "60"}, "check") == CheckParams(max_lag_ms=60)
+    for wrong in ({"min_sync": "high"}, {"min_sync": 2}, {"max_lag_ms": -1}, {"min_snyc": 1}):
+        with pytest.raises(BadConfig):
+            CheckParams.parse(wrong, "check")

@@ -1,0 +1,259 @@
+"""Eyes that look about, lids, brows and glasses, judged by the face mesh where it can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from avatarctl.engines.facemesh.landmarks import Landmarks
+from avatarctl.engines.facemesh.mesh import FaceMesh
+from avatarctl.engines.puppet import anatomy, glasses
+from avatarctl.engines.puppet.controls import INDEX
+from avatarctl.engines.puppet.eyes import closure
+from avatarctl.engines.puppet.framing import frame, view
+from avatarctl.engines.puppet.head import face_axes
+from avatarctl.engines.puppet.render import Renderer
+from avatarctl.engines.puppet.rig import Rig, build_rig
+
+SIZE = 512
+MILLIMETRES = 63.0
+"""Of 1 u."""
+Picture = NDArray[np.uint8]
+
+
+def row(**controls: float) -> NDArray[np.float32]:
+    values = np.zeros(len(INDEX), np.float32)
+    for name, value in controls.items():
+        values[INDEX[name]] = value
+    return values
+
+
+def rolled(photo: Picture) -> Picture:
+    height, width = photo.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height * 0.3), 20, 1)
+    return np.asarray(cv2.warpAffine(photo, turn, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def grey(photo: Picture) -> Picture:
+    return np.asarray(cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+VARIANTS: dict[str, Callable[[Picture], Picture]] = {
+    "as it is": lambda photo: photo,
+    "mirrored": lambda photo: np.ascontiguousarray(photo[:, ::-1]),
+    "rolled": rolled,
+    "dark": lambda photo: (photo * 0.35).astype(np.uint8),
+    "grey": grey,
+    "small": lambda photo: np.asarray(
+        cv2.resize(photo, None, fx=0.35, fy=0.35, interpolation=cv2.INTER_AREA), np.uint8
+    ),
+}
+
+
+def bgr(path: Path) -> Picture:
+    return np.asarray(cv2.imread(str(path)), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def mesh(face_models: dict[str, Path]) -> FaceMesh:
+    return FaceMesh(face_models)
+
+
+@pytest.fixture(scope="module")
+def photos(portraits: dict[str, Path]) -> dict[str, Picture]:
+    return {name: np.asarray(cv2.cvtColor(bgr(path), cv2.COLOR_BGR2RGB), np.uint8) for name, path in portraits.items()}
+
+
+@pytest.fixture(scope="module")
+def rigs(photos: dict[str, Picture], mesh: FaceMesh) -> dict[str, Rig]:
+    return {name: build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42) for name, photo in photos.items()}
+
+
+@pytest.fixture(params=["astronaut", "hopper"])
+def rig(request: pytest.FixtureRequest, rigs: dict[str, Rig]) -> Rig:
+    return rigs[request.param]
+
+
+def looking(face: Landmarks) -> NDArray[np.float64]:
+    """Both irises from the middle of their corners, along the eyes and across them, mm."""
+    across = face.eye_centres[1] - face.eye_centres[0]
+    unit = float(np.linalg.norm(across))
+    right = across / unit
+    down = np.array([-right[1], right[0]])
+    points = [face.xy[eye.iris[0]] - face.xy[list(eye.corners)].mean(0) for eye in anatomy.EYES]
+    offset = np.mean(points, axis=0) / unit * MILLIMETRES
+    return np.array([offset @ right, offset @ down])
+
+
+def opening(face: Landmarks) -> float:
+    pairs = ((159, 145), (158, 153), (160, 144), (386, 374), (385, 380), (387, 373))
+    return float(np.mean([np.linalg.norm(face.xy[a] - face.xy[b]) for a, b in pairs])) / face.interocular
+
+
+def around_eyes(rig: Rig) -> tuple[slice, slice]:
+    tops = [eye.top for eye in rig.eyes]
+    return (
+        slice(min(tops), max(eye.top + eye.cover.shape[0] // 2 for eye in rig.eyes)),
+        slice(rig.eyes[0].left, rig.eyes[1].left + rig.eyes[1].cover.shape[1] // 2),
+    )
+
+
+def test_eyes_at_rest_are_the_photo(rig: Rig) -> None:
+    part = around_eyes(rig)
+    difference = np.abs(Renderer(rig).render(row())[part].astype(int) - rig.canvas[part])
+    assert float(np.percentile(difference, 99.5)) <= 2
+
+
+def test_a_small_gaze_is_a_small_change(rig: Rig) -> None:
+    renderer = Renderer(rig)
+    rest = renderer.render(row()).astype(int)
+    for controls in ({"gaze_x": 0.02}, {"gaze_y": -0.02}, {"lid": 0.002}, {"lid": -0.002}, {"blink": 0.002}):
+        assert int(np.abs(renderer.render(row(**controls)).astype(int) - rest).max()) <= 6, controls
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_irises_go_where_the_eyes_look(variant: str, photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    """12 degrees are 2.5 mm of an eyeball of 12 mm; the mesh sees a part of that."""
+    photo = VARIANTS[variant](photos["astronaut"])
+    renderer = Renderer(build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42))
+
+    def seen(**controls: float) -> NDArray[np.float64]:
+        return looking(mesh.landmarks(renderer.render(row(**controls))))
+
+    left, middle, right = (seen(gaze_x=x)[0] for x in (-12, 0, 12))
+    assert left < middle - 0.6 and right > middle + 0.6
+    assert 1.6 < right - left < 7
+    if variant != "small":
+        up, down = seen(gaze_y=-8)[1], seen(gaze_y=8)[1]
+        assert 0.3 < down - up < 5
+
+
+def test_the_dark_of_the_eye_moves_by_the_eyeballs_radius(rigs: dict[str, Rig]) -> None:
+    """What has become dark less what has become light, one iris's move apart."""
+    rig = rigs["astronaut"]
+    renderer = Renderer(rig)
+    rows, columns = around_eyes(rig)
+
+    def dark(gaze: float) -> float:
+        half = columns.start, (columns.start + columns.stop) // 2
+        light = renderer.render(row(gaze_x=gaze))[rows, half[0] : half[1]].astype(float).mean(-1)
+        weight = np.clip(75 - light, 0, None)
+        weight[: weight.shape[0] // 2] = 0
+        return float((weight * np.arange(weight.shape[1])).sum() / weight.sum())
+
+    moved = (dark(10) - dark(-10)) / rig.frame.unit * MILLIMETRES
+    assert 2.0 < moved < 5.5
+
+
+def test_lids_open_and_close(rigs: dict[str, Rig], mesh: FaceMesh) -> None:
+    renderer = Renderer(rigs["astronaut"])
+    by_lid = [opening(mesh.landmarks(renderer.render(row(lid=lid)))) for lid in (-0.3, 0.0, 0.2, 0.4)]
+    assert all(b < a - 0.004 for a, b in pairwise(by_lid)), by_lid
+    by_blink = [opening(mesh.landmarks(renderer.render(row(blink=blink)))) for blink in (0, 0.3, 0.6, 1)]
+    assert all(b < a for a, b in pairwise(by_blink)), by_blink
+    assert by_blink[-1] < 0.4 * by_blink[0]
+    for lid in (-0.3, 0.3):
+        assert opening(mesh.landmarks(renderer.render(row(lid=lid, blink=1)))) < 0.4 * by_blink[0]
+
+
+def test_a_blink_closes_from_wherever_the_lid_is() -> None:
+    assert closure(0, 0, 0) == 0
+    for lid in (-0.3, 0.0, 0.4):
+        values = [closure(lid, 0, blink) for blink in np.linspace(0, 1, 11)]
+        assert all(b > a for a, b in pairwise(values)) and values[-1] == 1
+    assert closure(0, 8, 0) > 0 > closure(0, -8, 0)
+
+
+def test_partial_blinks_have_no_specks(rig: Rig) -> None:
+    """No pixel far brighter or darker than its surroundings that the photo does not have."""
+    renderer = Renderer(rig)
+    part = around_eyes(rig)
+
+    def rough(picture: Picture) -> float:
+        light = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)[part]
+        return float(np.percentile(np.abs(light.astype(float) - cv2.medianBlur(light, 3)), 99.5))
+
+    before = rough(rig.canvas)
+    for blink in (0.15, 0.3, 0.6, 0.85):
+        assert rough(renderer.render(row(blink=blink))) <= before + 3
+
+
+def test_glasses_are_told_from_bare_faces(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    for name, photo in photos.items():
+        for variant, change in VARIANTS.items():
+            picture = change(photo)
+            points = mesh.landmarks(picture).points
+            framed = frame(picture, points, view(picture, points, SIZE, SIZE, 0.42))
+            found = glasses.find(framed.canvas, framed.landmarks, face_axes(framed.landmarks))
+            assert bool(found.any()) == (name == "hopper"), variant
+
+
+def test_a_frame_of_glasses_neither_bends_nor_is_covered(
+    rigs: dict[str, Rig], photos: dict[str, Picture], mesh: FaceMesh
+) -> None:
+    rig = rigs["hopper"]
+    points = mesh.landmarks(photos["hopper"]).points
+    framed = frame(photos["hopper"], points, view(photos["hopper"], points, SIZE, SIZE, 0.42))
+    found = glasses.find(framed.canvas, framed.landmarks, face_axes(framed.landmarks)) > 0.95
+    assert 0.1 < found.sum() / rig.frame.unit**2 < 1
+    renderer = Renderer(rig)
+    rest = renderer.render(row()).astype(int)
+    for controls in (
+        {"blink": 1.0},
+        {"lid": -0.3},
+        {"gaze_x": 12.0, "gaze_y": -8.0},
+        {"brow": 0.1},
+        {"brow_inner": 0.06, "furrow": 0.05},
+        {"brow_skew": 0.05, "cheek": 0.08, "squint": 0.03},
+    ):
+        change = np.abs(renderer.render(row(**controls)).astype(int) - rest).max(-1)[found]
+        assert float(np.percentile(change, 98)) < 40, controls
+        assert float(change.mean()) < 4, controls
+
+
+def brow_heights(face: Landmarks) -> NDArray[np.float64]:
+    """Left brow's outer and inner end, right brow's inner and outer end, above the line of the eyes, u."""
+    across = face.eye_centres[1] - face.eye_centres[0]
+    up = np.array([across[1], -across[0]]) / face.interocular
+    ends = ((70, 63), (55, 107), (285, 336), (300, 293))
+    middle = face.eye_centres.mean(0)
+    return np.array([(face.xy[list(end)].mean(0) - middle) @ up for end in ends]) / face.interocular
+
+
+def test_brows_follow_their_controls(rigs: dict[str, Rig], mesh: FaceMesh) -> None:
+    renderer = Renderer(rigs["astronaut"])
+
+    def risen(**controls: float) -> NDArray[np.float64]:
+        return brow_heights(mesh.landmarks(renderer.render(row(**controls)))) - rest
+
+    rest = brow_heights(mesh.landmarks(renderer.render(row())))
+    assert risen(brow=0.1).min() > 0.03
+    inner = risen(brow_inner=0.06)
+    assert inner[1:3].mean() > 0.015 and inner[1:3].mean() > inner[[0, 3]].mean() + 0.005
+    skew = risen(brow_skew=0.05)
+    assert skew[2:].mean() > 0.008 and skew[:2].mean() < -0.008
+    assert risen(furrow=0.05)[1:3].mean() < -0.008
+
+
+def test_a_sad_mouth_leaves_the_cheeks(rigs: dict[str, Rig]) -> None:
+    """Corners down do not pull the lower lids down."""
+    rig = rigs["astronaut"]
+    part = around_eyes(rig)
+    renderer = Renderer(rig)
+    sad, happy = (np.abs(renderer.render(row(smile=s))[part].astype(int) - rig.canvas[part]).mean() for s in (-1, 1))
+    assert sad < 0.2 * happy
+
+
+def test_a_tiny_eye_stays_still_without_failing(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    photo = photos["astronaut"]
+    tiny = build_rig(photo, mesh.landmarks(photo).points, 64, 0.42)
+    assert max(eye.ball.freedom for eye in tiny.eyes) < 0.2
+    renderer = Renderer(tiny)
+    for controls in ({"gaze_x": 15.0, "gaze_y": 10.0}, {"blink": 1.0}, {"lid": -0.3}):
+        assert renderer.render(row(**controls)).shape == tiny.canvas.shape

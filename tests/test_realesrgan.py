@@ -1,0 +1,368 @@
+"""Real-ESRGAN with its real weights: what it adds, what it keeps, and when a portrait is restored by it."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from avatarctl import models
+from avatarctl.engines import registry
+from avatarctl.engines.contract import Cancelled, Job
+from avatarctl.engines.realesrgan import tiles
+from avatarctl.engines.realesrgan.spec import SPECS, RealEsrganParams
+from avatarctl.errors import BadConfig, BadInput
+from avatarctl.media import audio, concat, image, probe
+from avatarctl.stages import validators
+from avatarctl.store.store import Store
+from tests.conftest import TEST_MODELS
+from tests.media_support import bursts, call_ffmpeg, clip, frame_times, lumas, tone
+from tests.tools import Studio
+
+SPEC = SPECS[0]
+needs_ncnn = pytest.mark.skipif(importlib.util.find_spec("ncnn") is None, reason="ncnn is not installed")
+
+Picture = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def face(portraits: dict[str, Path]) -> Picture:
+    """The astronaut's eyes and nose, 96 x 80."""
+    photo = image.read_photo(portraits["astronaut"])[0]
+    return np.ascontiguousarray(photo[84:164, 176:272])
+
+
+def enlarge(media: Path, out: Path, *, scale: int = 2, threads: int = 2, **options: object) -> Path:
+    """What the engine makes of a picture or film. Options of the job, and params."""
+    out.mkdir()
+    engine = registry.create(SPEC)
+    engine.load({name: models.path(TEST_MODELS, name) for name in SPEC.models})
+    job = {name: options.pop(name) for name in ("progress", "cancelled") if name in options}
+    params = RealEsrganParams(scale=scale, **options)  # type: ignore[arg-type]
+    work = Job(inputs={"media": media}, out=out, params=params, key="s1:abc", threads=threads, **job)  # type: ignore[arg-type]
+    engine.run(work)
+    engine.close()
+    made = {path.stem: path for path in out.iterdir()}
+    validators.upscaled(made, {"media": media}, params)
+    return next(iter(made.values()))
+
+
+def picture(folder: Path, rgb: Picture) -> Path:
+    image.write_png(folder / "given.png", rgb)
+    return folder / "given.png"
+
+
+def energy(rgb: Picture) -> float:
+    """How much fine detail there is."""
+    return float(cv2.Laplacian(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.CV_32F).std())
+
+
+def plain(rgb: Picture, scale: int) -> Picture:
+    size = rgb.shape[1] * scale, rgb.shape[0] * scale
+    return cv2.resize(rgb, size, interpolation=cv2.INTER_LANCZOS4).astype(np.uint8)
+
+
+# -- tiles, by a network that needs no package
+
+
+class Nearest:
+    """Repeats pixels; remembers what it was given."""
+
+    def __init__(self, offset: float = 0.0) -> None:
+        self.offset = offset
+        self.largest = 0
+
+    def enlarge(self, pixels: tiles.Pixels) -> tiles.Pixels:
+        self.largest = max(self.largest, *pixels.shape[:2])
+        return pixels.repeat(4, axis=0).repeat(4, axis=1) + np.float32(self.offset)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 300), (72, 73), (217, 145)])
+@pytest.mark.parametrize("scale", [2, 4])
+def test_tiles_cover_a_picture_without_a_seam(height: int, width: int, scale: int) -> None:
+    rgb = np.random.default_rng(1).integers(0, 255, (height, width, 3)).astype(np.uint8)
+    network = Nearest()
+    look = tiles.Look(scale, 1.0, 0.0, 72, (0, 0, width, height))
+    seen: list[int] = []
+    made = tiles.enlarge(rgb, network, look, seen.append)
+    assert np.abs(made.astype(int) - rgb.repeat(scale, 0).repeat(scale, 1)).max() <= 1
+    assert seen == list(range(1, tiles.count(look) + 1))
+    assert network.largest <= 72 + 2 * (tiles.FADE + tiles.CONTEXT)
+
+
+def test_neighbouring_tiles_fade_into_each_other() -> None:
+    class Uneven(Nearest):
+        def enlarge(self, pixels: tiles.Pixels) -> tiles.Pixels:
+            self.offset = 12.0 - self.offset
+            return super().enlarge(pixels)
+
+    flat = np.full((40, 160, 3), 100, np.uint8)
+    made = tiles.enlarge(flat, Uneven(), tiles.Look(4, 1.0, 0.0, 80, (0, 0, 160, 40)), lambda _: None)
+    line = made[80, :, 0].astype(int)
+    assert {line[0], line[-1]} == {100, 112}
+    assert np.abs(np.diff(line)).max() == 1
+
+
+def test_only_the_part_gains_detail_and_its_border_is_soft() -> None:
+    flat = np.full((200, 200, 3), 100, np.uint8)
+    look = tiles.Look(2, 1.0, 0.0, 72, (60, 50, 200, 160))
+    made = tiles.enlarge(flat, Nearest(20.0), look, lambda _: None)[..., 0].astype(int)
+    assert (made[:100] == 100).all() and (made[320:] == 100).all() and (made[:, :120] == 100).all()
+    assert made[210, 300] == made[210, 399] == 120
+    assert np.abs(np.diff(made, axis=0)).max() <= 2 and np.abs(np.diff(made, axis=1)).max() <= 2
+
+
+def test_another_picture_than_the_given_one_is_refused() -> None:
+    flat = np.full((20, 20, 3), 100, np.uint8)
+    look = tiles.Look(2, 1.0, 0.0, 72, (0, 0, 20, 20))
+    for wrong in (60.0, float("nan")):
+        with pytest.raises(RuntimeError, match="another picture"):
+            tiles.enlarge(flat, Nearest(wrong), look, lambda _: None)
+
+
+# -- the networks
+
+
+@needs_ncnn
+@pytest.mark.parametrize("model", ["photo", "video"])
+def test_a_face_gains_detail_and_stays_the_same_face(face: Picture, tmp_path: Path, model: str) -> None:
+    small = face[10:58, 8:72] if model == "photo" else face
+    given = picture(tmp_path, small)
+    made = {scale: image.read_png(enlarge(given, tmp_path / f"x{scale}", scale=scale, model=model)) for scale in (2, 4)}
+    for scale, rgb in made.items():
+        assert rgb.shape == (small.shape[0] * scale, small.shape[1] * scale, 3)
+        assert energy(rgb) > 1.15 * energy(plain(small, scale))
+        back = cv2.resize(rgb, small.shape[1::-1], interpolation=cv2.INTER_AREA)
+        assert np.abs(back.astype(int) - small).mean() < 4
+    none = image.read_png(enlarge(given, tmp_path / "none", model=model, detail=0.0))
+    assert np.abs(none.astype(int) - plain(small, 2)).max() <= 1
+
+
+@needs_ncnn
+@pytest.mark.parametrize("model", ["photo", "video"])
+def test_threads_do_not_change_the_result(face: Picture, tmp_path: Path, model: str) -> None:
+    small = face[:40, :48] if model == "photo" else face
+    given = picture(tmp_path, small)
+    results = {enlarge(given, tmp_path / f"{n}", model=model, threads=n).read_bytes() for n in (1, 2, 3)}
+    assert len(results) == 1
+
+
+@needs_ncnn
+def test_no_seam_shows_between_tiles(face: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from avatarctl.engines.realesrgan import engine
+
+    given = picture(tmp_path, face)
+    whole = image.read_png(enlarge(given, tmp_path / "whole", model="video")).astype(int)
+    monkeypatch.setitem(engine.SIDES, "video", 24)
+    tiled = image.read_png(enlarge(given, tmp_path / "tiled", model="video")).astype(int)
+    difference = np.abs(tiled - whole)
+    assert difference.mean() < 0.3 and difference.max() <= 16
+
+
+@needs_ncnn
+def test_a_film_keeps_its_frames_its_times_and_its_sound(tmp_path: Path) -> None:
+    samples = np.zeros(11_025, np.float32)
+    samples[5_512:5_953] = tone(0.02, 22_050, 1000.0, 0.8)
+    audio.write_wav(tmp_path / "sound.wav", samples, 22_050)
+    silent = clip(tmp_path / "silent.mp4", 12, height=48)
+    film = tmp_path / "film.mp4"
+    call_ffmpeg("-i", silent, "-i", tmp_path / "sound.wav", "-c:v", "copy", "-c:a", "aac", "-ar", "48000", film)
+    done: list[tuple[float, float]] = []
+    made = enlarge(film, tmp_path / "out", progress=lambda n, total, unit: done.append((n, total)))
+    before, after = probe.decode_all(film), probe.decode_all(made)
+    assert before.video and after.video
+    assert (after.video.width, after.video.height) == (128, 96)
+    assert (after.video.duration, after.video.constant_step) == (before.video.duration, True)
+    assert frame_times(made) == pytest.approx(frame_times(film), abs=1e-9)
+    assert lumas(made) == pytest.approx(lumas(film), abs=2)
+    assert after.audio == before.audio and bursts(made) == bursts(film)
+    assert probe.tags(made)["comment"] == "s1:abc"
+    assert (done[0], done[-1]) == ((0, 12), (12, 12))
+    assert enlarge(film, tmp_path / "again", threads=1).read_bytes() == made.read_bytes()
+
+
+@needs_ncnn
+def test_uneven_frames_keep_their_times(tmp_path: Path) -> None:
+    film = clip(tmp_path / "a.mp4", 24)
+    uneven = tmp_path / "vfr.mp4"
+    choose = "select='not(mod(n,3))+gt(n,15)'"
+    call_ffmpeg("-i", film, "-vf", choose, "-fps_mode", "passthrough", "-bf", "0", uneven)
+    made = enlarge(uneven, tmp_path / "out")
+    assert frame_times(made) == pytest.approx(frame_times(uneven), abs=2e-5)
+    assert lumas(made) == pytest.approx(lumas(uneven), abs=2)
+
+
+@needs_ncnn
+def test_enlarged_clips_still_join(tmp_path: Path) -> None:
+    clips = [
+        enlarge(clip(tmp_path / f"{n}.mp4", n, first=n), tmp_path / f"out{n}").rename(tmp_path / f"x{n}")
+        for n in (3, 5)
+    ]
+    assert concat.frame_counts(clips, 25) == [3, 5]
+
+
+@needs_ncnn
+def test_stopping_between_tiles_and_between_frames(
+    face: Picture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from avatarctl.engines.realesrgan import engine
+
+    monkeypatch.setitem(engine.SIDES, "video", 24)
+    done: list[float] = []
+    given = picture(tmp_path, face)
+    with pytest.raises(Cancelled):
+        enlarge(
+            given,
+            tmp_path / "out",
+            model="video",
+            progress=lambda n, total, unit: done.append(n),
+            cancelled=lambda: done[-1:] == [2],
+        )
+    assert done == [0, 1, 2]
+    frames: list[float] = []
+    with pytest.raises(Cancelled):
+        enlarge(
+            clip(tmp_path / "a.mp4", 9),
+            tmp_path / "film",
+            progress=lambda n, total, unit: frames.append(n),
+            cancelled=lambda: frames[-1:] == [4],
+        )
+    assert frames == [0, 1, 2, 3, 4]
+
+
+@needs_ncnn
+@pytest.mark.parametrize("part", ["1,2,3", "a,b,c,d", "nan,0,9,9", "500,0,9,9", "0,0,0,5"])
+def test_a_part_that_is_none_is_refused(face: Picture, tmp_path: Path, part: str) -> None:
+    with pytest.raises(BadConfig, match=r"upscale\.part"):
+        enlarge(picture(tmp_path, face), tmp_path / "out", part=part)
+
+
+@needs_ncnn
+def test_what_cannot_be_enlarged_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="8400"):
+        enlarge(picture(tmp_path, np.zeros((4, 2100, 3), np.uint8)), tmp_path / "large", scale=4)
+    (tmp_path / "text").write_text("#EXTM3U\n/etc/passwd\n")
+    with pytest.raises(BadInput):
+        enlarge(tmp_path / "text", tmp_path / "out")
+    audio.write_wav(tmp_path / "sound.wav", tone(0.2, 22_050), 22_050)
+    call_ffmpeg("-i", tmp_path / "sound.wav", tmp_path / "sound.mp4")
+    with pytest.raises(BadInput, match="no picture"):
+        enlarge(tmp_path / "sound.mp4", tmp_path / "out2")
+
+
+@needs_ncnn
+def test_damaged_weights_are_noticed(face: Picture, tmp_path: Path) -> None:
+    files = {name: models.path(TEST_MODELS, name) for name in SPEC.models}
+    damaged = tmp_path / "weights.bin"
+    damaged.write_bytes(b"\x7f" * files["realesrgan-video"].stat().st_size)
+    engine = registry.create(SPEC)
+    engine.load({**files, "realesrgan-video": damaged})
+    (tmp_path / "out").mkdir()
+    params = RealEsrganParams(scale=2, model="video")
+    with pytest.raises(RuntimeError):
+        engine.run(Job(inputs={"media": picture(tmp_path, face)}, out=tmp_path / "out", params=params))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_spec_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert SPEC.restores and SPEC.packages == ("ncnn",)
+    program = (
+        "import sys; import avatarctl.engines.realesrgan.spec; print('ncnn' in sys.modules, 'numpy' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["False", "False"]
+    for name in [n for n in sys.modules if n.startswith("avatarctl.engines.realesrgan.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "ncnn", None)
+    with pytest.raises(Exception, match="cannot start") as caught:
+        registry.create(SPEC)
+    assert "avatarctl[realesrgan]" in caught.value.hint  # type: ignore[attr-defined]
+
+
+# -- the portrait, restored at enrolment
+
+
+def planned(studio: Studio, *options: str, **extra: str) -> list[tuple[str, str, str]]:
+    settings = {"AVATARCTL_RIG_DETAILED": "auto", **extra}
+    made = studio.ok("render", "Мир.", "--dry-run", "--json", *options, **settings).json
+    return [(s["stage"], s["engine"], s["verdict"]) for s in made["steps"] if s["stage"] in ("upscale", "rig")]
+
+
+def only_the_face_models(studio: Studio) -> Studio:
+    """The same studio where no upscaler was fetched."""
+    (studio.home / "models").unlink()
+    (studio.home / "models").mkdir()
+    for name in ("face-detector", "face-mesh", "person-matte"):
+        (studio.home / "models" / name).symlink_to(TEST_MODELS / name)
+    return studio
+
+
+@needs_ncnn
+def test_a_portrait_is_restored_once_and_erased_with_its_person(studio: Studio) -> None:
+    """Somebody is enrolled already; then the upscaler is installed."""
+    restored = {
+        "AVATARCTL_RIG_DETAILED": "auto",
+        "AVATARCTL_UPSCALE_ENGINE": "realesrgan",
+        "AVATARCTL_UPSCALE_SCALE": "1",
+    }
+    fast = {**restored, "AVATARCTL_UPSCALE_MODEL": "video"}
+    before = studio.ok("render", "Мир.", "--json").json
+    assert planned(studio, **fast) == [("upscale", "realesrgan", "run"), ("rig", "puppet", "unknown")]
+    first = studio.ok("render", "Мир.", "--json", **fast)
+    assert "upscale/realesrgan" in first.err
+    assert first.json["outputs"]["film"] != before["outputs"]["film"]
+    assert planned(studio, **fast) == [("upscale", "realesrgan", "hit"), ("rig", "puppet", "hit")]
+    assert planned(studio, "--set", "rig.detailed=off", **fast) == [("rig", "puppet", "hit")]
+    assert studio.ok("cache", "gc", "--json").json["freed"] == 0
+    assert planned(studio, **fast)[0][2] == "hit"
+    with Store.open(studio.home, readonly=True) as store:
+        query = "SELECT digest FROM actions JOIN action_outputs USING (key) WHERE stage = 'upscale'"
+        (row,) = store.ledger.rows(query)
+        larger = store.cas.path(row["digest"])
+    assert image.png_size(larger) == (2048, 2048)
+    erased = studio.ok("avatars", "rm", "astronaut", "--json").json["erased"]
+    assert (erased["steps"]["upscale"], erased["steps"]["rig"]) == (1, 2)
+    assert not larger.exists()
+
+
+def test_without_an_upscaler_nothing_changes(studio: Studio) -> None:
+    assert planned(only_the_face_models(studio)) == [("rig", "puppet", "hit")]
+
+
+@needs_ncnn
+def test_faces_that_would_not_gain_are_left_alone(bare: Studio, portraits: dict[str, Path], tmp_path: Path) -> None:
+    photo = image.read_photo(portraits["astronaut"])[0]
+    image.write_png(tmp_path / "small.png", cv2.resize(photo, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA))
+    made = bare.ok("enroll", str(tmp_path / "small.png"), "--set", "animate.size=256", AVATARCTL_RIG_DETAILED="auto")
+    assert "too small to be restored" in made.err and "upscale" not in made.err
+    assert planned(bare, "--set", "animate.size=256") == [("rig", "puppet", "hit")]
+    bare.ok("enroll", str(portraits["astronaut"]), "--set", "animate.size=128")
+    assert planned(bare, "--set", "animate.size=128") == [("rig", "puppet", "hit")]
+
+
+def test_the_rig_takes_its_pixels_from_the_detailed_portrait(
+    portraits: dict[str, Path], face_models: dict[str, Path]
+) -> None:
+    from avatarctl.engines.facemesh.mesh import FaceMesh
+    from avatarctl.engines.puppet.framing import frame
+
+    photo = image.read_photo(portraits["astronaut"])[0]
+    points = FaceMesh(face_models).landmarks(photo).points
+    without = frame(photo, points, 256, 0.42)
+    sharper = cv2.addWeighted(plain(photo, 2), 1.8, cv2.GaussianBlur(plain(photo, 2), (0, 0), 1.5), -0.8, 0)
+    with_it = frame(photo, points, 256, 0.42, sharper.astype(np.uint8))
+    np.testing.assert_array_equal(with_it.landmarks, without.landmarks)
+    assert energy(with_it.canvas) > 1.2 * energy(without.canvas)
+    difference = cv2.GaussianBlur(with_it.canvas, (0, 0), 3).astype(int) - cv2.GaussianBlur(without.canvas, (0, 0), 3)
+    assert np.abs(difference).max() < 12
+    # A photo with pixels enough is taken itself.
+    small = frame(photo, points, 96, 0.42, sharper.astype(np.uint8))
+    np.testing.assert_array_equal(small.texture, frame(photo, points, 96, 0.42).texture)
+    with pytest.raises(BadInput, match="made larger"):
+        frame(photo, points, 256, 0.42, sharper[:-3].astype(np.uint8))
