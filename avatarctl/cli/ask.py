@@ -101,8 +101,8 @@ def ask(
                 files = {"answer": session.deliver(run, manifest.outputs["answer"], target, "answer")}
         if not manifest.facts.get("found", True):
             say(
-                "No answer was found: add documents (avatarctl knowledge add FILE). Language models "
-                "(--set answer.engine=ollama) come with a later version."
+                "No answer was found: add documents (avatarctl knowledge add FILE), or let a language model answer "
+                "(--set answer.engine=ollama)."
             )
         _print(run.id, asked, text, sources, manifest.facts, files)
 

@@ -35,6 +35,10 @@ class EngineSpec:
     """Optional input roles of the stage that this engine reads and cannot do without."""
     models: tuple[str, ...] = ()
     """Names in the models' catalog; their digests are part of every key."""
+    external: str = ""
+    """`"package.module:function"`, for an engine whose models are a server's: called with the params before a step is
+    named, it returns a digest for each role of a model, which are part of every key. It is asked once a run, so it
+    has to be quick; it raises `Unavailable` when the server or the model is not there."""
     languages: tuple[str, ...] | None = None
     clones_voice: bool = False
     gives_timings: bool = False

@@ -18,6 +18,7 @@ BUILT_IN = (
     "avatarctl.engines.facemesh.spec",
     "avatarctl.engines.voiceprint.spec",
     "avatarctl.engines.extractive.spec",
+    "avatarctl.engines.chat.spec",
     "avatarctl.engines.espeak.spec",
     "avatarctl.engines.align.spec",
     "avatarctl.engines.puppet.spec",
@@ -31,8 +32,6 @@ BUILT_IN = (
 
 PLANNED = {
     ("transcribe", "faster-whisper"),
-    ("answer", "ollama"),
-    ("answer", "openai"),
     ("speak", "xtts"),
     ("speak", "piper"),
     ("speak", "silero"),

@@ -54,7 +54,7 @@ class Waiting(StepEvent):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A piece of the answer, as it is written."""
+    """A sentence of the answer as soon as it is written, without tags."""
 
     text: str
 

@@ -23,7 +23,7 @@ from avatarctl.runtime.engines import EnginePool
 from avatarctl.runtime.handles import Handle, OutputOf, Ref
 from avatarctl.runtime.plan import Plan, StepOrder
 from avatarctl.runtime.resources import peak_memory_mb
-from avatarctl.stages.catalog import STAGES, stage
+from avatarctl.stages.catalog import SCRIPT, STAGES, stage
 from avatarctl.store.faults import disk_is_full
 from avatarctl.store.locks import Abandoned, key_lock
 from avatarctl.store.model import Artefact, Manifest, StepRecord
@@ -113,22 +113,18 @@ class Run:
 
     def sentences(self, handle: Handle, role: str = "answer") -> Iterator[tuple[Sentence, Ref]]:
         """The sentences of a step's text, each as soon as it is complete, with its artefact."""
+        for sentence in self._sentences(handle, role):
+            self.listener(events.Text(sentence.text))
+            yield sentence, self.text(sentence.text)
+
+    def _sentences(self, handle: Handle, role: str) -> Iterator[Sentence]:
         streamed = False
         stream = SentenceStream()
         for piece in handle.chunks():
             streamed = True
-            self.listener(events.Text(piece))
-            for sentence in stream.feed(piece):
-                yield sentence, self.text(sentence.text)
-        if streamed:
-            handle.result()
-            rest = stream.close()
-        else:
-            content = self.read_text(handle, role)
-            self.listener(events.Text(content))
-            rest = split(content)
-        for sentence in rest:
-            yield sentence, self.text(sentence.text)
+            yield from stream.feed(piece)
+        made = handle.result()
+        yield from stream.close() if streamed else split(self.read_text(handle, spoken_role(made, role)))
 
     def read_text(self, handle: Handle, role: str) -> str:
         """The text that a step made; waits for it."""
@@ -384,6 +380,11 @@ class Run:
         self._engines.close()
         if isinstance(error, Cancelled) and self._error is not None:
             raise self._error
+
+
+def spoken_role(made: Manifest, role: str) -> str:
+    """The script of a text where it has one: its words with the tags of emotions, which are not to be read."""
+    return SCRIPT if SCRIPT in made.outputs else role
 
 
 def _peak_memory_mb(memory: Mapping[str, Any] | None) -> float:

@@ -21,6 +21,8 @@ WAV = "audio/wav"
 MP4 = "video/mp4"
 TEXT = "text/plain; charset=utf-8"
 TSV = "text/tab-separated-values"
+SCRIPT = "script"
+"""The role of a text with tags of emotions, beside the same text without them."""
 ASPECTS = ("1:1", "9:16", "16:9")
 
 
@@ -189,7 +191,11 @@ STAGES: dict[str, Stage] = {
             version=1,
             summary="a question to its answer",
             inputs=(Input("question"), Input("index", optional=True), Input("persona", optional=True)),
-            outputs=(Output("answer", TEXT, ".txt"), Output("sources", JSON, ".json")),
+            outputs=(
+                Output("answer", TEXT, ".txt"),
+                Output("sources", JSON, ".json"),
+                Output(SCRIPT, TEXT, ".txt", optional=True),
+            ),
             validate=validators.answer,
         ),
         Stage(
