@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
+import socket
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -80,8 +80,8 @@ def test_what_only_looks_like_a_refusal(written: str) -> None:
 
 
 STREAM = (
-    "\ufeff: welcome\r\n\r\ndata: {\"a\": \"я\"}\r\n\r\n: keep-alive\n\ndata:one\ndata: two\n\nevent: error\rdata: x\r\r"
-    "id: 7\nretry: 5\ndata\n\ndata:  spaced \n\nerror: {}\n\ndata: cut off"
+    "\ufeff: welcome\r\n\r\ndata: {\"a\": \"я\"}\r\n\r\n: keep-alive\n\ndata:one\ndata: two\n\nevent: error\r"
+    "data: x\r\rid: 7\nretry: 5\ndata\n\ndata:  spaced \n\nerror: {}\n\ndata: cut off"
 )  # fmt: skip
 EVENTS = [
     ("message", '{"a": "я"}'),
@@ -175,22 +175,35 @@ def test_only_this_machine_is_not_the_network() -> None:
             ollama_address(away, {}).check_allowed(forbidden)
 
 
-def test_a_silent_server_is_given_up() -> None:
-    gone = threading.Event()
+@pytest.fixture
+def link() -> Iterator[socket.socket]:
+    """An end of a connection at whose other end nobody says a word."""
+    here, there = socket.socketpair()
+    with here, there:
+        yield here
+
+
+def test_a_silent_server_is_given_up(link: socket.socket) -> None:
+    ended = threading.Event()
 
     def silence(line: Line) -> Iterator[str]:
+        line.opened(link)
         yield "one"
-        gone.wait(20)
+        assert link.recv(1) == b""
+        ended.set()
 
-    heard = []
+    stream = follow(silence, cancelled=lambda: False, patience=0.3)
+    assert next(stream) == "one"
     with pytest.raises(StepFailed, match="nothing for"):
-        try:
-            for item in follow(silence, cancelled=lambda: heard == ["one"] and gone.set() or False, patience=0.3):
-                heard.append(item)
-                time.sleep(0)
-        finally:
-            gone.set()
-    assert heard == ["one"]
+        next(stream)
+    assert ended.is_set(), "the reader still waits"
+
+
+def test_a_connection_that_stands_too_late_is_ended_too(link: socket.socket) -> None:
+    line = Line()
+    line.hang_up()
+    line.opened(link)
+    assert link.recv(1) == b""
 
 
 def test_the_reader_s_own_error_is_raised() -> None:
