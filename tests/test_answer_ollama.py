@@ -112,7 +112,7 @@ def test_the_persona_speaks(ask: Ask, server: ModelServer, tmp_path: Path) -> No
 
 
 def test_documents_are_given_and_named(ask: Ask, server: ModelServer, index: Path) -> None:
-    server.answer = ollama(["Первым человеком, который полетел в космос, был Юрий Гагарин."])
+    server.answer = ollama(["Первым человеком в космосе был Юрий Гагарин. ", "Его полёт продолжался 108 минут."])
     _, sources, _ = ask(inputs={"index": index})
     user = server.posts[0][1]["messages"][1]["content"]
     assert "first-flights.md: Юрий Гагарин\n" in user and user.endswith(f"Question: {QUESTION}")

@@ -8,11 +8,12 @@ from typing import Any
 
 from avatarctl.knowledge.search import Candidate, opened
 from avatarctl.knowledge.words import Stemmer
+from avatarctl.text.sentences import split
 
 _RELEVANT = 0.35
 """Score over the best one's: far weaker passages share but a common word with the question."""
-_SUPPORTED = 0.4
-"""Share of a sentence's stems that return in an answer which rests on it; models say things in other words."""
+_SUPPORTED = 0.6
+"""Share of an answer's sentence, in stems, that a sentence has on which it rests; models say things in other words."""
 _LEAST_COMMON = 2
 """Stems; one is chance."""
 _MOST_SOURCES = 3
@@ -44,17 +45,19 @@ def find(index: Path | None, question: str, limit: int) -> Found:
 
 
 def sources(passages: tuple[Candidate, ...], answer: str) -> list[dict[str, Any]]:
-    """For each passage that the answer rests on: its sentence that is nearest to it, best first.
+    """For each passage on which a sentence of the answer rests: the sentence that says so, best first.
 
-    `coverage`: share of that sentence's stems which the answer has; `score`: BM25 over that of the best passage.
+    `coverage`: share of the stems of the answer's sentence which that sentence has; `score`: BM25 over that of the
+    best passage.
     """
-    said = frozenset(Stemmer().stems(answer))
+    stemmer = Stemmer()
+    said = [stems for sentence in split(answer) if len(stems := frozenset(stemmer.stems(sentence.text))) > 1]
     best = max((c.score for c in passages), default=0.0)
     rows: list[dict[str, Any]] = []
     for candidate in passages:
-        shares = [len(said & set(stems)) / len(set(stems)) if stems else 0.0 for stems in candidate.stems]
+        shares = [max((_share(one, frozenset(stems)) for one in said), default=0.0) for stems in candidate.stems]
         position = max(range(len(shares)), key=lambda i: (shares[i], -i))
-        if shares[position] < _SUPPORTED or len(said & set(candidate.stems[position])) < _LEAST_COMMON:
+        if shares[position] < _SUPPORTED:
             continue
         rows.append(
             {
@@ -67,3 +70,8 @@ def sources(passages: tuple[Candidate, ...], answer: str) -> list[dict[str, Any]
         )
     rows.sort(key=lambda row: (-row["coverage"], -row["score"], row["document"], row["sentence"]))
     return rows[:_MOST_SOURCES]
+
+
+def _share(said: frozenset[str], source: frozenset[str]) -> float:
+    common = len(said & source)
+    return common / len(said) if common >= _LEAST_COMMON else 0.0
