@@ -15,6 +15,8 @@ from avatarctl.stages.params import nearest
 ENTRY_POINTS = "avatarctl.engines"
 
 BUILT_IN = (
+    "avatarctl.engines.whisper.spec",
+    "avatarctl.engines.sphinx.spec",
     "avatarctl.engines.facemesh.spec",
     "avatarctl.engines.voiceprint.spec",
     "avatarctl.engines.extractive.spec",
@@ -30,7 +32,6 @@ BUILT_IN = (
 """Modules with a tuple `SPECS`."""
 
 PLANNED = {
-    ("transcribe", "faster-whisper"),
     ("answer", "ollama"),
     ("answer", "openai"),
     ("speak", "xtts"),
