@@ -1,12 +1,13 @@
 """A Whisper model of a megabyte that always hears the same sentence, written by CTranslate2's own specification.
 
 The encoder says nothing of the sound but how late it is. The decoder's residual stream holds one dimension for
-each token, and the projection leads from each token to the next; its attention looks at the time of the word
+each token, and the projection leads from each token to the next; its attention looks at the middle of the word
 that comes next, so timings of words are those that were asked for.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,12 @@ def write(folder: Path, text: str, starts: tuple[float, ...], end: float, *, eng
     number = {token: i for i, token in enumerate(vocabulary)}
     first = "<|startoftranscript|>" if english_only else "<|transcribe|>"
     path = [first, "<|0.00|>", *words, f"<|{end:.2f}|>", "<|endoftext|>"]
-    chain = [*zip(path, path[1:], strict=False), ("<|notimestamps|>", words[0])]
+    chain = [*pairwise(path), ("<|notimestamps|>", words[0])]
     if not english_only:
         chain.append(("<|startoftranscript|>", "<|en|>"))
-    looks = dict(zip(["<|notimestamps|>", *words], [*starts, end], strict=True))
+    # A word begins where attention is half-way between its middle and the one before.
+    middles = [(a + b) / 2 for a, b in pairwise([*starts, end])]
+    looks = dict(zip(["<|notimestamps|>", *words], [*middles, end + 0.2], strict=True))
 
     dimension = {token: i for i, token in enumerate(dict.fromkeys(token for pair in chain for token in pair))}
     assert len(dimension) <= WIDTH
