@@ -52,7 +52,7 @@ def write(folder: Path, text: str, starts: tuple[float, ...], end: float, *, eng
     for token, following in chain:
         projection[number[following], dimension[token]] = 2.5
     for token, seconds in looks.items():
-        queries[:, dimension[token]] = 30 * _clock(seconds * HZ)
+        queries[:, dimension[token]] = 300 * _clock(seconds * HZ)
 
     spec = WhisperSpec(1, 1, 1, 1)
     encoder, decoder = spec.encoder, spec.decoder
@@ -98,9 +98,9 @@ def _tokenizer(vocabulary: list[str]) -> tokenizers.Tokenizer:
 
 
 def _clock(frame: float) -> NDArray[np.float32]:
-    """A hand for the time: two dimensions, and their opposites, so that a layer norm changes nothing."""
+    """Two hands, one round in 60 s and in 7.5 s, and their opposites, so that a layer norm changes nothing."""
     angle = np.pi * frame / FRAMES
-    hand = np.array([np.cos(angle), np.sin(angle), np.cos(60 * angle), np.sin(60 * angle)])
+    hand = np.array([np.cos(angle), np.sin(angle), np.cos(8 * angle), np.sin(8 * angle)])
     return np.concatenate([hand, -hand, np.zeros(WIDTH - 8)]).astype(np.float32)
 
 
