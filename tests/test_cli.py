@@ -110,13 +110,6 @@ def test_what_is_not_here_yet_says_so(bare: Studio, preset: str) -> None:
     refused(bare.run("ask", "вопрос", "--preset", preset), 4, "not here yet")
 
 
-def test_a_spoken_question_is_not_here_yet(bare: Studio) -> None:
-    (bare.work / "q.wav").write_bytes(b"RIFF")
-    result = bare.run("ask", "--audio", "q.wav", "--json")
-    assert result.code == 4
-    assert json.loads(result.err)["code"] == "not_here_yet"
-
-
 def test_errors_as_json(bare: Studio) -> None:
     result = bare.run("ask", "x", "--set", "speak.rat=2", "--json")
     assert result.code == 3
