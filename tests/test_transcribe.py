@@ -116,6 +116,16 @@ def test_whisper_makes_the_same_bytes_again(by_whisper: Perform, spoken: Path, t
     assert len(texts) == 1, "a hotter try is made only where the first made no sense"
 
 
+def test_what_is_drawn_by_lot_follows_the_seed(by_whisper: Perform, tmp_path: Path) -> None:
+    unsure = tiny_whisper.write(tmp_path / "unsure", TEXT, STARTS, END, certainty=0.35)
+    recording = wav(tmp_path / "sound.wav", noise(3.0))
+    engine = registry.create(registry.get("transcribe", "faster-whisper"))
+    engine.load({"model": unsure})
+    params = {"vad": False, "temperature": 0.9}
+    texts = [by_whisper(recording, engine=engine, params=params, seed=seed)["text"] for seed in (1, 2, 1)]
+    assert texts[0] == texts[2] != texts[1]
+
+
 def test_the_language_is_taken_as_given(by_whisper: Perform, spoken: Path) -> None:
     heard = by_whisper(spoken, params={"language": "ru"})
     assert (heard["language"], heard["language_probability"]) == ("ru", 1.0)

@@ -25,8 +25,19 @@ SPECIAL = ("<unk>", "", "<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|r
            "<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>")  # fmt: skip
 
 
-def write(folder: Path, text: str, starts: tuple[float, ...], end: float, *, english_only: bool = False) -> Path:
-    """A model that says the words of `text`, each from its start, and the last one until `end`; in seconds."""
+def write(
+    folder: Path,
+    text: str,
+    starts: tuple[float, ...],
+    end: float,
+    *,
+    english_only: bool = False,
+    certainty: float = 2.5,
+) -> Path:
+    """A model that says the words of `text`, each from its start, and the last one until `end`; in seconds.
+
+    `certainty`: how much likelier the next word is than any other; with 0.35 the decoder gives up and draws lots.
+    """
     words = [_token(" " + word) for word in text.split()]
     assert len(set(words)) == len(words) == len(starts)
     special = [token for token in SPECIAL if token or not english_only]
@@ -50,7 +61,7 @@ def write(folder: Path, text: str, starts: tuple[float, ...], end: float, *, eng
     for token, i in dimension.items():
         embeddings[number[token], i] = 8
     for token, following in chain:
-        projection[number[following], dimension[token]] = 2.5
+        projection[number[following], dimension[token]] = certainty
     for token, seconds in looks.items():
         queries[:, dimension[token]] = 300 * _clock(seconds * HZ)
 
