@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from avatarctl import config
-from avatarctl.engines import registry
+from avatarctl.engines import readiness, registry
 from avatarctl.engines.contract import EngineSpec
 from avatarctl.errors import BadConfig, NotHereYet
 from avatarctl.stages.catalog import STAGES
@@ -17,13 +17,13 @@ from avatarctl.stages.params import Params, nearest
 DEFAULT = "lite"
 
 # Stages that prepare something; a preset need not name their engines. Of several engines the first is taken whose
-# needs are met by the inputs that a step has.
+# needs are met by the inputs that a step has, which knows the language, and which is here with all it needs.
 _PREPARING = {
     "portrait": ("facemesh",),
     "voiceprint": ("voiceprint",),
     "index": ("fts5",),
     "align": ("dtw", "sound"),
-    "transcribe": ("faster-whisper",),
+    "transcribe": ("faster-whisper", "pocketsphinx"),
     "finish": ("film",),
     "check": ("measure",),
     "export": ("movements",),
@@ -174,8 +174,17 @@ class Settings:
         if stage == "rig":
             return self.engine_name("animate")
         if stage in _PREPARING:
-            return next((n for n in _PREPARING[stage] if _suffices(stage, n, roles)), _PREPARING[stage][-1])
+            able = [n for n in _PREPARING[stage] if _suffices(stage, n, roles)] or [_PREPARING[stage][-1]]
+            return able[0] if len(able) == 1 else next((n for n in able if self._is_here(stage, n)), able[0])
         raise BadConfig(f"the preset {self.preset} names no engine for {stage}", hint=f"--set {stage}.engine=...")
+
+    def _is_here(self, stage: str, engine: str) -> bool:
+        """Whether an engine can be used at once, with the user's own params and for their language."""
+        spec = registry.get(stage, engine)
+        table = {k: v for k, v in self.tables.get(stage, {}).items() if k in spec.params.__dataclass_fields__}
+        if spec.languages is not None and table.get("language", "auto") not in ("auto", *spec.languages):
+            return False
+        return readiness.is_ready(spec, spec.params.parse(table, stage), config.paths().models)
 
     def choice(self, stage: str, roles: Collection[str] = (), engine: str = "", **changes: Any) -> Choice:
         """The engine and its params for a stage that has these inputs; `changes` are params that the recipe decides.

@@ -111,13 +111,6 @@ def test_presets_with_a_language_model_say_what_they_miss(bare: Studio, preset: 
     refused(bare.run("ask", "вопрос", "--preset", preset, OLLAMA_HOST="127.0.0.1:1"), 4, "ollama serve", "OLLAMA_HOST")
 
 
-def test_a_spoken_question_is_not_here_yet(bare: Studio) -> None:
-    (bare.work / "q.wav").write_bytes(b"RIFF")
-    result = bare.run("ask", "--audio", "q.wav", "--json")
-    assert result.code == 4
-    assert json.loads(result.err)["code"] == "not_here_yet"
-
-
 def test_errors_as_json(bare: Studio) -> None:
     result = bare.run("ask", "x", "--set", "speak.rat=2", "--json")
     assert result.code == 3

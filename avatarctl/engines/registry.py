@@ -15,6 +15,8 @@ from avatarctl.stages.params import nearest
 ENTRY_POINTS = "avatarctl.engines"
 
 BUILT_IN = (
+    "avatarctl.engines.whisper.spec",
+    "avatarctl.engines.sphinx.spec",
     "avatarctl.engines.facemesh.spec",
     "avatarctl.engines.voiceprint.spec",
     "avatarctl.engines.extractive.spec",
@@ -31,7 +33,6 @@ BUILT_IN = (
 """Modules with a tuple `SPECS`."""
 
 PLANNED = {
-    ("transcribe", "faster-whisper"),
     ("speak", "xtts"),
     ("speak", "piper"),
     ("speak", "silero"),

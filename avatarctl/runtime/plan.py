@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from avatarctl import models
+from avatarctl.engines import readiness
 from avatarctl.engines.contract import EngineSpec
 from avatarctl.errors import BadInput, StepFailed
 from avatarctl.presets import Settings
@@ -29,6 +30,7 @@ class StepOrder:
     label: str
     seed: int
     take: int
+    models_folder: Path
     external: ExternalDigests = dataclasses.field(default_factory=ExternalDigests, repr=False, compare=False)
 
     def resolved(self) -> StepOrder:
@@ -85,7 +87,7 @@ class StepOrder:
         return identity
 
     def _model_digests(self) -> dict[str, str]:
-        digests = dict(models.digests(self.spec.models)) if self.spec.models else {}
+        digests = dict(readiness.digests(self.spec, self.params, self.models_folder))
         if self.spec.external:
             digests.update(self.external.of(self.spec, self.params))
         return digests
@@ -98,12 +100,13 @@ class StepOrder:
 class Plan:
     """Turns requests into orders with a run's settings."""
 
-    def __init__(self, settings: Settings, *, seed: int, take: int) -> None:
+    def __init__(self, settings: Settings, *, models_folder: Path, seed: int, take: int) -> None:
         self._settings = settings
         # Another take of an engine that follows its seed is another seed; others get the take in their key.
         self._seed = seed + 1_000_003 * take
         self._take = take
         self._external = ExternalDigests()
+        self._models_folder = models_folder
 
     def order(self, stage: Stage, inputs: Mapping[str, Ref], label: str, changes: Mapping[str, Any]) -> StepOrder:
         """Keep the inputs that the engine reads; validate the params.
@@ -121,4 +124,14 @@ class Plan:
                 )
         wanted = {i.role for i in stage.inputs if not i.optional} | {*choice.spec.reads, *choice.spec.needs}
         kept = {role: ref for role, ref in inputs.items() if role.partition(".")[0] in wanted}
-        return StepOrder(stage, choice.spec, choice.params, kept, label, self._seed, self._take, self._external)
+        return StepOrder(
+            stage,
+            choice.spec,
+            choice.params,
+            kept,
+            label,
+            self._seed,
+            self._take,
+            self._models_folder,
+            self._external,
+        )

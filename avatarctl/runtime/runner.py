@@ -56,10 +56,11 @@ class Run:
         self.settings = settings
         self.id = run_id
         self.listener = listener
-        self.plan = Plan(settings, seed=seed, take=take)
+        folder = models_folder or config.paths().models
+        self.plan = Plan(settings, models_folder=folder, seed=seed, take=take)
         self._refresh = _stages_from(refresh_from)
         self._refreshed: set[str] = set()
-        self._engines = EnginePool(models_folder or config.paths().models, settings.interpreter)
+        self._engines = EnginePool(folder, settings.interpreter)
         self._lanes: dict[str, ThreadPoolExecutor] = {}
         self._cancel = threading.Event()
         self._error: BaseException | None = None
@@ -172,7 +173,7 @@ class Run:
                 if manifest is not None:
                     self._take_hit(handle, order, manifest)
                     return
-            lane = self._lane(order.spec.lane)
+            lane = self._lane(order.spec.requirements(order.params).lane)
             lane.submit(self._perform_guarded, handle, order, key, queued)
         except BaseException as error:
             self._fail(handle, order, error, "")
@@ -225,7 +226,7 @@ class Run:
 
     def _make(self, handle: Handle, order: StepOrder, key: str, queued: float, refresh: bool) -> Manifest:
         spec, contract = order.spec, order.stage
-        with self._engines.use(spec) as (engine, load_ms), self.store.workspace(self.id) as folder:
+        with self._engines.use(spec, order.params) as (engine, load_ms), self.store.workspace(self.id) as folder:
             if self._cancel.is_set():
                 raise Cancelled
             self.listener(events.Started(handle.index, handle.stage, spec.name, handle.label))
@@ -338,7 +339,7 @@ class Run:
         explained: AvatarctlError
         if disk_is_full(error):
             explained = Unavailable("the disk is full", why=str(error), hint="make room, or run avatarctl cache gc")
-        elif damaged := self._engines.damaged(order.spec):
+        elif damaged := self._engines.damaged(order.spec, order.params):
             explained = Unavailable(f"the model {damaged} is damaged", hint=f"avatarctl models pull {damaged}")
         else:
             explained = StepFailed(

@@ -60,6 +60,13 @@ class RigParams(Params):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TranscribeParams(Params):
+    """Every recogniser can do this much."""
+
+    language: str = param("auto", "language of the recording (ru, en, ...); auto: found from what is heard")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpeakParams(Params):
     """Every voice can do this much."""
 
@@ -182,9 +189,10 @@ STAGES: dict[str, Stage] = {
             name="transcribe",
             version=1,
             summary="speech to text",
+            params=TranscribeParams,
             inputs=(Input("audio"),),
             outputs=(Output("text", TEXT, ".txt"), Output("words", JSON, ".json")),
-            validate=validators.text,
+            validate=validators.transcript,
         ),
         Stage(
             name="answer",
