@@ -44,6 +44,16 @@ class Writer(Base):
         self.write(job, text)
 
 
+class Moody(Base):
+    """A language model that writes tags of emotions, cut in two."""
+
+    def run(self, job: Job) -> None:
+        text = "[happy] Привет! Как [1] дела? [грусть] Пора."
+        for start in range(0, len(text), 5):
+            job.emit(text[start : start + 5])
+        self.write(job, text)
+
+
 class Broken(Base):
     def run(self, job: Job) -> None:
         raise ZeroDivisionError("an engine's own fault")
@@ -82,6 +92,7 @@ def spec(name: str, **changes: object) -> EngineSpec:
 SPECS = (
     spec("echo"),
     spec("writer", streams=True, lane="server"),
+    spec("moody", streams=True, lane="server"),
     spec("broken"),
     spec("liar"),
     spec("slow"),

@@ -95,6 +95,20 @@ def test_lips_part_at_once_when_a_stop_is_released(fps: int) -> None:
             assert opening[last + 1 : last + 3].max() >= 0.04
 
 
+@pytest.mark.parametrize("fps", [25, 30, 50])
+@pytest.mark.parametrize("each", [0.05, 0.07, 0.12])
+def test_the_jaw_comes_up_under_lips_that_are_shut(fps: int, each: float) -> None:
+    timings = said("k 'a p 'a m 'a b 'a p a m 'o p 'a t 'a", each=each)
+    made = articulation.poses(timings, fps)
+    shut = (made[:, INDEX["open"]] == 0) & (made[:, INDEX["press"]] >= 0.5)
+    jaw = made[:, INDEX["jaw"]]
+    assert shut.sum() >= 6
+    assert jaw[shut].max() <= 0.05 + 1e-9
+    # It swings to get there, and is still down in the vowels between.
+    assert jaw.max() > 0.09
+    assert np.abs(np.diff(jaw)).max() * fps < 3.5
+
+
 def test_a_release_springs_open_and_a_nasal_does_not() -> None:
     burst, none = (viseme(ipa).burst for ipa in ("p", "m"))
     assert burst > viseme("t").burst > viseme("k").burst > none == 0

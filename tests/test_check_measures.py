@@ -39,6 +39,27 @@ def test_blinks_are_counted_and_long_shutting_is_none() -> None:
     assert mouth.blinks(eyes, 25.0) == 2
 
 
+def test_blinks_are_compared_where_one_is_meant_or_seen() -> None:
+    meant, eyes = np.zeros(200), np.full(200, 0.3)
+    meant[50:53] = 1.0
+    eyes[120:123] = 0.02
+    near = mouth.around_blinks(meant, eyes, 25.0)
+    assert np.array_equal(np.flatnonzero(near), [*range(40, 63), *range(110, 133)])
+    assert not mouth.around_blinks(np.full(200, np.nan), np.full(200, np.nan), 25.0).any()
+
+
+def test_sharpness_leaves_out_blinks_and_single_pictures() -> None:
+    rng = np.random.default_rng(3)
+    detail, eyes = 10 + rng.uniform(-0.2, 0.2, 200), np.full(200, 0.3)
+    eyes[80:90], detail[79:91] = 0.05, 4.0
+    detail[150] = 30.0
+    calm = steadiness.sharpness(detail, mouth.awake(eyes))
+    assert calm is not None and calm > 0.95
+    detail[160:180] = 7.0
+    soft = steadiness.sharpness(detail, mouth.awake(eyes))
+    assert soft is not None and soft < 0.72
+
+
 def test_even_motion_does_not_flicker() -> None:
     slow = 100 + 20 * np.sin(np.arange(200) / 20)
     one_flash = slow.copy()

@@ -144,7 +144,9 @@ def test_a_clip_is_as_long_as_the_speech(rig_file: Path, tmp_path: Path, duratio
         assert curves["values"].shape == (wanted, len(CONTROLS))
         assert int(curves["fps"]) == fps
         assert list(curves["names"]) == list(CONTROLS)
-        assert not curves["values"][[0, -1]].any()
+        assert not curves["values"][0].any()
+        # The shortest one has no room for a word: its last frame is the step before the first.
+        assert np.abs(curves["values"][-1]).max() <= (0.1 if duration < 0.6 else 0)
 
 
 def test_the_film_shows_what_the_curves_say(rig_file: Path, tmp_path: Path, face_models: dict[str, Path]) -> None:

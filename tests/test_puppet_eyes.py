@@ -15,9 +15,9 @@ from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.puppet import anatomy, glasses
 from avatarctl.engines.puppet.controls import INDEX
-from avatarctl.engines.puppet.eyes import closure
 from avatarctl.engines.puppet.framing import frame, view
 from avatarctl.engines.puppet.head import face_axes
+from avatarctl.engines.puppet.lids import closure
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
 
@@ -99,8 +99,8 @@ def opening(face: Landmarks) -> float:
 def around_eyes(rig: Rig) -> tuple[slice, slice]:
     tops = [eye.top for eye in rig.eyes]
     return (
-        slice(min(tops), max(eye.top + eye.cover.shape[0] // 2 for eye in rig.eyes)),
-        slice(rig.eyes[0].left, rig.eyes[1].left + rig.eyes[1].cover.shape[1] // 2),
+        slice(min(tops), max(eye.top + eye.places.shape[0] // 2 for eye in rig.eyes)),
+        slice(rig.eyes[0].left, rig.eyes[1].left + rig.eyes[1].places.shape[1] // 2),
     )
 
 
@@ -238,7 +238,7 @@ def test_brows_follow_their_controls(rigs: dict[str, Rig], mesh: FaceMesh) -> No
     assert inner[1:3].mean() > 0.015 and inner[1:3].mean() > inner[[0, 3]].mean() + 0.005
     skew = risen(brow_skew=0.05)
     assert skew[2:].mean() > 0.008 and skew[:2].mean() < -0.008
-    assert risen(furrow=0.05)[1:3].mean() < -0.008
+    assert risen(furrow=0.05)[1:3].mean() < -0.007
 
 
 def test_a_sad_mouth_leaves_the_cheeks(rigs: dict[str, Rig]) -> None:
@@ -248,6 +248,113 @@ def test_a_sad_mouth_leaves_the_cheeks(rigs: dict[str, Rig]) -> None:
     renderer = Renderer(rig)
     sad, happy = (np.abs(renderer.render(row(smile=s))[part].astype(int) - rig.canvas[part]).mean() for s in (-1, 1))
     assert sad < 0.2 * happy
+
+
+def with_colour(photo: Picture, polygon: NDArray[np.floating], colour: tuple[int, int, int]) -> Picture:
+    changed = photo.copy()
+    cv2.fillConvexPoly(changed, cv2.convexHull(np.rint(polygon).astype(np.int32)), colour)
+    return changed
+
+
+def around(points: NDArray[np.floating], eye: anatomy.EyeIndices, grow: float) -> NDArray[np.float64]:
+    outline = np.asarray(points[list(eye.upper + eye.lower), :2], np.float64)
+    middle = outline.mean(0)
+    return np.asarray(middle + (outline - middle) * (grow, 2 * grow), np.float64)
+
+
+MOVED: tuple[dict[str, float], ...] = ({"blink": 1.0}, {"blink": 0.5}, {"gaze_x": 12.0, "gaze_y": 5.0}, {"lid": -0.3})
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_nothing_is_drawn_over_a_hidden_eye(side: int, photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    photo = photos["astronaut"]
+    points = mesh.landmarks(photo).points
+    patched = build_rig(with_colour(photo, around(points, anatomy.EYES[side], 1.6), (40, 36, 36)), points, SIZE, 0.42)
+    bare = build_rig(photo, points, SIZE, 0.42)
+    (seen,) = patched.eyes
+    assert (seen.left, seen.top) == (bare.eyes[1 - side].left, bare.eyes[1 - side].top)
+    hidden = bare.eyes[side]
+    rows, columns = (n // 2 for n in hidden.places.shape[:2])
+    part = np.s_[hidden.top : hidden.top + rows, hidden.left : hidden.left + columns]
+    renderer = Renderer(patched)
+    for controls in MOVED:
+        # What moves under a patch in a blink is the cheek.
+        cheek = row(squint=0.012 * controls.get("blink", 0.0))
+        assert np.array_equal(renderer.render(row(**controls))[part], renderer.render(cheek)[part]), controls
+
+
+def test_eyes_behind_dark_glasses_stay(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    photo = photos["astronaut"]
+    points = mesh.landmarks(photo).points
+    for eye in anatomy.EYES:
+        photo = with_colour(photo, around(points, eye, 1.6), (22, 20, 20))
+    assert build_rig(photo, points, SIZE, 0.42).eyes == ()
+
+
+def test_an_eye_closed_in_the_photo_gets_no_second_lid(rig: Rig, mesh: FaceMesh) -> None:
+    asleep = Renderer(rig).render(row(blink=1))
+    closed = build_rig(asleep, mesh.landmarks(asleep).points, SIZE, 0.42)
+    assert closed.eyes == ()
+    renderer = Renderer(closed)
+    rest = renderer.render(row()).astype(int)
+    for controls in ({"gaze_x": 12.0}, {"lid": 0.4}, {"lid": -0.3}):
+        assert np.array_equal(renderer.render(row(**controls)), rest), controls
+
+
+@pytest.mark.parametrize("light", [1.6, 0.15])
+def test_nothing_wraps_around_in_the_brightest_and_the_darkest_picture(
+    light: float, photos: dict[str, Picture], mesh: FaceMesh
+) -> None:
+    """Above 255 comes no black, below 0 no white: a closing lid stays between the photo's own tones."""
+    points = mesh.landmarks(photos["astronaut"]).points
+    photo = np.clip(photos["astronaut"] * light, 0, 255).astype(np.uint8)
+    bright = build_rig(photo, points, SIZE, 0.42)
+    part = around_eyes(bright)
+    renderer = Renderer(bright)
+    lowest, highest = (int(f(bright.canvas[part].astype(int).sum(-1))) for f in (np.min, np.max))
+    for controls in (*MOVED, {"blink": 0.25}, {"blink": 0.75}, {"blink": 0.9, "gaze_x": -12.0}):
+        drawn = renderer.render(row(**controls))[part]
+        light_of = drawn.astype(int).sum(-1)
+        assert lowest - 30 <= light_of.min() and light_of.max() <= highest + 30, controls
+        calm = cv2.medianBlur(drawn, 5).astype(int)
+        assert np.abs(drawn.astype(int) - calm).max() < 160, controls
+    lid = renderer.render(row(blink=1))
+    for eye in bright.eyes:
+        below, opening, x = (eye.places[::2, ::2, i] for i in range(3))
+        on_lid = (below > 0.1 * opening) & (below < 0.5 * opening) & (np.abs(x) < 0.6)
+        shown = lid[eye.top : eye.top + x.shape[0], eye.left : eye.left + x.shape[1]][on_lid].mean(-1)
+        usual = eye.skin[::2, ::2][on_lid].mean()
+        assert float(np.abs(shown - usual).max()) < 0.35 * usual + 8
+
+
+def test_a_line_drawing_blinks_in_its_own_two_tones(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    photo = photos["astronaut"]
+    points = mesh.landmarks(photo).points
+    light = cv2.GaussianBlur(grey(photo)[..., 0].astype(np.float32), (0, 0), 1)
+    lines = np.where(light < cv2.GaussianBlur(light, (0, 0), 6) - 6, 0, 255).astype(np.uint8)
+    drawing = build_rig(np.dstack([lines] * 3), points, SIZE, 0.42)
+    assert drawing.eyes and all(eye.drawn for eye in drawing.eyes)
+    renderer = Renderer(drawing)
+    for controls in ({"gaze_x": 12.0}, {"lid": -0.3}):
+        assert np.array_equal(renderer.render(row(**controls)), renderer.render(row())), controls
+    closed = renderer.render(row(blink=1))
+    for eye in drawing.eyes:
+        below, opening, x = (eye.places[::2, ::2, i] for i in range(3))
+        on_lid = (below > 0.1 * opening) & (below < 0.5 * opening) & (np.abs(x) < 0.7)
+        assert closed[eye.top : eye.top + x.shape[0], eye.left : eye.left + x.shape[1]][on_lid].min() > 240
+
+
+def test_the_lid_has_the_grain_of_the_skin(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    photo = photos["astronaut"]
+    points = mesh.landmarks(photo).points
+
+    def grain(picture: Picture) -> float:
+        eye = build_rig(picture, points, SIZE, 0.42).eyes[0]
+        fine = eye.skin.astype(np.float32) - cv2.GaussianBlur(eye.skin, (0, 0), 4)
+        return float(fine.std())
+
+    noise = np.random.default_rng(1).normal(0, 25, photo.shape)
+    assert grain(np.clip(photo + noise, 0, 255).astype(np.uint8)) > 4 * grain(photo)
 
 
 def test_a_tiny_eye_stays_still_without_failing(photos: dict[str, Picture], mesh: FaceMesh) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from avatarctl.engines.facemesh.landmarks import Landmarks
+from avatarctl.engines.facemesh.landmarks import FACE_OVAL, Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.puppet import anatomy, lips
 from avatarctl.engines.puppet.controls import INDEX
@@ -281,3 +281,34 @@ def test_slightly_parted_lips_close(opening: float, rigs: dict[str, Rig], mesh: 
     renderer = Renderer(made)
     assert gap(mesh.landmarks(renderer.render(row()))) < 0.02
     assert gap(mesh.landmarks(renderer.render(viseme("open")))) > 0.22
+
+
+def test_the_inside_of_a_faded_print_is_faded(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    def darkest(photo: Picture) -> float:
+        made = rig_of(photo, mesh)
+        return float(np.percentile(mouth_part(made, Renderer(made).render(viseme("open"))).mean(-1), 0.5))
+
+    photo = photos["astronaut"]
+    assert darkest((photo * 0.35 + 120).astype(np.uint8)) > 90
+    assert darkest(photo) < 60
+
+
+def test_a_drawing_of_flat_colours_is_not_shaded(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    drawing = (cv2.medianBlur(photos["hopper"], 11) // 64 * 85).astype(np.uint8)
+    points = mesh.landmarks(photos["hopper"]).points
+    plain, flat = (build_rig(p, points, SIZE, 0.42).shading.rounded for p in (photos["hopper"], drawing))
+    assert float(np.abs(plain).max()) > 0.1
+    assert float(np.abs(flat).max()) < 0.02
+
+
+def test_round_lips_leave_the_outline_of_a_face_that_looks_aside(rigs: dict[str, Rig], mesh: FaceMesh) -> None:
+    aside = rig_of(Renderer(rigs["hopper"]).render(row(yaw=25)), mesh)
+    oval = mesh.landmarks(aside.canvas).xy[list(FACE_OVAL)]
+    field = aside.head.mouth
+    inside = np.s_[field.top : field.top + field.rows, field.left : field.left + field.columns]
+    nodes = aside.head.lattice().points[inside].reshape(-1, 2)
+    near = np.array([abs(cv2.pointPolygonTest(oval[:, None], (float(x), float(y)), True)) for x, y in nodes])
+    level = np.abs(nodes[:, 1] - aside.frame.origin[1]) < 0.15 * aside.frame.unit
+    pull = np.abs(field.corner)
+    assert level.any() and float(pull[level & (near < 0.03 * aside.frame.unit)].max()) < 0.1
+    assert float(pull[level].max()) > 0.6

@@ -266,8 +266,10 @@ def test_sharpness_does_not_breathe(
         sway = row(yaw=2 * np.sin(angle), roll=1.2 * np.cos(angle), tx=0.02 * np.sin(2 * angle), breath=step / 24)
         picture = renderer.render(sway)[max(0, y - 2 * unit) : y + unit, x - unit : x + unit]
         energies.append(float(cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var()))
-    # The grain of Hopper's scan is as fine as the canvas's pixels.
-    assert min(energies) / max(energies) >= {"astronaut": 0.93, "hopper": 0.90}[name], energies
+    assert min(energies) / max(energies) >= 0.95, energies
+    # And it is that of the photo: sharpness that does not breathe is easily had by blurring.
+    photo_grey = cv2.cvtColor(made.canvas[max(0, y - 2 * unit) : y + unit, x - unit : x + unit], cv2.COLOR_RGB2GRAY)
+    assert np.mean(energies) / cv2.Laplacian(photo_grey, cv2.CV_32F).var() >= 0.93
 
 
 def test_a_picture_covers_the_frame() -> None:
@@ -286,6 +288,19 @@ def test_specks_are_none_of_the_person() -> None:
     cleaned = backdrop.without_specks(alpha)
     assert cleaned[36, 36] == 0 and (cleaned[:34] == alpha[:34]).all()
     assert not backdrop.without_specks(np.zeros((8, 8), np.uint8)).any()
+
+
+def test_stray_hairs_do_not_stay_behind() -> None:
+    """A short curl beside the head is painted over; a pole as thin as it belongs to the background."""
+    grain = np.random.default_rng(1).normal(0, 3, (160, 160, 3))
+    canvas = np.clip(grain + np.array([90, 120, 180]), 0, 255).astype(np.uint8)
+    cv2.ellipse(canvas, (104, 80), (7, 9), 0, 0, 250, (235, 235, 235), 1, cv2.LINE_AA)
+    cv2.line(canvas, (30, 0), (30, 159), (235, 235, 235), 1)
+    alpha = np.zeros((160, 160), np.uint8)
+    cv2.circle(alpha, (68, 80), 22, 255, -1)
+    canvas[alpha > 0] = (200, 150, 120)
+    found, _ = backdrop.plate(canvas, np.full_like(canvas, (200, 150, 120)), alpha, (0, 0, 160, 160), 60.0)
+    assert (np.abs(found[60:100, 92:116].astype(int) - (90, 120, 180)).max() < 40) and found[:, 30].min() > 200
 
 
 def test_push_pull_keeps_what_is_known() -> None:

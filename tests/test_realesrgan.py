@@ -350,19 +350,20 @@ def test_the_rig_takes_its_pixels_from_the_detailed_portrait(
     portraits: dict[str, Path], face_models: dict[str, Path]
 ) -> None:
     from avatarctl.engines.facemesh.mesh import FaceMesh
-    from avatarctl.engines.puppet.framing import frame
+    from avatarctl.engines.puppet.framing import frame, view
 
     photo = image.read_photo(portraits["astronaut"])[0]
     points = FaceMesh(face_models).landmarks(photo).points
-    without = frame(photo, points, 256, 0.42)
+    seen, near = (view(photo, points, size, size, 0.42) for size in (256, 96))
+    without = frame(photo, points, seen)
     sharper = cv2.addWeighted(plain(photo, 2), 1.8, cv2.GaussianBlur(plain(photo, 2), (0, 0), 1.5), -0.8, 0)
-    with_it = frame(photo, points, 256, 0.42, sharper.astype(np.uint8))
+    with_it = frame(photo, points, seen, sharper.astype(np.uint8))
     np.testing.assert_array_equal(with_it.landmarks, without.landmarks)
     assert energy(with_it.canvas) > 1.2 * energy(without.canvas)
     difference = cv2.GaussianBlur(with_it.canvas, (0, 0), 3).astype(int) - cv2.GaussianBlur(without.canvas, (0, 0), 3)
     assert np.abs(difference).max() < 12
     # A photo with pixels enough is taken itself.
-    small = frame(photo, points, 96, 0.42, sharper.astype(np.uint8))
-    np.testing.assert_array_equal(small.texture, frame(photo, points, 96, 0.42).texture)
+    small = frame(photo, points, near, sharper.astype(np.uint8))
+    np.testing.assert_array_equal(small.texture, frame(photo, points, near).texture)
     with pytest.raises(BadInput, match="made larger"):
-        frame(photo, points, 256, 0.42, sharper[:-3].astype(np.uint8))
+        frame(photo, points, seen, sharper[:-3].astype(np.uint8))

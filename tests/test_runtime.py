@@ -89,6 +89,20 @@ def test_a_streamed_text_gives_the_same_sentences_from_the_cache(store: Store) -
     assert texts[0] == texts[1]
 
 
+def test_what_is_shown_of_an_answer_has_no_tags(store: Store) -> None:
+    for _ in ("streamed", "from the cache"):
+        shown: list[str] = []
+
+        def listen(event: events.Event, shown: list[str] = shown) -> None:
+            if isinstance(event, events.Text):
+                shown.append(event.text)
+
+        with session.performing(store, "test", {}, settings("moody"), listener=listen) as run:
+            made = list(run.sentences(run.step("answer", {"question": run.text("?")})))
+        assert " ".join(shown) == "Привет! Как [1] дела? Пора."
+        assert [s.emotion for s, _ in made] == ["happy", "happy", "sad"]
+
+
 @pytest.mark.parametrize("engine", ["broken", "liar"])
 def test_a_failing_engine_fails_the_run_and_leaves_nothing(store: Store, engine: str) -> None:
     with pytest.raises(StepFailed), session.performing(store, "test", {}, settings(engine)) as run:

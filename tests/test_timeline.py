@@ -199,12 +199,13 @@ def test_any_speech(
     if not frames:
         return
     assert not values[0].any()
-    assert not values[-1].any()
+    if phonemes:
+        assert not values[-1].any()
     mouths = values[:, [INDEX[n] for n in ("open", "jaw", "up", "round", "press", "tuck", "wide", "tongue", "blink")]]
     assert mouths.min() >= 0
     assert mouths.max() <= 1
     assert made.curve("open").max() <= 0.27 * 1.12 * mouth + 0.13
-    assert np.abs(made.curve("yaw")).max() <= 3.3 * motion + 1e-6
+    assert np.abs(made.curve("yaw")).max() <= 4.4 * motion + 1e-6
     for frame in closures(timings, fps):
         assert made.curve("open")[min(max(frame, 0), frames - 1)] == 0
 

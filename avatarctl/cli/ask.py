@@ -42,6 +42,7 @@ def ask(
     from avatarctl.recipes import answers, documents, exports
     from avatarctl.recipes.enroll import MAX_SAMPLE_BYTES, readable_file
     from avatarctl.runtime import session
+    from avatarctl.text import emotions
     from avatarctl.text.sentences import clean
 
     if emotion is not None and not render:
@@ -100,14 +101,16 @@ def ask(
                 store.ledger.update_request(run.id, {**request, "title": given.question})
             moves = exports.beside(run, wanted)
             manifest = run.wait(given.text)
-            text = run.read_text(given.text, "answer")
+            # A language model may write tags of emotions, for the film alone.
+            text = emotions.untagged(run.read_text(given.text, "answer"))
             sources = run.read_text(given.text, "sources")
             files: dict[str, Path] = {}
             if given.film is not None:
                 files = common.deliver_film(run, given.film, moves, out, settings, name)
             elif out is not None:
                 target = common.destination(out, settings, name, ".txt")
-                files = {"answer": session.deliver(run, manifest.outputs["answer"], target, "answer")}
+                written = store.add_bytes(text.encode("utf-8"), "text/plain; charset=utf-8")
+                files = {"answer": session.deliver(run, written, target, "answer")}
         if not manifest.facts.get("found", True):
             say(
                 "No answer was found: add documents (avatarctl knowledge add FILE), or let a language model answer "

@@ -30,6 +30,7 @@ def replay(
     from avatarctl import presets
     from avatarctl.recipes import answers, exports, replays
     from avatarctl.runtime import session
+    from avatarctl.text import emotions
 
     with session.open_store(readonly=dry_run) as store:
         before = store.ledger.run(run_id)
@@ -59,7 +60,7 @@ def replay(
             text = ""
             if again.text is not None:
                 run.wait(again.text)
-                text = run.read_text(again.text, "answer")
+                text = emotions.untagged(run.read_text(again.text, "answer"))
             files = common.deliver_film(run, again.film, moves, out, settings, name) if again.film else {}
     if state.json:
         outputs = common.paths_by_role(files)

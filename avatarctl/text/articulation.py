@@ -41,6 +41,8 @@ _NEIGHBOURS = 7
 _CHUNK = 4096
 _HELD, _LONG_HELD = 0.3, 0.7
 """Part of a p, b or m around its centre during which the lips stay shut; of a long one."""
+_JAW_SHUT, _JAW_OPENS = 0.05, 1.5
+"""The largest drop of the jaw under lips that are shut, u, and how fast it may grow around them, u a second."""
 _TOGETHER = 0.02
 """Seconds; sounds nearer than this touch."""
 _OUTSIDE = 0.6
@@ -292,7 +294,8 @@ def _frame(moment: float, frames: int, fps: int) -> int:
 def _close(values: NDArray[np.float64], track: _Track, fps: int) -> None:
     """Lips meet on the frame nearest the middle of each p, b and m, and while a long one is held.
 
-    Of several in a row they stay shut between; behind the last one they part at once, if a vowel follows.
+    Of several in a row they stay shut between; behind the last one they part at once, if a vowel follows. The jaw
+    comes up with them: lips that are shut cannot be stretched over a jaw that hangs.
     """
     frames = len(values)
     shut = np.zeros(frames, np.bool_)
@@ -313,8 +316,19 @@ def _close(values: NDArray[np.float64], track: _Track, fps: int) -> None:
     for name in ("open", "up", "tuck"):
         values[shut, INDEX[name]] = 0.0
     values[shut, INDEX["press"]] = np.maximum(values[shut, INDEX["press"]], 0.5)
+    jaw = INDEX["jaw"]
+    values[:, jaw] = np.minimum(values[:, jaw], _JAW_SHUT + _JAW_OPENS * _away(shut) / fps)
     parted = np.array([f for f in opened if f < frames - 1 and not shut[f]], np.int64)
     values[parted, INDEX["open"]] = np.maximum(values[parted, INDEX["open"]], _PARTED)
+
+
+def _away(shut: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """How many frames each frame is from the nearest of those, inf where there is none; float64 (frames,)."""
+    number = np.arange(len(shut), dtype=np.float64)
+    before = np.maximum.accumulate(np.where(shut, number, -np.inf))
+    behind = np.minimum.accumulate(np.where(shut, number, np.inf)[::-1])[::-1]
+    nearest: NDArray[np.float64] = np.minimum(number - before, behind - number)
+    return nearest
 
 
 def _tuck(values: NDArray[np.float64], track: _Track, fps: int) -> None:

@@ -17,7 +17,8 @@ width, height and frames, the size at which was measured, and where the knowledg
     closures_counted     count      how many p, b and m that is out of
     blinks               count      how often the eyes shut and open again
     blinks_per_minute    1/min
-    blinks_as_intended   r          the animator's curve `blink` against the shutting of the eyes
+    blinks_as_intended   r          the animator's curve `blink` against the shutting of the eyes, within 0.4 s of every
+                                    blink that is meant or seen: in between it would tell the mesh's noise
     silence_motion       ratio      how fast lips move in pauses over 0.3 s, over how fast they move in speech (RMS)
     face                 0..1       share of the pictures that show the face
     background_db        dB         PSNR of the background against the first picture, mean; 60: perfectly still
@@ -25,7 +26,9 @@ width, height and frames, the size at which was measured, and where the knowledg
     background_share     0..1       share of the picture that counts as background: beside and above the person
     flicker              0..255     RMS jump of the face's mean luma against the pictures before and after
     background_flicker   0..255     the same, of the background
-    sharpness            0..1       least over most energy of the face's Laplacian
+    sharpness            0..1       least over most RMS of the Laplacian of the upper face's luma: the region goes with
+                                    the face, mouth, eyes and pictures of a blink are left out, and so are the 5 %
+                                    at either end
     lufs                 LUFS       integrated loudness, ITU-R BS.1770-4; -70: silence
     peak_db              dBFS       highest sample
     clipped              0..1       share of samples at full scale
@@ -55,6 +58,8 @@ from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.errors import StepFailed
 
 SCHEMA = "check/1"
+SIDE_BY_SIDE = 2
+"""Pictures that are looked at at a time."""
 PROGRESS_EVERY = 25
 """Frames."""
 
@@ -65,15 +70,15 @@ class CheckEngine:
     """Measures; what a figure is worth is for others to say."""
 
     def __init__(self) -> None:
-        self._mesh: FaceMesh | None = None
+        self._meshes: list[FaceMesh] = []
 
     def load(self, models: Mapping[str, Path]) -> None:
         """Raises `Unavailable` when a model file is not what it should be."""
-        self._mesh = FaceMesh(models)
+        self._meshes = [FaceMesh(models) for _ in range(SIDE_BY_SIDE)]
 
     def close(self) -> None:
         """Drop the networks."""
-        self._mesh = None
+        self._meshes = []
 
     def run(self, job: Job) -> None:
         """Write `report.json`.
@@ -81,16 +86,17 @@ class CheckEngine:
         Raises:
             BadInput: the film has no picture or does not decode; timings or curves cannot be read.
         """
-        if self._mesh is None:
+        if not self._meshes:
             raise StepFailed("the engine check was not loaded")
-        cv2.setNumThreads(job.threads)
+        # Pictures are looked at side by side, so none of them is worth being cut up.
+        cv2.setNumThreads(1)
 
         def check() -> None:
             if job.cancelled():
                 raise Cancelled
 
         def progress(done: int, total: int) -> None:
-            if done % PROGRESS_EVERY == 0:
+            if done % PROGRESS_EVERY < SIDE_BY_SIDE:
                 job.progress(min(done, total), total, "frames")
 
         film = survey(job.inputs["film"], check)
@@ -99,7 +105,7 @@ class CheckEngine:
             listening = pool.submit(_listen, film, clips, check)
             if job.threads == 1:
                 listening.exception()
-            seen, size = picture.look(film, self._mesh, job.threads, check, progress)
+            seen, size = picture.look(film, self._meshes, job.threads, check, progress)
             heard, shift = listening.result()
         frames = len(seen.gap)
         figures: Figures = {
@@ -156,7 +162,9 @@ def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | Non
         "closures_counted": counted,
         "blinks": blinks,
         "blinks_per_minute": None if blinks is None or not minutes else blinks / minutes,
-        "blinks_as_intended": mouth.correlation(wanted.blink, -seen.eyes),
+        "blinks_as_intended": mouth.correlation(
+            np.where(mouth.around_blinks(wanted.blink, seen.eyes, film.fps), wanted.blink, np.nan), -seen.eyes
+        ),
         "silence_motion": mouth.silence_motion(seen.gap, still),
     }
 
@@ -170,7 +178,7 @@ def _picture(seen: picture.Seen) -> Figures:
         "background_share": seen.background_share,
         "flicker": steadiness.flicker(seen.light),
         "background_flicker": steadiness.flicker(seen.background_light),
-        "sharpness": steadiness.sharpness(seen.detail),
+        "sharpness": steadiness.sharpness(seen.detail, mouth.awake(seen.eyes)),
     }
 
 

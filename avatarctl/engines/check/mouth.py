@@ -23,6 +23,12 @@ HIGHEST_REST = 0.03
 """u; lips that are farther apart at rest still have to meet for a p."""
 BLINK = 0.6
 """Share of the film's usual opening of the eyes below which they are shut."""
+MEANT = 0.05
+"""Share of a shut eye from which on a blink is meant."""
+NEAR_BLINK = 0.4
+"""Seconds."""
+AWAKE = 0.85
+"""The same share from which on no lid is on its way."""
 
 _SETTLE_IN, _SETTLE_OUT = 0.15, 0.1
 """Seconds after the last and before the first sound in which the mouth still, or already, moves."""
@@ -110,6 +116,32 @@ def silence_motion(gap: Floats, still: NDArray[np.bool_]) -> float | None:
         return None
     fast = float(np.sqrt((moving**2).mean()))
     return float(np.sqrt((resting**2).mean())) / fast if fast > 1e-9 else None
+
+
+def awake(eyes: Floats) -> NDArray[np.bool_]:
+    """Which pictures show eyes that are not in a blink, nor next to one: as open as nearly always."""
+    seen = eyes[np.isfinite(eyes)]
+    if not seen.size:
+        return np.zeros(len(eyes), bool)
+    lowered = np.nan_to_num(eyes, nan=0.0) < AWAKE * float(np.median(seen))
+    beside = np.zeros_like(lowered)
+    beside[1:] |= lowered[:-1]
+    beside[:-1] |= lowered[1:]
+    return ~(lowered | beside)
+
+
+def around_blinks(meant: Floats, eyes: Floats, fps: float) -> NDArray[np.bool_]:
+    """Which pictures are within `NEAR_BLINK` of a blink, meant (0..1) or seen (the opening of the eyes)."""
+    seen = eyes[np.isfinite(eyes)]
+    if not seen.size:
+        return np.zeros(len(eyes), bool)
+    shut = (np.nan_to_num(meant) > MEANT) | (np.nan_to_num(eyes, nan=np.inf) < BLINK * float(np.median(seen)))
+    times = np.flatnonzero(shut)
+    near = np.zeros(len(eyes), bool)
+    reach = round(NEAR_BLINK * fps)
+    for time in times:
+        near[max(0, time - reach) : time + reach + 1] = True
+    return near
 
 
 def blinks(eyes: Floats, fps: float) -> int | None:

@@ -5,8 +5,11 @@ The face is followed by the face mesh from picture to picture; nothing but the n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -14,12 +17,18 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.check.film import Check, Film, first_picture, pictures
 from avatarctl.engines.facemesh.landmarks import (
+    CHEEK_LEFT,
+    CHEEK_RIGHT,
     LEFT_EYE_INNER,
+    LEFT_EYE_LOWER,
     LEFT_EYE_OUTER,
+    LEFT_EYE_UPPER,
     MOUTH_CORNER_LEFT,
     MOUTH_CORNER_RIGHT,
     RIGHT_EYE_INNER,
+    RIGHT_EYE_LOWER,
     RIGHT_EYE_OUTER,
+    RIGHT_EYE_UPPER,
     Landmarks,
 )
 from avatarctl.engines.facemesh.mesh import FaceMesh
@@ -41,6 +50,21 @@ _LOWER_LIP = [87, 14, 317]
 _UPPER_LIDS, _LOWER_LIDS = [159, 386], [145, 374]
 _EYES = [RIGHT_EYE_OUTER, RIGHT_EYE_INNER, LEFT_EYE_OUTER, LEFT_EYE_INNER]
 _MOUTH = [MOUTH_CORNER_RIGHT, MOUTH_CORNER_LEFT]
+_UPPER_FACE = np.array(
+    [
+        *(234, 127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356, 454),
+        *(CHEEK_LEFT, 426, 2, 206, CHEEK_RIGHT),
+    ]
+)
+"""From ear to ear over the forehead, and back over cheeks and below the nose: what a speaking mouth leaves alone."""
+_INWARDS = 0.88
+"""The upper face's outline over its middle, so that hair and background stay out of it."""
+_EYE_OUTLINES = [
+    np.array(upper + lower[::-1])
+    for upper, lower in ((RIGHT_EYE_UPPER, RIGHT_EYE_LOWER), (LEFT_EYE_UPPER, LEFT_EYE_LOWER))
+]
+_EYE_MARGIN = np.array([1.3, 2.2])
+"""An eye with its lids, over its opening: wider and higher."""
 _PATCH = 48
 """Side of the upright face patch in which light is measured, pixels."""
 _SIDEWAYS, _UPWARDS = 0.4, 1.0
@@ -54,9 +78,10 @@ class Seen:
     """One value a picture; NaN where the picture shows no face, or the film has no background to speak of.
 
     `gap`: between the inner lips, in u, the distance of the eye centres; `eyes`: between the lids, in u (the mean of
-    both eyes); `light`: mean luma of forehead, nose and cheeks, 0..255; `detail`: mean square of the face's
-    Laplacian; `background_error`: mean square of its luma's difference from the first picture;
-    `background_light`: its mean luma. `background_share`: of the picture that counts as background, 0..1.
+    both eyes); `light`: mean luma of forehead, nose and cheeks, 0..255; `detail`: root mean square of the Laplacian
+    of the upper face's luma without its eyes; `background_error`: mean square of the background luma's difference
+    from the first picture; `background_light`: its mean luma. `background_share`: of the picture that counts as
+    background, 0..1.
     """
 
     gap: Floats
@@ -74,18 +99,25 @@ class Seen:
 
 
 def look(
-    film: Film, mesh: FaceMesh, threads: int, check: Check, progress: Callable[[int, int], None]
+    film: Film, meshes: Sequence[FaceMesh], threads: int, check: Check, progress: Callable[[int, int], None]
 ) -> tuple[Seen, tuple[int, int]]:
-    """Measure every picture: what was seen, and the width and height at which."""
+    """Measure every picture: what was seen, and the width and height at which.
+
+    Args:
+        meshes: as many as pictures are looked at side by side. The figures depend on it, and not on `threads`.
+    """
     first = first_picture(film, check)
-    found = _face(mesh, first)
+    found = _face(meshes[0], first)
     width, height = _size(first, found)
     if found is not None:
         found = _scaled(found, width / first.shape[1])
-    eye = _Eye(mesh, _strips(width, height, found), found)
-    for picture in pictures(film, width, height, threads, check):
-        eye.take(picture)
-        progress(eye.count, film.frames)
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(len(meshes) - 1, "look")) if threads > 1 else None
+        eye = _Eye(meshes, _strips(width, height, found), found, pool)
+        coming = pictures(film, width, height, threads, check)
+        while some := list(islice(coming, len(meshes))):
+            eye.take(some)
+            progress(eye.count, film.frames)
     return eye.seen(width * height), (width, height)
 
 
@@ -134,10 +166,21 @@ def _strips(width: int, height: int, face: Landmarks | None) -> list[tuple[slice
 
 
 class _Eye:
-    """Takes picture after picture."""
+    """Takes pictures a few at a time, one for each mesh, and looks at them side by side.
 
-    def __init__(self, mesh: FaceMesh, strips: list[tuple[slice, slice]], face: Landmarks | None) -> None:
-        self._mesh = mesh
+    Each is tracked from the last face of those before, whether there are threads for all of them or not, so that the
+    figures are the same.
+    """
+
+    def __init__(
+        self,
+        meshes: Sequence[FaceMesh],
+        strips: list[tuple[slice, slice]],
+        face: Landmarks | None,
+        pool: Executor | None,
+    ) -> None:
+        self._meshes = meshes
+        self._pool = pool
         self._strips = strips
         self._area = sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in strips)
         self._face = face
@@ -149,35 +192,52 @@ class _Eye:
     def count(self) -> int:
         return len(self._rows)
 
-    def take(self, i420: Picture) -> None:
-        luma = i420[: len(i420) * 2 // 3]
-        self._follow(i420)
-        nothing = float("nan")
-        face = (nothing,) * 4 if self._face is None else (*_openings(self._face), *_light(luma, self._face))
-        self._rows.append((*face, *self._background(luma)))
-
-    def _follow(self, i420: Picture) -> None:
-        rgb: Picture | None = None
+    def take(self, pictures: Sequence[Picture]) -> None:
+        """I420, at most as many as there are meshes."""
+        if not self._first:
+            self._first = [_luma(pictures[0])[strip].copy() for strip in self._strips]
         if self._face is None:
-            self._search -= 1
-            if self._search > 0:
-                return
-            self._search = _LOOK_AGAIN
-        rgb = np.asarray(cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420), np.uint8)
-        if self._face is None:
-            self._face = _face(self._mesh, rgb)
+            seen = [(picture, self._found(picture)) for picture in pictures]
+            self._rows += [self._row(picture, face) for picture, face in seen]
             return
-        try:
-            self._face = self._mesh.track(rgb, self._face)
-        except NoFace:
-            self._face, self._search = None, _LOOK_AGAIN
+        others = [(self._meshes[i], picture, self._face) for i, picture in enumerate(pictures) if i]
+        waiting = [self._pool.submit(self._tracked, *other) for other in others] if self._pool else []
+        done = [self._tracked(self._meshes[0], pictures[0], self._face)]
+        done += [w.result() for w in waiting] if self._pool else [self._tracked(*other) for other in others]
+        self._rows += [row for _, row in done]
+        self._face = done[-1][0]
+        if self._face is None:
+            self._search = _LOOK_AGAIN
+
+    def _found(self, i420: Picture) -> Landmarks | None:
+        """The face, looked for now and then while there is none."""
+        if self._face is not None:
+            self._face = _track(self._meshes[0], i420, self._face)
+            if self._face is None:
+                self._search = _LOOK_AGAIN
+            return self._face
+        self._search -= 1
+        if self._search <= 0:
+            self._search = _LOOK_AGAIN
+            self._face = _face(self._meshes[0], _rgb(i420))
+        return self._face
+
+    def _tracked(
+        self, mesh: FaceMesh, i420: Picture, previous: Landmarks
+    ) -> tuple[Landmarks | None, tuple[float, ...]]:
+        face = _track(mesh, i420, previous)
+        return face, self._row(i420, face)
+
+    def _row(self, i420: Picture, face: Landmarks | None) -> tuple[float, ...]:
+        luma = _luma(i420)
+        if face is None:
+            return (*(float("nan"),) * 4, *self._background(luma))
+        return (*_openings(face), _light(luma, face), _detail(luma, face), *self._background(luma))
 
     def _background(self, luma: Picture) -> tuple[float, float]:
         if not self._area:
             return float("nan"), float("nan")
         parts = [luma[strip] for strip in self._strips]
-        if not self._first:
-            self._first = [part.copy() for part in parts]
         errors = sum(cv2.norm(part, was, cv2.NORM_L2SQR) for part, was in zip(parts, self._first, strict=True))
         light = sum(cv2.sumElems(part)[0] for part in parts)
         return errors / self._area, light / self._area
@@ -185,6 +245,21 @@ class _Eye:
     def seen(self, pixels: int) -> Seen:
         gap, eyes, light, detail, error, background = np.array(self._rows, np.float64).reshape(-1, 6).T
         return Seen(gap, eyes, light, detail, error, background, self._area / pixels)
+
+
+def _luma(i420: Picture) -> Picture:
+    return i420[: len(i420) * 2 // 3]
+
+
+def _rgb(i420: Picture) -> Picture:
+    return np.asarray(cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420), np.uint8)
+
+
+def _track(mesh: FaceMesh, i420: Picture, previous: Landmarks) -> Landmarks | None:
+    try:
+        return mesh.track(_rgb(i420), previous)
+    except NoFace:
+        return None
 
 
 def _openings(face: Landmarks) -> tuple[float, float]:
@@ -217,13 +292,32 @@ def _patch_of(face: Landmarks) -> NDArray[np.float64]:
     return np.asarray(cv2.getAffineTransform(np.array([right, left, mouth], np.float32), wanted), np.float64)
 
 
-def _light(luma: Picture, face: Landmarks) -> tuple[float, float]:
-    """Mean luma of the skin that neither speaks nor blinks, and the energy of the face's detail."""
+def _light(luma: Picture, face: Landmarks) -> float:
+    """Mean luma of the skin that neither speaks nor blinks."""
     patch = cv2.warpAffine(luma, _patch_of(face), (_PATCH, _PATCH), borderMode=cv2.BORDER_REPLICATE)
     skin = patch[_PATCH * 5 // 12 : _PATCH * 7 // 12, _PATCH // 5 : _PATCH - _PATCH // 5]
-    x0, y0, x1, y1 = (int(v) for v in face.box)
-    part = luma[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
+    return float(cv2.mean(skin)[0])
+
+
+def _detail(luma: Picture, face: Landmarks) -> float:
+    """Root mean square of the Laplacian of the upper face without the eyes; the region goes with the face."""
+    xy = face.xy
+    outline = xy[_UPPER_FACE]
+    middle = outline.mean(axis=0)
+    outline = middle + _INWARDS * (outline - middle)
+    low, high = np.floor(outline.min(axis=0)).astype(int), np.ceil(outline.max(axis=0)).astype(int)
+    x0, y0 = (int(v) for v in np.maximum(low, 0))
+    part = luma[y0 : max(int(high[1]), 0), x0 : max(int(high[0]), 0)]
     if min(part.shape) < 8:
-        return float(skin.mean()), float("nan")
-    detail = cv2.Laplacian(part, cv2.CV_16S)
-    return float(skin.mean()), float(cv2.norm(detail, cv2.NORM_L2SQR)) / part.size
+        return float("nan")
+    mask = np.zeros(part.shape, np.uint8)
+    cv2.fillPoly(mask, [np.rint(outline - (x0, y0)).astype(np.int32)], 255)
+    for eye in _EYE_OUTLINES:
+        lids = xy[eye]
+        centre = lids.mean(axis=0)
+        cv2.fillPoly(mask, [np.rint(centre + _EYE_MARGIN * (lids - centre) - (x0, y0)).astype(np.int32)], 0)
+    count = cv2.countNonZero(mask)
+    if not count:
+        return float("nan")
+    energy = cv2.norm(cv2.Laplacian(part, cv2.CV_16S), cv2.NORM_L2SQR, mask)
+    return float(np.sqrt(energy / count))

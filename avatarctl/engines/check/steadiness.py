@@ -30,10 +30,14 @@ def flicker(light: Floats) -> float | None:
     return float(np.sqrt((known**2).mean())) if known.size >= 10 else None
 
 
-def sharpness(detail: Floats) -> float | None:
-    """The least of the face's detail over the most of it, 0..1; the 2 % at either end are left out."""
-    known = detail[np.isfinite(detail)]
+def sharpness(detail: Floats, usable: NDArray[np.bool_]) -> float | None:
+    """The least of the face's detail over the most of it, 0..1, in the pictures that are `usable`.
+
+    The 5 % at either end are left out: a single picture is not seen, what a keyframe brings and what wears off over
+    the pictures after it is.
+    """
+    known = detail[np.isfinite(detail) & usable]
     if known.size < 10:
         return None
-    least, most = np.percentile(known, (2, 98))
+    least, most = np.percentile(known, (5, 95))
     return float(least / most) if most > 0 else None

@@ -71,19 +71,26 @@ def sample(features: Floats, transform: Floats, grid: int) -> Floats:
 
     Cells are sampled at their centres, half a cell from the corner, on both sides of the map.
     """
-    height, width = features.shape[:2]
-    column, row = np.meshgrid(np.arange(grid) + 0.5, np.arange(grid) + 0.5)
+    height, width, channels = features.shape
+    cells = np.arange(grid) + 0.5
+    column, row = cells[None, :], cells[:, None]
     x = transform[0, 0] * column + transform[0, 1] * row + transform[0, 2] - 0.5
     y = transform[1, 0] * column + transform[1, 1] * row + transform[1, 2] - 0.5
     x0, y0 = np.floor(x).astype(np.intp), np.floor(y).astype(np.intp)
-    total = np.zeros((grid, grid, features.shape[2]), np.float32)
+    all_inside = x0.min() >= 0 and y0.min() >= 0 and x0.max() < width - 1 and y0.max() < height - 1
+    rows = features.reshape(height * width, channels)
+    total = np.zeros((grid * grid, channels), np.float32)
     for dy, weight_y in ((0, y0 + 1 - y), (1, y - y0)):
         for dx, weight_x in ((0, x0 + 1 - x), (1, x - x0)):
             xs, ys = x0 + dx, y0 + dy
-            inside = (xs >= 0) & (xs < width) & (ys >= 0) & (ys < height)
-            weight = (weight_x * weight_y * inside).astype(np.float32)
-            total += features[ys.clip(0, height - 1), xs.clip(0, width - 1)] * weight[..., None]
-    return total
+            weight = weight_x * weight_y
+            if not all_inside:
+                weight = weight * ((xs >= 0) & (xs < width) & (ys >= 0) & (ys < height))
+                xs, ys = xs.clip(0, width - 1), ys.clip(0, height - 1)
+            corner = rows.take((ys * width + xs).ravel(), axis=0)
+            corner *= weight.astype(np.float32).reshape(-1, 1)
+            total += corner
+    return total.reshape(grid, grid, channels)
 
 
 def _placed(points: Floats, transform: Floats, stride: float) -> Floats:

@@ -36,6 +36,8 @@ _LITTLE_LESS = 0.05
 """Blur that a sure place of the lips survives, sigma in u."""
 _LIPS = (61, 291, 0, 17, 13, 14, 37, 267, 84, 314)
 """Their corners, edges and middle."""
+_LEVELS = np.arange(256, dtype=np.float32) / np.float32(255)
+"""What the mesh sees for a byte."""
 _CALMED = (2 / 512, 3 / 512)
 """Blur of a picture of lines and brush strokes, sigma in longer sides of the picture."""
 
@@ -186,7 +188,7 @@ class FaceMesh:
     def _measure(self, rgb: Image, square: TurnedSquare) -> Landmarks:
         to_picture = square.to_picture(SIDE)
         crop = cut(rgb, square, SIDE, border=cv2.BORDER_REPLICATE)
-        on_crop, score = self._mesh(crop.astype(np.float32) / np.float32(255))
+        on_crop, score = self._mesh(cv2.LUT(crop, _LEVELS).astype(np.float32, copy=False))
         points = np.empty_like(on_crop)
         points[:, :2] = on_crop[:, :2] @ to_picture[:, :2].T + to_picture[:, 2]
         points[:, 2] = on_crop[:, 2] * (square.side / SIDE)

@@ -21,6 +21,10 @@ PLAIN = 150.0
 """Variance of a background's light that is still plain, levels squared."""
 CONTRAST = 40.0
 """Difference of two colours, levels, from which on their shares in a mixture can be told."""
+HALO = 0.02
+"""Share of the person in a pixel from which on it belongs to the outline."""
+STRAY, GRAIN = 14, 4.0
+"""Levels by which a stray hair stands out from the background at least, and how many times its grain's median."""
 FAINT = 16
 """Alpha, of 255, that holds nothing together."""
 ESTIMATE_SIDE = 720
@@ -50,17 +54,23 @@ def plate(
     hole = np.asarray(cv2.dilate((share > 0).astype(np.uint8), ellipse), np.uint8)
     if hole.all():
         return canvas.copy(), np.zeros(alpha.shape, np.float32)
+    hairs = _stray_hairs(picture, hole, unit)
+    hole |= hairs
     known = (1 - hole).astype(np.float32)
     filled = _filled(picture, hole, known, unit)
     # Beside the outline the photo may hold strands that the matte lost: they would stay behind as ghosts. On a
     # plain background they are painted over; a busy one is better kept.
     plain = np.exp(-_busyness(picture, known, 0.15 * unit) / PLAIN)
     seen = (picture - share[..., None] * colours[here]) / np.maximum(1 - share, 0.05)[..., None]
-    # So is what no mixture of person and background explains.
+    # So is what no mixture of person and background explains; but not right at the outline, where a sharpened photo
+    # has a halo.
     seen = np.clip(seen, 0, 255)
     change, step = seen - filled, colours[here] - filled
     mixture = np.clip((change * step).sum(-1) / ((step**2).sum(-1) + 1), 0, 1)[..., None] * step
-    plain *= 1 - smoothstep(14, 40, np.linalg.norm(change - mixture, axis=-1))
+    away = cv2.distanceTransform((share < HALO).astype(np.uint8), cv2.DIST_L2, 3)
+    own = smoothstep(14, 40, np.linalg.norm(change - mixture, axis=-1)) * smoothstep(0.03 * unit, 0.06 * unit, away)
+    plain *= 1 - own
+    plain[hairs > 0] = 1
     kept = ((1 - plain) * (1 - smoothstep(0.1, 0.5, share)))[..., None]
     found = np.clip(filled + (seen - filled) * kept + np.float32(0.5), 0, 255).astype(np.uint8)
     plainness = np.zeros(alpha.shape, np.float32)
@@ -113,7 +123,7 @@ def _filled(picture: Picture, hole: Mask, known: Array, unit: float) -> Array:
     """Colours behind the person, float32 (h, w, 3)."""
     base = push_pull(picture.astype(np.float32), known)
     distance = cv2.distanceTransform(hole, cv2.DIST_L2, 5)
-    smooth = cv2.GaussianBlur(distance, (0, 0), max(1.0, 0.03 * unit))
+    smooth = cv2.GaussianBlur(distance, (0, 0), max(1.0, 0.15 * unit))
     slopes = [cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3)]
     slope = np.stack(slopes, -1).astype(np.float32)
     slope /= np.maximum(np.linalg.norm(slope, axis=-1, keepdims=True), 1e-3)
@@ -123,6 +133,28 @@ def _filled(picture: Picture, hole: Mask, known: Array, unit: float) -> Array:
     weight = smoothstep(0.5, 1.0, seen) * (1 - smoothstep(0.3 * unit, 0.7 * unit, distance))
     soft = np.asarray(cv2.GaussianBlur(weight, (0, 0), max(1.0, 0.02 * unit)), np.float32)[..., None]
     return np.asarray(base + (remap(picture, place).astype(np.float32) - base) * soft, np.float32)
+
+
+def _stray_hairs(picture: Picture, hole: Mask, unit: float) -> Mask:
+    """Short thin marks on a plain background close to the person, uint8 (h, w), 0 or 1: hairs that the matte lost.
+
+    They would stand still while the head moves. What is longer, or reaches further away, is no hair.
+    """
+    distance = cv2.distanceTransform(1 - hole, cv2.DIST_L2, 3)
+    around = (distance > 0) & (distance < 0.5 * unit)
+    if not around.any():
+        return np.zeros_like(hole)
+    level = np.asarray(cv2.medianBlur(picture, min(2 * max(1, round(0.06 * unit)) + 1, 31)), np.uint8)
+    apart = np.abs(cv2.GaussianBlur(picture, (0, 0), 0.7).astype(np.int16) - level).max(-1)
+    least = max(STRAY, GRAIN * float(np.median(apart[around])))
+    thin = ((apart > least) & (distance > 0)).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(thin, connectivity=8)
+    busy = _busyness(level, (1 - hole).astype(np.float32), 0.1 * unit)
+    other = stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1) >= 0.45 * unit
+    other[labels[(thin > 0) & (~around | (busy >= PLAIN))]] = True
+    other[0] = True
+    hairs = (~other[labels]).astype(np.uint8)
+    return np.asarray(cv2.dilate(hairs, np.ones((3, 3), np.uint8)), np.uint8)
 
 
 def _busyness(picture: Picture, known: Array, reach: float) -> Array:

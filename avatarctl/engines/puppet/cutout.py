@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
 from avatarctl.engines.puppet.lattice import TILE_COLUMNS, TILE_ROWS, Box, Lattice
-from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.smooth import Array
+from avatarctl.engines.puppet.texture import Texture
 
 Picture = NDArray[np.uint8]
 OUTSIDE, RIM, INSIDE = 0, 1, 2
 """What a tile shows: background, both, the person."""
+_SPLIT = (0, 0, 1, 1, 2, 2, 3, 3)
+"""Channels of RGBA to those of RGB and of alpha."""
 BLOCK = 8
 """Side of the blocks of alpha whose least and greatest value are kept, texture pixels."""
 
@@ -29,14 +31,17 @@ class Cutout:
     """Draws the person of a rig over `behind`.
 
     Args:
+        colours: of the person, RGB uint8 (texture height, texture width, 3).
         alpha: of the person, uint8 (texture height, texture width).
         behind: RGB uint8 (height, width, 3).
         box: the part of the canvas that moves.
         lattice: over it, whole tiles.
     """
 
-    def __init__(self, alpha: NDArray[np.uint8], behind: Picture, box: Box, lattice: Lattice) -> None:
-        self._alpha, self._behind, self._box, self._lattice = alpha, behind, box, lattice
+    def __init__(self, colours: Picture, alpha: NDArray[np.uint8], behind: Picture, box: Box, lattice: Lattice) -> None:
+        self._texture = Texture(colours, alpha)
+        self._behind, self._box, self._lattice = behind, box, lattice
+        self._alpha = np.zeros(behind.shape[:2], np.uint8)
         rows, columns = lattice.shape
         left, top, width, height = box
         self._across = [left + round(i * width * TILE_COLUMNS / columns) for i in range(columns // TILE_COLUMNS + 1)]
@@ -60,29 +65,27 @@ class Cutout:
         found[least == 255] = INSIDE
         return found
 
-    def person(self, texture: Picture, source: Array, tiles: NDArray[np.uint8]) -> Picture:
+    def person(self, source: Array, tiles: NDArray[np.uint8]) -> Picture:
         """A new picture with the person wherever there is some; `source`: where to read, of the box's pixels."""
         picture = self._behind.copy()
         left, top = self._box[:2]
-        for row in range(0, len(tiles), 2):
-            columns = np.flatnonzero((tiles[row : row + 2] != OUTSIDE).any(0))
+        for row in range(len(tiles)):
+            columns = np.flatnonzero(tiles[row] != OUTSIDE)
             if len(columns):
-                y0, y1 = self._down[row], self._down[min(row + 2, len(tiles))]
+                y0, y1 = self._down[row], self._down[row + 1]
                 x0, x1 = self._across[columns[0]], self._across[columns[-1] + 1]
-                places = source[y0 - top : y1 - top, x0 - left : x1 - left]
-                picture[y0:y1, x0:x1] = remap(texture, places, cv2.BORDER_REFLECT_101)
+                read = self._texture.read(source[y0 - top : y1 - top, x0 - left : x1 - left])
+                cv2.mixChannels([read], [picture[y0:y1, x0:x1], self._alpha[y0:y1, x0:x1]], _SPLIT)
         return picture
 
-    def put_behind(self, picture: Picture, source: Array, tiles: NDArray[np.uint8]) -> None:
-        """Blend the background in around the person; in place."""
-        left, top = self._box[:2]
+    def put_behind(self, picture: Picture, tiles: NDArray[np.uint8]) -> None:
+        """Blend the background in around the person that was drawn last; in place."""
         for state, x0, y0, x1, y1 in self._runs(tiles):
             here = np.s_[y0:y1, x0:x1]
             if state == OUTSIDE:
                 picture[here] = self._behind[here]
             elif state == RIM:
-                places = source[y0 - top : y1 - top, x0 - left : x1 - left]
-                weight = remap(self._alpha, places, cv2.BORDER_REFLECT_101) * np.float32(1 / 255)
+                weight = self._alpha[here] * np.float32(1 / 255)
                 cv2.blendLinear(picture[here], self._behind[here], weight, 1 - weight, picture[here])
 
     def _runs(self, tiles: NDArray[np.uint8]) -> Iterator[tuple[int, int, int, int, int]]:

@@ -1,6 +1,8 @@
 """What a face shows beside its words: each emotion is a pose over the controls, blended in and out with sentences.
 
-The mood is what the face rests in: every clip begins and ends with it, so that clips join without a jump.
+The mood is what the face rests in: every clip begins and ends with it, so that clips join without a jump. Poses are
+as strong as it takes to name them at a glance, at rest and while speaking, on a face that smiles in the photo and on
+one whose glasses hide the brows: so the posture of the head is a part of each.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from avatarctl.engines.puppet.controls import CONTROLS, INDEX
 from avatarctl.engines.puppet.phrasing import Curve, smooth
 from avatarctl.text.timings import Span, Timings
 
-RESTING = 0.6
+RESTING = 0.75
 """Part of an emotion that stays on the face at rest."""
 BLEND = 0.45
 """Seconds from one emotion to the next."""
@@ -30,14 +32,16 @@ _STARTLED, _RECOVERS, _REMAINS = 1.2, 0.8, 0.5
 
 POSES: dict[str, dict[str, float]] = {
     "neutral": {},
-    "happy": {"smile": 0.7, "cheek": 0.05, "squint": 0.028, "brow": 0.012, "pitch": -0.8, "roll": 1.2, "ty": -0.004},
-    "sad": {"smile": -0.5, "brow_inner": 0.045, "furrow": 0.012, "brow": -0.006, "lid": 0.16, "gaze_y": 3.0}
-    | {"pitch": 3.0, "roll": -1.2, "ty": 0.012},
-    "thinking": {"smile": -0.08, "brow": 0.006, "brow_skew": 0.025, "furrow": 0.018, "squint": 0.014, "gaze_x": 5.0}
-    | {"gaze_y": -4.0, "yaw": 1.6, "pitch": -1.0, "roll": 2.2},
-    "surprised": {"brow": 0.075, "brow_inner": 0.012, "lid": -0.24, "smile": 0.06, "pitch": -1.6, "ty": -0.014},
+    "happy": {"smile": 0.92, "cheek": 0.08, "squint": 0.055, "brow": 0.02, "pitch": -1.8, "roll": 2.6, "ty": -0.006},
+    "sad": {"smile": -1.0, "brow_inner": 0.1, "furrow": 0.022, "brow": -0.014, "lid": 0.2, "gaze_y": 4.5}
+    | {"pitch": 6.0, "roll": -2.8, "ty": 0.026},
+    "thinking": {"smile": -0.25, "brow": 0.012, "brow_skew": 0.052, "furrow": 0.03, "squint": 0.026, "gaze_x": 9.0}
+    | {"gaze_y": -6.5, "yaw": 4.0, "pitch": -1.6, "roll": 4.4},
+    "surprised": {"open": 0.1, "jaw": 0.11, "round": 0.3, "brow": 0.1, "brow_inner": 0.015, "lid": -0.17}
+    | {"pitch": -4.0, "ty": -0.03},
 }
-"""In the units of the controls, at full strength."""
+"""In the units of the controls, at full strength; what one does to the mouth is to be seen between phrases."""
+_BOUNDS = {"smile": (-1.0, 1.0), "lid": (-0.3, 0.4), "brow": (-0.2, 0.2)}
 TEMPO = {"neutral": 1.0, "happy": 1.15, "sad": 0.72, "thinking": 0.85, "surprised": 1.15}
 """Of the head's motion."""
 _EYES = {INDEX["gaze_x"], INDEX["gaze_y"]}
@@ -53,8 +57,17 @@ def pose(name: str, strength: float) -> Curve:
 
 
 def rest(mood: str, strength: float) -> Curve:
-    """The first and the last row of every clip."""
-    return RESTING * pose(mood, strength)
+    """What the face is in where a clip with speech begins and ends."""
+    row = RESTING * pose(mood, strength)
+    bound(row)
+    return row
+
+
+def bound(rows: Curve) -> None:
+    """Keep the controls of one or more rows within what a face can do, in place; (..., controls)."""
+    for name, (least, most) in _BOUNDS.items():
+        column = rows[..., INDEX[name]]
+        rows[..., INDEX[name]] = np.clip(column, least, most)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
-from avatarctl.engines.puppet.sampling import remap
-from avatarctl.engines.puppet.smooth import Array, sigmoid, smoothstep
+from avatarctl.engines.puppet.sampling import coloured, read, remap, split
+from avatarctl.engines.puppet.smooth import Array, ramp, sigmoid, smoothstep
 
 RADIUS = 12 / 63
 """Of the eyeball, u."""
@@ -25,6 +25,8 @@ SHADOW, SHADOW_DEPTH = 0.24, 0.045
 """Of the upper lid on the eyeball: strength at the margin, and reach, u."""
 FADE = 1.5
 """Degrees within which the photo's eye gives way to the eyeball made of it."""
+PURE = 0.86
+"""Part of the iris's radius within which nothing of the white is mixed into its colour."""
 SMALLEST, SMALL = 12.0, 18.0
 """Width of an eye, canvas pixels, up to which it cannot look about, and from which it does freely."""
 
@@ -84,7 +86,7 @@ def build_ball(photo: NDArray[np.uint8], places: Array, points: Array, unit: flo
         ratio = float(np.median(light[is_white]) / max(float(np.median(light[is_iris])), 1.0))
         freedom = float(smoothstep(1.05, 1.3, ratio) * smoothstep(SMALLEST, SMALL, width))
     near = sigmoid(np.minimum(below - 0.003 * unit, above - 0.006 * unit) / (0.003 * unit))
-    kept = (smoothstep(1.14, 1.34, rho) * near)[..., None]
+    kept = (smoothstep(1.26, 1.46, rho) * near)[..., None]
     white = white + (bare - white) * kept
 
     middle = float(np.median(light[is_iris])) if is_iris.any() else 0.0
@@ -96,13 +98,14 @@ def build_ball(photo: NDArray[np.uint8], places: Array, points: Array, unit: flo
     reach = 2 * max(1, round(0.008 * unit)) + 1
     spark = cv2.dilate(spark, _disc(reach)) * (rho < 0.92)
     known = (visible & (rho < 1.25) & (spark == 0)).astype(np.float32)
-    rings = _rings(bare, rho, known)
+    alpha = _matte(bare.mean(-1), rho, (known > 0) | (visible & (rho >= 1.25)))
+    known *= rho < PURE
+    rings = _rings(bare, np.minimum(rho, np.float32(PURE)), known)
     trust = smoothstep(0.0, 0.15, cv2.GaussianBlur(known, (0, 0), 0.02 * unit))[..., None]
     iris = rings + fill(bare - rings, known, 0.008 * unit) * trust
     soft = cv2.GaussianBlur((spark > 0).astype(np.float32), (0, 0), max(0.5, 0.003 * unit))
-    iris = iris + (bare - iris) * (near * (1 - soft))[..., None]
+    iris = iris + (bare - iris) * (near * (1 - soft) * (1 - smoothstep(PURE - 0.1, PURE, rho)))[..., None]
     glint = np.maximum(colour - iris * shadow(below, unit)[..., None], 0) * soft[..., None]
-    alpha = 1 - smoothstep(1.04, 1.26, rho)
     layer = np.dstack([iris * (1 - SHADOW) * alpha[..., None], 255 * alpha])
     return Ball(_bytes(white * (1 - SHADOW)), _bytes(layer), _bytes(np.asarray(glint, np.float32)), freedom)
 
@@ -124,7 +127,9 @@ def _find_iris(light: Array, below: Array, above: Array, points: Array, unit: fl
     angles = np.linspace(0, 2 * math.pi, 64, endpoint=False)
     rays = np.stack([np.cos(angles), np.sin(angles)], -1)
     steps = np.arange(-5, 6) * 0.06
-    dx, dy, scale = (v.ravel() for v in np.meshgrid(steps, steps, (0.8, 0.87, 0.94, 1.0, 1.06), indexing="ij"))
+    dx, dy, scale = (
+        v.ravel() for v in np.meshgrid(steps, steps, (0.8, 0.87, 0.94, 1.0, 1.06, 1.14, 1.22, 1.3), indexing="ij")
+    )
     centres, radii = guess + np.stack([dx, dy], -1) * size, scale * size
     smooth = cv2.GaussianBlur(light, (0, 0), max(0.5, 0.08 * size))
     levels, seen = [], np.ones((len(radii), len(angles)), bool)
@@ -138,9 +143,32 @@ def _find_iris(light: Array, below: Array, above: Array, points: Array, unit: fl
         return np.asarray(guess, np.float32), size
     step = np.nanmedian(np.where(seen | ~enough[:, None], levels[1] - levels[0], np.nan), 1)
     contrast = max(float(np.percentile(light, 95) - np.percentile(light, 5)), 1.0)
-    score = step / contrast - 0.2 * (dx**2 + dy**2) - 0.3 * (scale - 0.95) ** 2
+    score = step / contrast - 0.2 * (dx**2 + dy**2) - 0.5 * (scale - 0.95) ** 2
     best = int(np.where(enough, score, -math.inf).argmax())
     return np.asarray(centres[best], np.float32), float(radii[best])
+
+
+def _matte(light: Array, rho: Array, known: NDArray[np.bool_]) -> Array:
+    """How much of each place is iris, float32 (h, w): its blurred edge, mixed of iris and white.
+
+    Taken with its mixed colours, the edge would go along as a bright ring. The share is read off the median
+    brightness at each distance from the middle, which falls between the white's and the iris's.
+    """
+    edges = np.arange(0.7, 1.6, 0.06)
+    at = np.digitize(rho, edges)
+    levels = [
+        float(np.median(light[ring])) if (ring := known & (at == i)).sum() >= 4 else math.nan
+        for i in range(1, len(edges))
+    ]
+    found, middles = np.array(levels), (edges[:-1] + edges[1:]) / 2
+    there = ~np.isnan(found)
+    dark, bright = found[there & (middles < 0.85)], found[there & (middles > 1.25)]
+    if not (len(dark) and len(bright)) or bright.mean() < dark.mean() + 8:
+        return 1 - smoothstep(0.94, 1.16, rho)
+    share = np.clip((bright.mean() - found[there]) / (bright.mean() - dark.mean()), 0, 1)
+    share = np.minimum.accumulate(share)
+    held = np.interp(rho, middles[there], share) * (1 - smoothstep(1.15, 1.35, rho))
+    return np.asarray(np.where(rho < 0.75, 1, held), np.float32)
 
 
 def _rings(colour: Array, rho: Array, known: Array) -> Array:
@@ -159,32 +187,38 @@ def _rings(colour: Array, rho: Array, known: Array) -> Array:
 
 def look(
     ball: Ball,
-    under: Array,
+    under: NDArray[np.uint8],
     place: Array,
-    at: tuple[Array, Array, Array, Array],
+    at: tuple[Array, Array, Array, NDArray[np.uint8]],
     gaze: tuple[float, float],
     unit: float,
-) -> Array:
-    """The eyeball in the opening of the lids, over `under`, RGB float32 (h, w, 3); a new array.
+) -> NDArray[np.uint8]:
+    """The eyeball in the opening of the lids, over `under`, RGB uint8 (h, w, 3); a new array.
 
     `place`: where in the eye's box; `at`: distances below the open and the moved margin, the height of the
-    opening, canvas pixels, and the place along the eye; float32 (h, w) each. `gaze`: degrees.
+    opening, canvas pixels, float32 (h, w) each, and uint8 (h, w), how far a place is one of the eyeball.
+    `gaze`: degrees.
     """
-    below, under_margin, opening, x = at
-    shade = shadow(under_margin, unit)
+    below, margin, opening, zone = at
+    shade = shadow(margin, unit)
     turned = float(smoothstep(0, FADE, math.hypot(*gaze))) if ball.freedom else 0.0
-    if turned == 0 and not (ball.freedom and (under_margin > below).any()):
-        return np.asarray(under * (shade / shadow(below, unit))[..., None], np.float32)
+    if turned == 0 and not (ball.freedom and bool((margin > below).any())):
+        lit = cv2.multiply(under, coloured(shade / shadow(below, unit)), dtype=cv2.CV_8U)
+        return np.asarray(lit, np.uint8)
     reach = RADIUS * unit * TEXTURE_SCALE * ball.freedom
     move = np.array([reach * math.sin(math.radians(degrees)) for degrees in gaze], np.float32)
-    iris = remap(ball.iris, place - move, cv2.BORDER_CONSTANT).astype(np.float32)
-    white = remap(ball.white, place).astype(np.float32)
-    picture = white * (1 - iris[..., 3:] * np.float32(1 / 255)) + iris[..., :3]
-    picture *= (shade * np.float32(1 / (1 - SHADOW)))[..., None]
-    picture += remap(ball.glint, place - np.float32(GLINT_FOLLOWS) * move)
-    soft = np.float32(max(0.5, 0.006 * unit))
-    window = sigmoid(np.minimum(opening - below, under_margin) / (0.7 * soft)) * (1 - smoothstep(0.92, 1.04, np.abs(x)))
-    # The photo's own eye gives way to the parts within a small turn, or where the lid bares some.
-    bared = smoothstep(0, 0.01 * unit, under_margin - below)
-    window *= turned + (1 - turned) * bared
-    return np.asarray(under + (picture - under) * window[..., None], np.float32)
+    x, y = split(place)
+    iris = remap(ball.iris, place - move, cv2.BORDER_CONSTANT)
+    light = shade * np.float32(1 / (1 - SHADOW))
+    bare = coloured(light * (1 - iris[..., 3] * np.float32(1 / 255)))
+    picture = cv2.multiply(read(ball.white, x, y), bare, dtype=cv2.CV_32F)
+    over = cv2.multiply(cv2.cvtColor(iris, cv2.COLOR_RGBA2RGB), coloured(light), dtype=cv2.CV_32F)
+    follow = np.float32(GLINT_FOLLOWS) * move
+    glint = read(ball.glint, x - follow[0], y - follow[1])
+    drawn = np.asarray(cv2.add(cv2.add(picture, over), glint, dtype=cv2.CV_8U), np.uint8)
+    soft = 2.8 * max(0.5, 0.006 * unit)
+    window = ramp(-soft / 2, soft / 2, np.minimum(opening - below, margin)) * (zone * np.float32(1 / 255))
+    if turned < 1:
+        # The photo's own eye gives way to the parts within a small turn, or where the lid bares some.
+        window *= turned + (1 - turned) * ramp(0, 0.01 * unit, margin - below)
+    return np.asarray(cv2.blendLinear(drawn, under.copy(), window, 1 - window), np.uint8)

@@ -1,8 +1,8 @@
-"""The eyes: lids that come down or rise, over eyeballs that look about.
+"""The eyes as `lids` and `eyeball` draw them: made of the photo once, with pictures of the texture's resolution.
 
-Up to a heavy lid the photo's own skin is moved, its lashes unstretched; further down that would smear
-make-up over the eye, so the lid of a blink is painted once from the skin above and below with the grain
-of the cheek. All of it is drawn straight from pictures of the texture's resolution, read once.
+Stretched further than a heavy lid's, the photo's skin would smear make-up over the eye, so the lid of a blink is
+painted once: tones of the skin above and below, and its grain. An eye that the photo hides or shows closed stays
+as it is, and a line drawing gets a plain lid with one line.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatarctl.engines.facemesh import landmarks as mesh
+from avatarctl.engines.facemesh import quality
+from avatarctl.engines.facemesh.judgement import EYE_SEEN, LIDS_OPEN
+from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.puppet import anatomy
 from avatarctl.engines.puppet.anatomy import EyeIndices
-from avatarctl.engines.puppet.eyeball import Ball, build_ball, fill, look
+from avatarctl.engines.puppet.eyeball import Ball, build_ball, fill
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
 from avatarctl.engines.puppet.sampling import remap
-from avatarctl.engines.puppet.smooth import Array, gaussian_smooth, monotone_cubic, sigmoid, smoothstep
+from avatarctl.engines.puppet.smooth import Array, gaussian_smooth, monotone_cubic, smoothstep
 
 COLUMNS = 49
 """Places along the eye where the skin's colour is taken."""
@@ -26,22 +30,22 @@ SKIN_REACH = 1.15
 """How far to either side it is taken, in half widths of the eye."""
 ABOVE_LASHES = 0.09
 """The painted lid begins this far above the lid's margin, u: lashes and liner lie below."""
-LASH_BAND = 0.065
-"""Height above the margin of what goes down with it, u."""
 OWN_SKIN = 0.22
 """Height above the margin of the skin that stretches behind it, u, if the brow leaves as much."""
+LEAST_LIGHT = 0.88
+"""Of the lid against the skin below the eye."""
+GRAIN = 0.07
+"""What is finer than this is the skin's grain, sigma in u."""
 SHARP = 1.3
 """Blur of a sharp photo's edges, sigma in canvas pixels."""
-REACH = 1.22
-"""How far beyond its corners an eye's lids change, in half widths."""
+REACH, WING_REACH = 1.22, 1.42
+"""How far beyond its corners an eye's lids change, and lashes may stand out, in half widths."""
 TRAVEL = 0.9
 """Part of the eye's opening that the upper lid covers; the lower one rises by the rest."""
-LID_FOLLOWS = 0.011
-"""How far the upper lid goes with the eyes, in openings of the eye a degree."""
-ONSET = 0.04
-"""Of the lid's way, within which the photo's skin gives way to the lid's, which has no frame over it."""
-HIGHEST, LOWEST = -0.35, 0.6
-"""Of the upper lid beside blinks, in openings of the eye."""
+PAPER, LINES, COLOUR = 0.5, 0.2, 16
+"""A line drawing: more than PAPER of the face is as bright as its paper, less than LINES of it between that and the
+lines, and nearly nothing more colourful than COLOUR of 255. Sketches and ink: 0.57 to 0.66, 0.07 to 0.17 and 0; photos
+0.03 to 0.5, 0.19 to 0.8; burnt out ones have the tones of drawings, but colour. (tests/quality/variants.py)"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ class Eye:
     distance below the margin of the open upper lid; height of the opening; place along the eye, -1 and 1
     at its corners; height of the skin above the margin that moves with the lid.
     `skin`: the closed lid, RGB uint8 (h, w, 3). `own`: the photo without what lies over the eye, likewise.
-    `cover`: uint8 (h, w), 255 where a frame or its glare lies over the eye. `lash`: colour, float32 (3,).
+    `masks`: uint8 (h, w, 3): how far a place is of the painted lid, can be of the eyeball, has a frame or its glare
+    over it; `framed`: whether any has. `drawn`: with a pen. `lash`: colour, float32 (3,).
     """
 
     left: int
@@ -64,7 +69,9 @@ class Eye:
     places: Array
     skin: NDArray[np.uint8]
     own: NDArray[np.uint8]
-    cover: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+    framed: bool
+    drawn: bool
     lash: Array
     ball: Ball
 
@@ -72,10 +79,35 @@ class Eye:
 def build_eyes(
     canvas: NDArray[np.uint8], texture: NDArray[np.uint8], landmarks: Array, unit: float, cover: Array
 ) -> tuple[Eye, ...]:
-    """Both eyes, the image's left one first; `landmarks`: float32 (478, 3), canvas pixels; `cover`: as of
-    `glasses.find`."""
-    grain = _grain(texture, (landmarks + 0.5) * TEXTURE_SCALE - 0.5, unit * TEXTURE_SCALE)
-    return tuple(_build(canvas, texture, landmarks, unit, indices, grain, cover) for indices in anatomy.EYES)
+    """The eyes that can be moved, the image's left one first: neither hidden nor closed, as enrolment judges them.
+
+    `landmarks`: float32 (478, 3), canvas pixels; `cover`: as of `glasses.find`."""
+    face = Landmarks(landmarks, 1.0)
+    seen = quality.features(canvas, face)
+    paper = _paper(canvas, face)
+    grain = _grain(texture, (landmarks[list(anatomy.SKIN), :2] + 0.5) * TEXTURE_SCALE, unit * TEXTURE_SCALE)
+    return tuple(
+        _build(canvas, texture, landmarks, unit, indices, grain, cover, paper)
+        for indices, contrast, opening in zip(anatomy.EYES, seen.eyes, seen.lids, strict=True)
+        if contrast >= EYE_SEEN and opening >= LIDS_OPEN
+    )
+
+
+def _paper(canvas: NDArray[np.uint8], face: Landmarks) -> Array | None:
+    """The colour of the paper that a face is drawn on with lines only, float32 (3,); None of any other picture."""
+    oval = np.zeros(canvas.shape[:2], np.uint8)
+    cv2.fillPoly(oval, [np.rint(face.xy[list(mesh.FACE_OVAL)]).astype(np.int32)], 1)
+    inside = canvas[oval > 0].astype(np.float32)
+    if not len(inside):
+        return None
+    light = inside.mean(-1)
+    low, bright, high = np.percentile(light, (1, 90, 99))
+    blank = np.abs(light - bright) < 6
+    between = (light > low + 0.2 * (high - low)) & (light < low + 0.8 * (high - low))
+    colour = float(np.percentile(np.ptp(inside, -1), 95))
+    if float(blank.mean()) < PAPER or float(between.mean()) > LINES or colour > COLOUR:
+        return None
+    return np.asarray(np.median(inside[blank], 0), np.float32)
 
 
 class _EyeFrame:
@@ -115,10 +147,12 @@ def _build(
     indices: EyeIndices,
     grain: Array,
     cover: Array,
+    paper: Array | None,
 ) -> Eye:
     rows, columns = canvas.shape[:2]
     frame = _EyeFrame(landmarks, indices)
-    x, y = (v.ravel() for v in np.meshgrid((-REACH, REACH), _heights(frame, landmarks, indices, unit)))
+    ends = (-WING_REACH, REACH) if indices is anatomy.EYES[0] else (-REACH, WING_REACH)
+    x, y = (v.ravel() for v in np.meshgrid(ends, _heights(frame, landmarks, indices, unit)))
     corners = frame.canvas(x.astype(np.float32), y.astype(np.float32))
     left, top = (int(v) for v in np.clip(np.floor(corners.min(0)), 0, (columns - 1, rows - 1)))
     right, bottom = (int(v) for v in np.clip(np.ceil(corners.max(0)), 0, (columns - 1, rows - 1)))
@@ -132,18 +166,38 @@ def _build(
     reach = np.clip(0.85 * (upper - brow), 0.06 * unit, OWN_SKIN * unit)
     places = np.stack([y - upper, opening, x, reach], -1).astype(np.float32)
 
-    above, under = _skin_around(canvas, frame, indices, brow, unit)
-    place = (np.clip((x / SKIN_REACH + 1) / 2, 0, 1) * (COLUMNS - 1)).astype(np.float32)
-    on_row = np.stack([place, np.zeros_like(place)], -1)
-    begin = upper - np.minimum(ABOVE_LASHES * unit, 0.8 * reach)
-    t = np.clip((y - begin) / np.maximum(upper + TRAVEL * opening - begin, 1), 0, 1)[..., None]
-    roundness = 1 + 0.05 * np.sin(np.pi * t) - 0.08 * np.exp(-t / 0.12) - 0.10 * t**6
-    skin = (remap(above[None], on_row) * (1 - t) + remap(under[None], on_row) * t) * roundness
-    skin += np.pad(grain, ((0, height), (0, width), (0, 0)), "symmetric")[:height, :width]
     part = np.s_[TEXTURE_SCALE * top :, TEXTURE_SCALE * left :]
     photo = np.ascontiguousarray(texture[part][:height, :width])
     lies_over = np.ascontiguousarray(cover[top : bottom + 1, left : right + 1])
     over = np.asarray(cv2.resize(lies_over, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    own = _uncovered(photo, over, unit)
+    crease = np.minimum(ABOVE_LASHES * unit, 0.8 * reach)
+    lid = smoothstep(-0.015 * unit, 0.05 * unit, y - upper + crease)
+    above, under = _skin_around(canvas, frame, indices, brow, unit, cover)
+    place = (np.clip((x / SKIN_REACH + 1) / 2, 0, 1) * (COLUMNS - 1)).astype(np.float32)
+    on_row = np.stack([place, np.zeros_like(place)], -1)
+    inside = 1 - smoothstep(0.98, REACH, np.abs(x))
+    if paper is not None:
+        skin = np.broadcast_to(paper, own.shape).astype(np.float32)
+        inside, lid = (np.abs(x) < 1.04).astype(np.float32), (y - upper + crease > 0).astype(np.float32)
+        wing = np.zeros_like(lid)
+    else:
+        t = np.clip((y - upper + crease) / np.maximum(TRAVEL * opening + crease, 1), 0, 1)[..., None]
+        roundness = 1 + 0.05 * np.sin(np.pi * t) - 0.06 * np.exp(-t / 0.12) - 0.08 * t**6
+        skin = (remap(above[None], on_row) * (1 - t) + remap(under[None], on_row) * t) * roundness
+        outwards = np.float32(-1 if indices is anatomy.EYES[0] else 1)
+        wing, bare = _wing(own, skin, places, unit, outwards)
+        inside = np.maximum(inside, wing)
+        skin += (bare - skin) * np.maximum(1 - lid, wing)[..., None]
+        # Towards the outer corner the photo's lashes stay above the line: they end in a point, not at an edge.
+        lid = lid * (1 - smoothstep(0.94, 1.12, outwards * x))
+        skin += np.pad(grain, ((0, height), (0, width), (0, 0)), "symmetric")[:height, :width]
+    near = (places[..., 0] > -0.4 * opening - 0.03 * unit) & (places[..., 0] < opening + 0.08 * unit)
+    masks = (
+        np.maximum(lid, wing) * inside,
+        (1 - smoothstep(0.92, 1.04, np.abs(x))) * near,
+        over,
+    )
     iris = landmarks[list(indices.iris), :2]
     origin = np.array([left, top], np.float32) - np.float32(0.5)
     return Eye(
@@ -154,8 +208,10 @@ def _build(
         down=frame.down,
         places=places,
         skin=np.clip(skin + 0.5, 0, 255).astype(np.uint8),
-        own=_uncovered(photo, over, unit),
-        cover=np.clip(255 * over + 0.5, 0, 255).astype(np.uint8),
+        own=own,
+        masks=np.clip(255 * np.dstack(masks) + 0.5, 0, 255).astype(np.uint8),
+        framed=bool(over.any()),
+        drawn=paper is not None,
         lash=_lash_colour(canvas, landmarks, unit, indices),
         ball=build_ball(
             photo,
@@ -191,35 +247,71 @@ def _uncovered(photo: NDArray[np.uint8], over: Array, unit: float) -> NDArray[np
     return np.clip(photo * (1 - weight) + filled * weight + 0.5, 0, 255).astype(np.uint8)
 
 
-def _skin_around(
-    canvas: NDArray[np.uint8], frame: _EyeFrame, indices: EyeIndices, brow: float, unit: float
+def _wing(
+    own: NDArray[np.uint8], skin: NDArray[np.floating], places: Array, unit: float, outwards: np.float32
 ) -> tuple[Array, Array]:
-    """Colours of the skin above and below the eye along it, smoothed; float32 (COLUMNS, 3) each."""
+    """Lashes that stand out above the outer corner, which no painted lid would cover: how far each place is of them,
+    float32 (h, w), and the skin without them, float32 (h, w, 3)."""
+    colour = own.astype(np.float32)
+    below, x, reach = places[..., 0], places[..., 2] * outwards, places[..., 3]
+    at_corner = smoothstep(0.4, 0.7, x) * (1 - smoothstep(1.1, WING_REACH, x)) * smoothstep(-0.9, -0.7, below / reach)
+    dark = (colour.mean(-1) < 0.88 * np.maximum(skin.mean(-1), 1)).astype(np.uint8)
+    size = 2 * max(1, round(0.02 * unit * TEXTURE_SCALE)) + 1
+    dark = np.asarray(cv2.dilate(dark, np.ones((size, size), np.uint8)), np.uint8)
+    bare = fill(colour, ((below < -0.04 * unit) & (dark == 0)).astype(np.float32), 0.012 * unit * TEXTURE_SCALE)
+    soft = cv2.GaussianBlur(dark.astype(np.float32), (0, 0), 0.025 * unit * TEXTURE_SCALE)
+    return np.asarray(soft * at_corner * (1 - smoothstep(-0.08 * unit, 0, below)), np.float32), bare
+
+
+def _skin_around(
+    canvas: NDArray[np.uint8], frame: _EyeFrame, indices: EyeIndices, brow: float, unit: float, cover: Array
+) -> tuple[Array, Array]:
+    """Colours of the skin above and below the eye along it, smoothed; float32 (COLUMNS, 3) each.
+
+    Of every column the brighter places, since what is darker is brow, lash, fold or shadow; none under a frame.
+    """
     along = np.linspace(-SKIN_REACH, SKIN_REACH, COLUMNS, dtype=np.float32)
     upper, lower = frame.contour(indices.upper, along), frame.contour(indices.lower, along)
     free = np.minimum(upper - brow, 0.30 * unit)
     strips = (
         (upper - 0.85 * free, upper - np.minimum(0.06 * unit, 0.4 * free)),
-        (lower + 0.05 * unit, lower + 0.12 * unit),
+        (lower + 0.05 * unit, lower + 0.14 * unit),
     )
+    calm = np.asarray(cv2.GaussianBlur(canvas, (0, 0), max(0.5, 0.02 * unit)), np.uint8)
     found = []
     for first, last in strips:
-        spread = np.linspace(0, 1, 7, dtype=np.float32)[:, None]
+        spread = np.linspace(0, 1, 9, dtype=np.float32)[:, None]
         y = (first + (last - first) * spread).astype(np.float32)
-        middle = np.median(remap(canvas, frame.canvas(np.broadcast_to(along, y.shape), y)), 0)
-        smooth = np.stack([gaussian_smooth(middle[:, channel], 9.0) for channel in range(3)], -1)
-        found.append((0.6 * smooth + 0.4 * np.median(middle, 0)).astype(np.float32))
-    return found[0], found[1]
+        places = frame.canvas(np.broadcast_to(along, y.shape), y)
+        colours = remap(calm, places).astype(np.float32)
+        free_of_frame = remap(cover, places) < 0.02
+        light = np.where(free_of_frame, colours.sum(-1), -1)
+        order = np.argsort(-light, axis=0, kind="stable")[1:4]
+        known = np.take_along_axis(free_of_frame, order, 0).all(0)
+        column = np.take_along_axis(colours, order[..., None], 0).mean(0)
+        if known.any():
+            spots = np.flatnonzero(known)
+            column = np.stack([np.interp(np.arange(COLUMNS), spots, column[spots, c]) for c in range(3)], -1)
+        smooth = np.stack([gaussian_smooth(column[:, channel], 5.0) for channel in range(3)], -1)
+        found.append((0.75 * smooth + 0.25 * np.median(column, 0)).astype(np.float32))
+    # Deep-set eyes, brows and frames darken all that is above some eyes.
+    return np.maximum(found[0], np.float32(LEAST_LIGHT) * found[1]), found[1]
 
 
-def _grain(canvas: NDArray[np.uint8], landmarks: Array, unit: float) -> Array:
-    """Fine texture of the cheek's skin, around zero, of about an eye's size; float32 (h, w, 3)."""
-    size, (x, y) = canvas.shape[1::-1], landmarks[list(anatomy.CHEEKS[0]), :2].mean(0)
-    width, height = max(8, int(0.34 * unit)), max(6, int(0.2 * unit))
-    left, top = (int(np.clip(v - n / 2, 0, m - n)) for v, n, m in zip((x, y), (width, height), size, strict=True))
-    patch = canvas[top : top + height, left : left + width].astype(np.float32)
-    fine = patch - cv2.GaussianBlur(patch, (0, 0), 0.03 * unit)
-    return np.asarray(np.clip(fine, -12, 12), np.float32)
+def _grain(texture: NDArray[np.uint8], points: Array, unit: float) -> Array:
+    """Fine texture of the skin, of about an eye's size: pores, wrinkles, noise, traces of JPEG; around zero, float32
+    (h, w, 3). Taken at the calmest but one of the `points`: others may lie under hair or on an edge."""
+    size = texture.shape[1::-1]
+    width, height = (min(n, m) for n, m in zip((max(8, int(0.34 * unit)), max(6, int(0.24 * unit))), size, strict=True))
+    found = []
+    for x, y in points:
+        left, top = (int(np.clip(v - n / 2, 0, m - n)) for v, n, m in zip((x, y), (width, height), size, strict=True))
+        patch = texture[top : top + height, left : left + width].astype(np.float32)
+        found.append(patch - cv2.GaussianBlur(patch, (0, 0), GRAIN * unit))
+    strength = [float(np.abs(fine).mean()) for fine in found]
+    fine = found[int(np.argsort(strength, kind="stable")[1])]
+    usual = 1.4826 * float(np.median(np.abs(fine)))
+    return np.asarray(np.clip(fine, -3 * usual, 3 * usual), np.float32)
 
 
 def _lash_colour(canvas: NDArray[np.uint8], landmarks: Array, unit: float, indices: EyeIndices) -> Array:
@@ -231,70 +323,3 @@ def _lash_colour(canvas: NDArray[np.uint8], landmarks: Array, unit: float, indic
         order = np.argsort(around.sum(1), kind="stable")
         darkest.append(around[order[: max(2, len(around) // 6)]].mean(0))
     return np.asarray(np.median(np.array(darkest), 0), np.float32)
-
-
-def closure(lid: float, gaze_y: float, blink: float) -> float:
-    """How far the upper lid is from the photo's to the closed one's place, 1 is closed, below 0 wide open."""
-    rest = min(max(lid + LID_FOLLOWS * gaze_y, HIGHEST), LOWEST)
-    return rest + (1 - rest) * blink
-
-
-def draw(eye: Eye, under: NDArray[np.uint8], place: Array, closed: float, gaze: tuple[float, float]) -> Array:
-    """One eye over what is there.
-
-    Args:
-        eye: the eye.
-        under: RGB uint8 (h, w, 3), a part of the picture.
-        place: where in the eye's box each of its pixels shows, float32 (h, w, 2), texture pixels.
-        closed: of `closure`.
-        gaze: degrees to image right and down.
-
-    Returns:
-        RGB float32 (h, w, 3).
-    """
-    unit = eye.unit
-    places = remap(eye.places, place)
-    below, opening, x, reach = (np.ascontiguousarray(places[..., i]) for i in range(4))
-    inside = 1 - smoothstep(0.98, REACH, np.abs(x))
-    fall = np.asarray(np.float32(TRAVEL * closed) * opening, np.float32)
-    under_margin = np.asarray(below - fall, np.float32)
-    lid_side = sigmoid(-under_margin / np.float32(0.7 * max(0.5, 0.006 * unit, 0.7 * eye.blur)))
-    picture = look(eye.ball, under.astype(np.float32), place, (below, under_margin, opening, x), gaze, unit)
-    if closed:
-        colour = _lid(eye, place, closed, (below, fall, opening, reach))
-        onset = smoothstep(0, ONSET, abs(closed))
-        risen = smoothstep(-1, -0.85, under_margin / (reach + fall)) * inside * lid_side * onset
-        picture += (colour - picture) * risen[..., None]
-        thin = 0.015 * unit * (1 - 0.6 * np.clip(np.abs(x), 0, 1) ** 2)
-        thickness = np.sqrt(thin * thin + 2 * eye.blur**2)
-        line = np.exp(-((under_margin / thickness) ** 2)) * np.sqrt(thin / thickness)
-        # Lashes hang a little below the margin of a closing lid.
-        fringe = 0.45 * np.exp(-np.clip(under_margin, 0, None) / (0.022 * unit + eye.blur)) * (under_margin > 0)
-        ends = 1 - np.clip(np.abs(x) / 1.02, 0, 1) ** 6
-        lashes = np.maximum(line, fringe) * ends * (0.75 * smoothstep(0.15, 0.6, closed))
-        picture += (eye.lash - picture) * lashes[..., None]
-    if eye.cover.any():
-        cover = remap(eye.cover, place).astype(np.float32)[..., None] * np.float32(1 / 255)
-        picture += (under - picture) * cover
-    return picture
-
-
-def _lid(eye: Eye, place: Array, closed: float, at: tuple[Array, Array, Array, Array]) -> Array:
-    """Colours of the lid, own skin and painted one; float32 (h, w, 3)."""
-    below, fall, opening, reach = at
-    band = np.minimum(np.float32(LASH_BAND * eye.unit), 0.5 * reach)
-    # The lashes' band moves as a whole; above it the skin stretches, or is pressed together.
-    t = np.clip((below + reach) / np.maximum(fall - band + reach, 1), 0, 1)
-    moved = fall * t * t * (2 - t)
-    down = eye.down * np.float32(TEXTURE_SCALE)
-    own = remap(eye.own, place - moved[..., None] * down).astype(np.float32)
-    painted = float(smoothstep(0.15, 0.65, closed))
-    if painted == 0:
-        return own
-    shift = np.float32(TRAVEL) * opening - fall
-    colour = remap(eye.skin, place + shift[..., None] * down).astype(np.float32)
-    crease = np.minimum(np.float32(ABOVE_LASHES * eye.unit), 0.8 * reach)
-    unit = np.float32(eye.unit)
-    onset = smoothstep(-0.015 * unit, 0.05 * unit, below + crease)
-    lash_band = smoothstep(-LASH_BAND * unit, -0.35 * LASH_BAND * unit, below - fall) * np.float32(1 - 0.6 * painted)
-    return np.asarray(own + (colour - own) * (onset * (1 - lash_band) * painted)[..., None], np.float32)

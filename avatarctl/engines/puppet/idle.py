@@ -12,9 +12,9 @@ import numpy as np
 
 from avatarctl.engines.puppet.phrasing import Curve, Phrasing, eased, smooth
 
-_SWAY = {"yaw": 1.5, "pitch": 0.9, "roll": 0.85, "tx": 0.014, "ty": 0.008}
+_SWAY = {"yaw": 2.0, "pitch": 1.1, "roll": 1.1, "tx": 0.018, "ty": 0.01}
 """Largest slow motion: degrees, and u for the last two."""
-_POSTURE = {"yaw": 1.3, "pitch": 0.6, "roll": 0.9, "tx": 0.008}
+_POSTURE = {"yaw": 1.9, "pitch": 0.8, "roll": 1.3, "tx": 0.012}
 _SLOW, _QUICK = (0.12, 0.42), (0.6, 1.0)
 """Hertz."""
 _QUICK_SHARE = 0.22
@@ -26,7 +26,7 @@ _NOD_DEGREES, _NOD_WIDTH = 1.9, 0.13
 _LIFT, _LIFT_BEFORE = 0.35, 0.24
 """Before a nod the chin rises a little: by that part of it, so many seconds before."""
 _TILT_DEGREES = 1.5
-_BROW_STRESS, _BROW_QUESTION = 0.026, 0.035
+_BROW_STRESS, _BROW_QUESTION = 0.034, 0.05
 
 _CYCLE = (3.5, 5.0)
 """Seconds of a breath at rest."""

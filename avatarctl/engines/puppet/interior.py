@@ -32,7 +32,7 @@ from avatarctl.engines.puppet.teeth import (
     shrunk,
 )
 
-LOWER_BEHIND = 1.4
+LOWER_BEHIND = 0.9
 """How far the edges of the lower teeth lie below the line of the closed lips, mm."""
 LIP_OVER_TOOTH = 2.0
 """How much of the lower lip the upper teeth cover at f and v, mm."""
@@ -77,6 +77,8 @@ def build_interior(canvas: NDArray[np.uint8], light: PhotoLight, frame: MouthFra
     for sprite in (upper, lower, tongue, cavity):
         grey = sprite[..., :3].mean(-1, keepdims=True)
         sprite[..., :3] = sprite[..., :3] * light.saturation + grey * (1 - light.saturation)
+        cover = sprite[..., 3:] if sprite.shape[-1] == 4 else np.float32(1)
+        sprite[..., :3] = sprite[..., :3] * np.float32(light.depth) + light.black * cover
     bite = SHOWN_TEETH
     if shown is None:
         upper = shifted(upper, bite * scale)
@@ -84,7 +86,9 @@ def build_interior(canvas: NDArray[np.uint8], light: PhotoLight, frame: MouthFra
         upper, reach = photo_teeth(canvas, frame, lips, upper, shown, scale)
         bite = min(reach, SHOWN_BY_SMILERS)
         upper = shifted(upper, (bite - reach) * scale)
-    return Interior(upper, lower, tongue, cavity, light.coloured(GLOW), scale, shown is not None, bite)
+    # A shadow in a faded print ends at its black.
+    glow = light.coloured(GLOW) + np.float32(0.8 * (1 - light.depth)) * (1 - light.coloured(GLOW))
+    return Interior(upper, lower, tongue, cavity, np.asarray(glow, np.float32), scale, shown is not None, bite)
 
 
 def _tongue(flesh: Array, middle: float) -> Array:

@@ -22,6 +22,9 @@ TILE_COLUMNS, TILE_ROWS = 4, 8
 SMALLEST_AREA = 0.35
 """Skin squeezed to less than this part of its area is folding over; Newton's steps stay bounded there."""
 
+SLOPES = 4
+"""Steps of Newton's iteration for which the field's slope is looked up anew."""
+
 LONGEST_STEP = 4.0
 """Of Newton's iteration, in steps of the lattice."""
 
@@ -49,22 +52,26 @@ class Lattice:
         field = displacement / self._step
         slope = _inverse_jacobian(field)
         backward = -field
-        for _ in range(iterations):
+        there_slope = slope
+        for number in range(iterations):
             where = self._nodes + backward
             there = remap(field, where)
             there += backward
-            there_slope = remap(slope, where)
+            # The slope hardly changes any more once the place is nearly known.
+            if number < SLOPES:
+                there_slope = remap(slope, where)
             backward -= np.clip(_apply(there_slope, there), -LONGEST_STEP, LONGEST_STEP)
         return np.asarray(backward * self._step, np.float32)
 
-    def source_map(self, backward: Array, scale: int, origin: tuple[int, int]) -> Array:
+    def source_map(self, backward: Array, scale: int, origin: tuple[int, int], out: Array | None = None) -> Array:
         """For each pixel of the box, where to read a texture; float32 (height, width, 2) in its pixels.
 
-        The texture has `scale` pixels per pixel of the canvas, and begins at `origin` on the canvas.
+        The texture has `scale` pixels per pixel of the canvas, and begins at `origin` on the canvas. `out`: taken
+        for the result.
         """
         shift = np.array(origin, np.float32) - np.float32(0.5)
         source = (self.points + backward - shift) * np.float32(scale) - np.float32(0.5)
-        return np.asarray(cv2.resize(source, self.box[2:], interpolation=cv2.INTER_LINEAR), np.float32)
+        return np.asarray(cv2.resize(source, self.box[2:], out, interpolation=cv2.INTER_LINEAR), np.float32)
 
     def carried(self, values: Array, backward: Array) -> Array:
         """`values` at the nodes of the photo, float32 (rows, columns, ...), as a backward field carries them."""

@@ -47,8 +47,13 @@ def mouth_box(frame: MouthFrame, lips: PhotoLips, shape: tuple[int, ...]) -> Box
     return left, top, right - left, bottom - top
 
 
-def lip_layers(texture: NDArray[np.uint8], box: Box, frame: MouthFrame, lips: PhotoLips) -> LipLayers:
-    """Cut the layers from the double-size `texture`, RGB uint8 (2 height, 2 width, 3)."""
+def lip_layers(
+    texture: NDArray[np.uint8], box: Box, frame: MouthFrame, lips: PhotoLips, blur: float = 0.0
+) -> LipLayers:
+    """Cut the layers from the double-size `texture`, RGB uint8 (2 height, 2 width, 3).
+
+    `blur`: sigma of the photo's unsharpness, pixels of the canvas; no edge is drawn sharper.
+    """
     unit, scale = frame.unit, TEXTURE_SCALE
     height, width = texture.shape[0] // scale, texture.shape[1] // scale
     margin = int(0.35 * unit)
@@ -60,9 +65,9 @@ def lip_layers(texture: NDArray[np.uint8], box: Box, frame: MouthFrame, lips: Ph
     column = curve_columns(x)
     upper_inner, lower_inner = at_columns(np.stack([lips.upper_inner, lips.lower_inner]), column)
     aside = np.abs(x)
-    soft = 0.5 * max(0.5, 0.0065 * unit) * (1 + 7 * smoothstep(0.94, 1.12, aside))
-    # Closed lips overlap a little, so that nothing shows between them; cleaned ones keep apart.
-    overlap = (0.002 if lips.is_open else 0.004) * unit
+    soft = 0.5 * max(0.5, 0.0065 * unit, 0.8 * blur) * (1 + 7 * smoothstep(0.94, 1.12, aside))
+    # Closed lips overlap by their soft edges, so that nothing of what lies behind shows between them.
+    overlap = max((0.002 if lips.is_open else 0.004) * unit, 0.45 * max(0.5, 0.0065 * unit, 0.8 * blur))
     upper_alpha = sigmoid((upper_inner + overlap - y) / soft)
     lower_alpha = sigmoid((y - lower_inner + overlap) / soft)
     upper_alpha = np.maximum(upper_alpha, smoothstep(0.93, 1.02, aside))
@@ -70,13 +75,13 @@ def lip_layers(texture: NDArray[np.uint8], box: Box, frame: MouthFrame, lips: Ph
     part = np.s_[top * scale : bottom * scale, left * scale : right * scale]
     upper = lower = np.ascontiguousarray(texture[part])
     if lips.is_open:
-        lower = _Cleaner(texture, frame, lips, x, y).continued(
+        lower = _Cleaner(texture, frame, lips, x, y, blur).continued(
             lower, lips.lower_inner, lips.lower_outer, downwards=False
         )
         texture = texture.copy()
         texture[part] = _unstreaked(upper, frame, lips, x, y)
         upper = np.ascontiguousarray(texture[part])
-        upper = _Cleaner(texture, frame, lips, x, y).continued(
+        upper = _Cleaner(texture, frame, lips, x, y, blur).continued(
             upper, lips.upper_inner, lips.upper_outer, downwards=True
         )
     return LipLayers(_rgba(upper, upper_alpha), _rgba(lower, lower_alpha), left, top, _window(box, 0.06 * unit))
@@ -118,8 +123,10 @@ def _window(box: Box, border: float) -> Array:
 class _Cleaner:
     """Continues a lip's colour past its inner edge, column by column (inpainting would leave lines)."""
 
-    def __init__(self, texture: NDArray[np.uint8], frame: MouthFrame, lips: PhotoLips, x: Array, y: Array) -> None:
-        self._texture, self._frame, self._x, self._y = texture, frame, x, y
+    def __init__(
+        self, texture: NDArray[np.uint8], frame: MouthFrame, lips: PhotoLips, x: Array, y: Array, blur: float
+    ) -> None:
+        self._texture, self._frame, self._x, self._y, self._blur = texture, frame, x, y, blur
         ahead, middle = straightened(x, lips.middle), lips.middle
         aside = np.abs(ahead)
         self._aside = aside
@@ -155,7 +162,8 @@ class _Cleaner:
         weight = cv2.GaussianBlur(only, (0, 0), 0.008 * unit * TEXTURE_SCALE)[..., None]
         # Where lips touch they are in each other's shadow; it also draws the line of the closed mouth.
         depth = (self._y - limit) * way
-        shade = smoothstep(-0.01 * unit, 0.035 * unit, depth) * (1 - smoothstep(0.78, 0.97, self._aside))
+        soft = max(0.01 * unit, self._blur)
+        shade = smoothstep(-soft, 0.025 * unit + soft, depth) * (1 - smoothstep(0.78, 0.97, self._aside))
         mixed = (clean * (1 - weight) + blurred * weight) * (1 - 0.30 * shade)[..., None]
         return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
 

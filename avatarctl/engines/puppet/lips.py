@@ -287,27 +287,31 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     """The lip curves of one frame. Rest (all zero) closes the lips, also when the photo shows teeth."""
     x, within = lips.aside(), np.abs(positions()) < 1
     opening, rounded = max(shape.open, 0.0), min(max(shape.round, 0.0), 1.0)
+    tucked = min(max(shape.tuck, 0.0), 1.0)
     parted = float(smoothstep(0.0, 0.08, opening))
     happy, sad = min(max(shape.smile, 0.0), 1.0), min(max(-shape.smile, 0.0), 1.0)
     # A smile's upturned corners would make a laughing crescent of every vowel: they let go with the opening.
-    release = float(smoothstep(0.0, 0.22, opening)) * (1 - 0.7 * rounded) * (1 - 0.6 * happy)
+    # Lips that are made round have no smile in them, however little they part.
+    release = max(float(smoothstep(0.0, 0.22, opening)), 0.9 * parted * rounded) * (1 - 0.6 * happy)
     drop = lips.smile_drop * (1 - happy) + release * (0.95 * lips.smile_arc - lips.smile_drop * (1 - happy))
     drop += sad * (0.07 + 0.6 * (lips.smile_arc - lips.smile_drop)) - happy * max(0.02, 0.085 - 0.5 * lips.smile_arc)
     # Closed lips cannot follow the arc of a laugh.
     drop += 0.35 * lips.smile_arc * happy * (1 - parted) * float(lips.is_open)
     drop += 0.34 * max(0.0, shape.jaw) * (1 - 0.35 * happy)
-    # Round lips open as a ring about the height of their corners.
-    drop += 0.22 * opening * rounded
+    drop += opening * (0.05 + 0.19 * rounded)
     corners = drop * unit * x ** (1.7 + 0.3 * happy)
 
-    narrow = 0.985 - 0.28 * rounded - (0.02 * release if lips.is_open else 0.0)
+    # A tucked lip meets the canines' lip already, so that only the incisors are seen over it.
+    narrow = 0.985 - 0.28 * rounded - 0.26 * tucked - (0.02 * release if lips.is_open else 0.0)
     # Wide lips would spread their opening flat along a line: they part more fully than narrow ones.
     fullness = (0.60 if lips.is_open else 0.76) - 0.16 * rounded
     profile = np.clip(1 - (x / narrow) ** (2.3 - 0.3 * rounded), 0, 1) ** fullness
     gap = opening * unit * gaussian_smooth(profile, 1.2) * within
     raised = np.clip(1 - (x / (1 - 0.2 * rounded)) ** 2.2, 0, 1)
-    rise = shape.up + 0.025 * happy * parted + 0.012 * sad * (1 - parted) + rounded * (0.18 * opening - 0.034 * parted)
-    upper_edge = lips.meeting - rise * unit * raised
+    rise = shape.up + 0.025 * happy * parted + 0.012 * sad * (1 - parted) + rounded * -0.034 * parted
+    # The opening is round at both of its ends: its upper edge arches over them too, most as a ring.
+    arched = gap * np.float32((0.04 + 0.04 * lips.is_open) * (1 - rounded) + 0.25 * rounded)
+    upper_edge = lips.meeting - rise * unit * raised - arched
     lower_edge = upper_edge + gap
 
     stretch = 2.4 * lips.smile_inset / NEUTRAL_WIDTH * (1 - happy)
@@ -315,9 +319,9 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     pressed = 0.42 * shape.press
     upper = (lips.upper_inner - lips.upper_outer) * (1 + stretch + 0.34 * rounded - pressed - thin)
     # Where the tucked lip is rolled in it is thinnest; its ends stay as they are.
-    rolled = 0.62 * shape.tuck * (1 - 0.5 * x**2)
+    rolled = 0.70 * tucked * (1 - 0.5 * x**2)
     lower = (lips.lower_outer - lips.lower_inner) * (
-        np.maximum(1 + stretch + 0.28 * rounded + 0.10 * sad - pressed - rolled - thin, 0.2)
+        np.maximum(1 + stretch * (1 - 0.8 * rounded) + 0.16 * rounded + 0.10 * sad - pressed - rolled - thin, 0.2)
     )
     bulge = 1 - x**2
     upper_outer = upper_edge - np.maximum(upper, 0) + 0.014 * shape.press * unit * bulge

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from avatarctl.engines.puppet.lips import REACH, SAMPLES, LipMotion, MouthFrame, PhotoLips
@@ -23,12 +24,21 @@ class LayerField:
     jaw: Array
 
 
+LEAST = 1e-4
+"""An influence below this moves nothing by a hundredth of a pixel."""
+
+
 @dataclass(frozen=True)
 class MouthField:
-    """Influences at the nodes of a lattice. `column`: float32 (n,), position in the curves' samples;
+    """Influences at the nodes of a lattice, of which only a rectangle has any: `top`, `left`, `rows`,
+    `columns`, n nodes together. `column`: float32 (n,), position in the curves' samples;
     `corner`: float32 (n,), signed: the corners' shift outwards. `cheek`: float32 (n,), the flesh beside the
     nose. `layers`: upper lip, lower lip."""
 
+    top: int
+    left: int
+    rows: int
+    columns: int
     column: Array
     corner: Array
     cheek: Array
@@ -48,10 +58,11 @@ def at_columns(curves: Array, columns: Array) -> Array:
     return low + (curves[..., left + 1] - low) * fraction
 
 
-def mouth_field(frame: MouthFrame, lips: PhotoLips, points: Array, *, layered: bool) -> MouthField:
+def mouth_field(frame: MouthFrame, lips: PhotoLips, points: Array, outline: Array, *, layered: bool) -> MouthField:
     """Influences at `points` (rows, columns, 2).
 
     Args:
+        outline: of the face as the camera sees it, float32 (k, 2): it stays where it is when corners move.
         layered: two layers, each defined on both sides of the lip line; otherwise one, which is the upper
             layer above the line and the lower one below it.
     """
@@ -104,9 +115,48 @@ def mouth_field(frame: MouthFrame, lips: PhotoLips, points: Array, *, layered: b
     reach = np.where(
         aside <= 1, 0.8 * aside + 0.2 * np.sin(np.minimum(aside, 1) * np.pi / 2), 1 - smoothstep(0.98, 1.95, aside)
     )
-    corner = (np.sign(x) * reach * np.exp(-((band / (0.33 * unit)) ** 2))).astype(np.float32)
+    corner = np.sign(x) * reach * np.exp(-((band / (0.33 * unit)) ** 2))
+    # Of a face that looks aside, the far half is foreshortened: its corner moves less, and the outline is near.
+    corner *= np.where(x < 0, 1 + lips.middle, 1 - lips.middle)
+    kept = 1 - _from_outline(points.reshape(-1, 2), outline, 0.22 * frame.unit)
+    corner = np.asarray(corner * (1 - kept * smoothstep(0.95, 1.35, aside)), np.float32)
     beside_nose = np.exp(-(((aside * frame.half_width / unit - 0.62) / 0.24) ** 2) - ((y / unit + 0.24) / 0.2) ** 2)
-    return MouthField(column, corner, beside_nose.astype(np.float32), tuple(layers))
+    return _cropped(points.shape[:2], column, corner, beside_nose.astype(np.float32), layers)
+
+
+def _cropped(
+    shape: tuple[int, int], column: Array, corner: Array, cheek: Array, layers: list[LayerField]
+) -> MouthField:
+    """Without the rows and columns around that nothing moves."""
+    strongest = np.maximum(np.abs(corner), np.abs(cheek))
+    for layer in layers:
+        strongest = np.maximum(strongest, np.maximum(np.abs(layer.curves).max(0), np.abs(layer.jaw)))
+    moved = strongest.reshape(shape) > LEAST
+    rows, columns = (np.flatnonzero(moved.any(axis)) for axis in (1, 0))
+    top, bottom = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
+    left, right = (int(columns[0]), int(columns[-1]) + 1) if len(columns) else (0, 0)
+
+    def part(values: Array) -> Array:
+        inside = values.reshape(*values.shape[:-1], *shape)[..., top:bottom, left:right]
+        return np.ascontiguousarray(inside.reshape(*values.shape[:-1], -1), np.float32)
+
+    return MouthField(
+        top,
+        left,
+        bottom - top,
+        right - left,
+        part(column),
+        part(corner),
+        part(cheek),
+        tuple(LayerField(part(layer.curves), part(layer.jaw)) for layer in layers),
+    )
+
+
+def _from_outline(points: Array, outline: Array, reach: float) -> Array:
+    """0 on and outside the outline, 1 further than `reach` pixels inside it; float32 (n,)."""
+    around = np.ascontiguousarray(outline, np.float32)[:, None]
+    inside = [cv2.pointPolygonTest(around, (float(x), float(y)), True) for x, y in points]
+    return smoothstep(0.0, 1.0, np.asarray(inside, np.float32) / np.float32(reach))
 
 
 def _fall(t: Array) -> Array:
@@ -123,11 +173,13 @@ def displacements(field: MouthField, frame: MouthFrame, motion: LipMotion, shape
     curves = at_columns(motion.curves, field.column)
     along = field.corner * np.float32(motion.corner)
     cheek = field.cheek * np.float32(motion.cheek)
+    here = np.s_[field.top : field.top + field.rows, field.left : field.left + field.columns]
     fields = []
     for layer in field.layers:
         down = np.einsum("cn,cn->n", layer.curves, curves) + layer.jaw * np.float32(motion.jaw) + cheek
-        moved = np.empty((*shape, 2), np.float32)
+        moved = np.zeros((*shape, 2), np.float32)
         for axis in (0, 1):
-            moved[..., axis] = (along * frame.across[axis] + down * frame.down[axis]).reshape(shape)
+            inside = along * frame.across[axis] + down * frame.down[axis]
+            moved[(*here, axis)] = inside.reshape(field.rows, field.columns)
         fields.append(moved)
     return fields

@@ -11,20 +11,28 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.facemesh import landmarks as mesh
 from avatarctl.engines.puppet import anatomy
-from avatarctl.engines.puppet.smooth import Array
+from avatarctl.engines.puppet.smooth import Array, smoothstep
+
+USUAL_BLACK = 45.0
+"""Light of the darkest hundredth of a face in a full print, 0..255, at most."""
 
 
 @dataclass(frozen=True)
 class PhotoLight:
     """`strength`: of the light on the face, 1 in a well-lit photo. `tint`: its colour as teeth take it, RGB,
     float32 (3,), about 1. `lip`: colour of the lips, RGB, float32 (3,). `saturation`: 0 in a grey photo,
-    1 in a coloured one. `blur`: sigma of the photo's unsharpness, pixels of the canvas."""
+    1 in a coloured one. `blur`: sigma of the photo's unsharpness, pixels of the canvas. `black`: what its
+    darkest places have in excess of those of a full print, RGB, float32 (3,), and `depth`: what is left of
+    the range from there to the skin, 0..1. `relief`: 0 in a drawing of flat colours, 1 in a photo."""
 
     strength: float
     tint: Array
     lip: Array
     saturation: float
     blur: float
+    black: Array
+    depth: float
+    relief: float
 
     def coloured(self, exponents: Array) -> Array:
         """Exponents or tints of red, green and blue, as far as the photo has colours."""
@@ -38,12 +46,16 @@ def photo_light(canvas: NDArray[np.uint8], landmarks: Array) -> PhotoLight:
     # A warm light tints teeth as it tints skin, but teeth vary less than skins do.
     tint = np.clip(tone / max(float(tone.mean()), 1.0) / (np.array([205, 160, 138]) / 167.7), 0.75, 1.3) ** 0.7
     tint[1] = min(tint[1], (tint[0] + tint[2]) / 2)  # no light makes teeth green
+    black, depth = _tones(canvas, landmarks, float(np.percentile(skin.mean(1), 80)))
     return PhotoLight(
         strength=_strength(canvas, landmarks, skin),
         tint=np.asarray(tint, np.float32),
         lip=np.asarray(np.median(_colours(canvas, landmarks, anatomy.LIP_CENTRES, 1), 0), np.float32),
         saturation=float(np.clip(np.median(np.ptp(skin, axis=1) / np.maximum(skin.max(1), 1)) / 0.2, 0, 1)),
         blur=_unsharpness(canvas, landmarks),
+        black=black,
+        depth=depth,
+        relief=_relief(canvas, landmarks),
     )
 
 
@@ -74,13 +86,42 @@ def _strength(canvas: NDArray[np.uint8], landmarks: Array, skin: Array) -> float
     return float(np.clip(max(by_skin, min(by_eyes, 2.2 * by_skin)), 0.10, 1.15))
 
 
-def _unsharpness(canvas: NDArray[np.uint8], landmarks: Array) -> float:
-    """How unsharp the face is, as the sigma of a blur in pixels; 0 when it is as sharp as a canvas can be."""
+def _face(canvas: NDArray[np.uint8], landmarks: Array) -> NDArray[np.uint8]:
+    """The part of the canvas around the face."""
     points = landmarks[list(mesh.FACE_OVAL), :2]
     height, width = canvas.shape[:2]
     x0, y0 = np.clip(points.min(0).astype(int), 0, (width - 8, height - 8))
     x1, y1 = np.clip(points.max(0).astype(int), (x0 + 8, y0 + 8), (width, height))
-    grey = cv2.cvtColor(np.ascontiguousarray(canvas[y0:y1, x0:x1]), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return np.ascontiguousarray(canvas[y0:y1, x0:x1])
+
+
+def _tones(canvas: NDArray[np.uint8], landmarks: Array, skin: float) -> tuple[Array, float]:
+    """The excess of the face's darkest places over `USUAL_BLACK`, and the range that it leaves up to the skin."""
+    outline = np.rint(landmarks[list(mesh.FACE_OVAL), :2]).astype(np.int32)
+    inside = np.zeros(canvas.shape[:2], np.uint8)
+    cv2.fillPoly(inside, [outline], (1,))
+    face = canvas[inside > 0].astype(np.float32)
+    light = face.mean(1)
+    dark = face[light <= np.percentile(light, 1)].mean(0)
+    excess = max(0.0, float(dark.mean()) - USUAL_BLACK)
+    # A face without eyes, brows and nostrils in it would be a blank: darkest places are never near the skin.
+    excess = min(excess, 0.7 * skin)
+    black = dark * (excess / max(float(dark.mean()), 1.0))
+    return np.asarray(black, np.float32), 1 - excess / max(skin, 1.0)
+
+
+def _relief(canvas: NDArray[np.uint8], landmarks: Array) -> float:
+    """Whether light changes gradually on the face: of a photo it does nearly everywhere."""
+    grey = cv2.cvtColor(_face(canvas, landmarks), cv2.COLOR_RGB2GRAY).astype(np.int16)
+    step = max(2, round(0.03 * grey.shape[1]))
+    here = grey[:-step, :-step]
+    flat = (np.abs(grey[step:, :-step] - here) < 1) & (np.abs(grey[:-step, step:] - here) < 1)
+    return float(1 - smoothstep(0.06, 0.22, flat.mean()))
+
+
+def _unsharpness(canvas: NDArray[np.uint8], landmarks: Array) -> float:
+    """How unsharp the face is, as the sigma of a blur in pixels; 0 when it is as sharp as a canvas can be."""
+    grey = cv2.cvtColor(_face(canvas, landmarks), cv2.COLOR_RGB2GRAY).astype(np.float32)
     octaves = [grey, *(cv2.GaussianBlur(grey, (0, 0), sigma) for sigma in (1.0, 2.0, 4.0, 8.0))]
     bands = [float(np.std(fine - coarse)) for fine, coarse in pairwise(octaves)]
     for number, sigma in ((2, 2.2), (1, 1.2), (0, 0.6)):

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from avatarctl.engines.puppet.controls import INDEX
 from avatarctl.engines.puppet.cutout import Cutout
 from avatarctl.engines.puppet.expression import displacement
-from avatarctl.engines.puppet.eyes import closure, draw
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
 from avatarctl.engines.puppet.head import Pose, stance
 from avatarctl.engines.puppet.interior import Mouth
 from avatarctl.engines.puppet.lattice import Box
+from avatarctl.engines.puppet.lids import closure, draw
 from avatarctl.engines.puppet.lips import LipMotion, MouthShape, move
 from avatarctl.engines.puppet.mouthfield import displacements
 from avatarctl.engines.puppet.rig import Patch, Rig
@@ -21,6 +21,7 @@ from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.shading import gain
 from avatarctl.engines.puppet.smooth import Array
 from avatarctl.engines.puppet.teeth import EYE_DISTANCE, ORIGIN_X, ORIGIN_Y
+from avatarctl.engines.puppet.texture import Texture
 
 HEAD_ITERATIONS = 3
 MOUTH_ITERATIONS = 5
@@ -50,7 +51,11 @@ class Renderer:
         self._cutout: Cutout | None = None
         if rig.scene.trusted or background is not None:
             behind = rig.scene.backdrop if background is None else background
-            self._cutout = Cutout(rig.scene.alpha, behind, rig.head.box, self._head)
+            self._cutout = Cutout(rig.texture, rig.scene.alpha, behind, rig.head.box, self._head)
+        else:
+            self._texture = Texture(rig.texture)
+        # As large as a film's frame, and new memory has to be cleared: it is kept.
+        self._source: Array = np.empty((rig.head.height, rig.head.width, 2), np.float32)
         self._moving = np.ascontiguousarray(_part(rig.moving, rig.head.box))
 
     def render(self, row: NDArray[np.float32]) -> Picture:
@@ -81,18 +86,18 @@ class Renderer:
         (skin,) = displacements(rig.head.mouth, rig.frame, motion, rig.head.depth.shape)
         forward = self._forward(rig.head, self._head.points, skin, displacement(rig.head.expression, expression), turn)
         backward = self._head.invert(forward, HEAD_ITERATIONS)
-        source = self._head.source_map(backward, TEXTURE_SCALE, (0, 0))
+        source = self._head.source_map(backward, TEXTURE_SCALE, (0, 0), self._source)
         if self._cutout is None:
             picture = rig.canvas.copy()
-            head = remap(rig.texture, source, cv2.BORDER_REFLECT_101)
+            head = cv2.cvtColor(self._texture.read(source), cv2.COLOR_RGBA2RGB)
             cv2.copyTo(head, self._moving, _part(picture, rig.head.box))
         else:
             tiles = self._cutout.tiles(backward)
-            picture = self._cutout.person(rig.texture, source, tiles)
+            picture = self._cutout.person(source, tiles)
         self._draw_mouth(picture, motion, shape, turn, displacement(rig.mouth.expression, expression))
         self._draw_eyes(picture, source, blink, value["lid"], (value["gaze_x"], value["gaze_y"]))
         if self._cutout is not None:
-            self._cutout.put_behind(picture, source, tiles)
+            self._cutout.put_behind(picture, tiles)
         return picture
 
     def _forward(self, patch: Patch, points: Array, local: Array, expression: Array | None, turn: Pose) -> Array:
@@ -155,26 +160,27 @@ class Renderer:
         closed = closure(lid, gaze[1], blink)
         if not (closed or any(gaze)):
             return
-        coarse = source[::EYE_SEARCH, ::EYE_SEARCH]
+        coarse = np.ascontiguousarray(source[::EYE_SEARCH, ::EYE_SEARCH])
         for eye in self.rig.eyes:
-            rows, columns = eye.cover.shape
-            first = np.array([eye.left, eye.top], np.float32) * TEXTURE_SCALE
-            left, top, width, height = (EYE_SEARCH * n for n in _within(coarse - first, columns, rows))
+            rows, columns = eye.places.shape[:2]
+            x, y = eye.left * TEXTURE_SCALE, eye.top * TEXTURE_SCALE
+            shown = (x, y, columns, rows)
+            left, top, width, height = (EYE_SEARCH * n for n in _showing(coarse, shown))
             if not width:
                 continue
             reach = np.s_[max(top - EYE_SEARCH, 0) : top + height, max(left - EYE_SEARCH, 0) : left + width]
-            region = _part(picture, self.rig.head.box)[reach]
-            place = source[reach] - first
-            left, top, width, height = _within(place, columns, rows)
+            left, top, width, height = _showing(source[reach], shown)
             part = np.s_[top : top + height, left : left + width]
-            region, place = region[part], np.ascontiguousarray(place[part])
-            drawn = draw(eye, region, place, closed, gaze)
-            region[:] = np.clip(drawn + np.float32(0.5), 0, 255).astype(np.uint8)
+            region = _part(picture, self.rig.head.box)[reach][part]
+            # A broadcast over two channels would take ten times as long.
+            place = np.asarray(cv2.subtract(source[reach][part], np.array([x, y, 0, 0], np.float64)), np.float32)
+            region[:] = draw(eye, region, place, closed, gaze)
 
 
-def _within(place: Array, columns: int, rows: int) -> Box:
-    """The box of the pixels that show something of a picture of that size."""
-    inside = cv2.inRange(place, np.zeros(2), np.array([columns - 1, rows - 1], np.float64))
+def _showing(source: Array, box: Box) -> Box:
+    """The box of the pixels of `source` that show something of a box of the texture."""
+    x, y, columns, rows = box
+    inside = cv2.inRange(source, (x, y, 0, 0), (x + columns - 1, y + rows - 1, 0, 0))
     left, top, width, height = cv2.boundingRect(inside)
     return left, top, width, height
 

@@ -36,6 +36,7 @@ from avatarctl.engines.puppet.scene import Scene, set_scene
 from avatarctl.engines.puppet.segment import PersonNetwork
 from avatarctl.engines.puppet.shading import Shading, build_shading
 from avatarctl.engines.puppet.smooth import Array
+from avatarctl.engines.puppet.texture import for_bilinear
 from avatarctl.stages.catalog import picture_size
 
 HEAD_NODES = 112
@@ -166,7 +167,7 @@ def build_rig(
             weight=weight,
             body=1 - weight if trusted else np.zeros_like(weight),
             breath=breath_field(axes, at, weight, everywhere=trusted),
-            mouth=mouth_field(mouth, lips, at, layered=layered),
+            mouth=mouth_field(mouth, lips, at, points[list(mesh.FACE_OVAL), :2], layered=layered),
             expression=expression_field(axes, points, at, framework),
         )
 
@@ -181,6 +182,7 @@ def build_rig(
         follows = cv2.resize(np.maximum(weight, lifted), (width, height), interpolation=cv2.INTER_LINEAR)
         moving = (follows > STILL).astype(np.uint8)
     box = cv2.boundingRect(moving)
+    sharper = for_bilinear(stage.texture)
     lip_box = mouth_box(mouth, lips, canvas.shape[:2])
     return Rig(
         width=width,
@@ -196,10 +198,10 @@ def build_rig(
         lips=lips,
         head=patch((box[0], box[1], box[2], box[3]), _nodes(box[2], box[3]), False),
         mouth=patch(lip_box, MOUTH_NODES, True),
-        layers=lip_layers(stage.texture, lip_box, mouth, lips),
+        layers=lip_layers(sharper, lip_box, mouth, lips, light.blur),
         shading=build_shading(canvas, points, light, mouth, lips, Lattice(lip_box, *MOUTH_NODES)),
         interior=build_interior(canvas, light, mouth, lips),
-        eyes=build_eyes(canvas, stage.texture, points, axes.unit, framework),
+        eyes=build_eyes(canvas, sharper, points, axes.unit, framework),
     )
 
 

@@ -21,3 +21,20 @@ def remap(source: NDArray[Scalar], places: Array, border: int = cv2.BORDER_REPLI
     """
     found: Any = cv2.remap(source, places, _NO_SECOND_MAP, cv2.INTER_LINEAR, borderMode=border)
     return found  # type: ignore[no-any-return]  # a cast would build its type anew at every call
+
+
+def read(source: NDArray[Scalar], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[Scalar]:
+    """As `remap`, with the places' x and y apart, float32 (rows, columns) each; the border is held."""
+    found: Any = cv2.remap(source, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return found  # type: ignore[no-any-return]  # as above
+
+
+def split(picture: NDArray[Scalar]) -> tuple[NDArray[Scalar], ...]:
+    """The channels of (h, w, channels), contiguous, (h, w) each."""
+    channels: Any = cv2.split(picture)
+    return channels  # type: ignore[no-any-return]  # as above
+
+
+def coloured(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(h, w) three times over, (h, w, 3): a broadcast over so few channels is slower than what it is for."""
+    return np.asarray(cv2.cvtColor(weight, cv2.COLOR_GRAY2RGB), np.float32)

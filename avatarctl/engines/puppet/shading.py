@@ -67,8 +67,11 @@ def build_shading(
     if strength > 0:
         released = strength * _relaxed(canvas, frame, lips, points, near) * at_border[..., None]
     smiling = (1 - strength) * _creased(x, y, near, frame)[..., None] * blood * at_border[..., None]
-    rounded = _rounded(x, y, frame, lips)[..., None] * blood * at_border[..., None]
-    return Shading(*(np.asarray(part, np.float32) for part in (released, smiling, rounded)))
+    rounded = _rounded(x, y, frame, lips)[..., None] * blood + _vermilion(canvas, points, frame, lips, light)
+    rounded = rounded * at_border[..., None]
+    # A drawing of flat colours has no light on it that could change.
+    drawn = (released, light.relief * smiling, light.relief * rounded)
+    return Shading(*(np.asarray(part, np.float32) for part in drawn))
 
 
 def _distance(x: Array, y: Array, along_x: Array, along_y: Array) -> Array:
@@ -124,6 +127,27 @@ def _rounded(x: Array, y: Array, frame: MouthFrame, lips: PhotoLips) -> Array:
     turned = np.exp(-(((np.abs(x) - 0.85) / 0.22) ** 2) - ((y / (0.12 * unit)) ** 2))
     below = np.exp(-(((y - outer_lower - 0.06 * unit) / (0.05 * unit)) ** 2)) * np.exp(-((x / 0.6) ** 2))
     return np.asarray(light - 0.14 * turned - 0.08 * below, np.float32)
+
+
+def _vermilion(
+    canvas: NDArray[np.uint8], points: Array, frame: MouthFrame, lips: PhotoLips, light: PhotoLight
+) -> Array:
+    """What gives a round lower lip its own colour up to its sides, where a smile drew it thin and pale."""
+    unit = frame.unit
+    x, y = frame.local(points)
+    inner, outer = at_columns(np.stack([lips.lower_inner, lips.lower_outer]), curve_columns(x))
+    thick = np.maximum(outer - inner, 1.0)
+    place = (y - inner) / thick
+    on_lip = smoothstep(-0.5, -0.1, place) * (1 - smoothstep(0.75, 1.15, place))
+    on_lip *= smoothstep(0.15, 0.40, np.abs(x)) * (1 - smoothstep(0.55, 0.85, np.abs(x)))
+    soft = cv2.GaussianBlur(canvas.astype(np.float32), (0, 0), 0.03 * unit)
+    local = remap(np.asarray(soft, np.float32), points)
+    # Colour and not light: light tells the lip's form.
+    wanted = light.lip / max(float(light.lip.mean()), 1.0)
+    found = local / np.maximum(local.mean(-1, keepdims=True), 1.0)
+    change = np.clip(np.log(np.maximum(wanted, 0.05) / np.maximum(found, 0.05)), -0.2, 0.2)
+    change += np.clip(np.log((light.lip.mean() + 6) / (local.mean(-1, keepdims=True) + 6)), -0.12, 0.0)
+    return np.asarray(float(lips.is_open) * change * on_lip[..., None], np.float32)
 
 
 def gain(shading: Shading, motion: LipMotion) -> Array | None:

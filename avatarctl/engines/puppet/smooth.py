@@ -15,6 +15,12 @@ def smoothstep(start: ArrayLike, end: ArrayLike, x: ArrayLike) -> Array:
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
+def ramp(start: float, end: float, x: Array) -> Array:
+    """0 at `start`, 1 at `end`, straight between them and held beyond; float32, shape of `x`."""
+    t = (x - np.float32(start)) * np.float32(1 / (end - start))
+    return np.asarray(np.clip(t, 0, 1, out=t), np.float32)
+
+
 def sigmoid(x: ArrayLike) -> Array:
     """The logistic function; float32."""
     return (1 / (1 + np.exp(-np.clip(np.asarray(x, np.float32), -40, 40)))).astype(np.float32)

@@ -1,7 +1,8 @@
 """From the times of sounds to the controls of the face, one row a frame.
 
 The mouth comes from `text.articulation`, the head and the chest from `idle`, the eyes from `gaze` and `blinks`, the
-face between the words from `emotion`. The clip begins and ends at rest, in the mood that the face is in.
+face between the words from `emotion`. The clip begins and ends at rest, in the mood that the face is in; one without
+speech ends a frame before that, so that it can be played in a circle without showing its rest twice.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 
 from avatarctl.engines.puppet import blinks, emotion, gaze, idle
 from avatarctl.engines.puppet.controls import INDEX, Timeline
-from avatarctl.engines.puppet.phrasing import Curve, phrasing
+from avatarctl.engines.puppet.phrasing import Curve, Phrasing, phrasing, smooth
 from avatarctl.text import articulation, emotions
 from avatarctl.text.loudness import Loudness
 from avatarctl.text.timings import Timings
@@ -25,8 +26,8 @@ _ROUND_EASES = 0.6
 """Part of a smile that goes while the lips are fully rounded."""
 _EASE_WIDTH = 0.28
 """Seconds."""
-_BOUNDS = {"smile": (-1.0, 1.0), "lid": (-0.3, 0.4)}
 _DRIFT_RAMP = 0.2
+_WHOLE_CIRCLE = 3.0
 """Seconds."""
 
 
@@ -65,17 +66,18 @@ def build(timings: Timings, fps: int, seed: int, params: Settings, loudness: Lou
         BadConfig: the emotions are not known.
     """
     frames = articulation.frame_count(timings.duration, fps)
+    circular = not timings.phonemes
     rest = emotion.rest(params.mood, params.emotion_strength)
     values = np.tile(rest, (frames, 1))
     if frames > 2:
-        values = _moving(timings, frames, fps, seed, params, loudness)
+        # In a circle the last frame is followed by the first one, which is made once more and left out.
+        values = _moving(timings, frames + circular, fps, seed, params, loudness)
         if params.mode == "still":
             held = [INDEX[name] for name in emotion.HEAD]
             values[:, held] = rest[held]
-        for name, (least, most) in _BOUNDS.items():
-            np.clip(values[:, INDEX[name]], least, most, out=values[:, INDEX[name]])
+        emotion.bound(values)
         values[0] = values[-1] = rest
-    return Timeline(fps, values.astype(np.float32))
+    return Timeline(fps, values[:frames].astype(np.float32))
 
 
 def _moving(timings: Timings, frames: int, fps: int, seed: int, params: Settings, loudness: Loudness | None) -> Curve:
@@ -88,14 +90,17 @@ def _moving(timings: Timings, frames: int, fps: int, seed: int, params: Settings
     said = phrasing(timings, loudness, of_said)
     look = gaze.plan(said, of_gaze)
     values[:, INDEX["blink"]] = blinks.blinks(said, look.large, frames, fps, params.blinks, of_lids)
-    mouth = articulation.poses(timings, fps, params.mouth, loudness)
-    for i, name in enumerate(POSE):
-        values[:, INDEX[name]] = mouth[:, i]
+    if not said.silent:
+        mouth = articulation.poses(timings, fps, params.mouth, loudness)
+        columns = [INDEX[name] for name in POSE]
+        values[:, columns] = mouth + (1 - _voiced(said, time, fps)[:, None]) * values[:, columns]
     _ease_smile(values, fps)
     if params.mode == "still":
         return values
-    # A clip without speech goes round: it is at rest at its ends by itself.
-    window = np.ones(frames) if said.silent else articulation.rest_window(frames, fps, HEAD_RAMP, HEAD_RAMP)
+    window = articulation.rest_window(frames, fps, HEAD_RAMP, HEAD_RAMP)
+    if said.silent:
+        # It goes round, and is at rest at its ends by itself. A short circle has to be a small one: it is soon over.
+        window = np.full(frames, min(1.0, float(time[-1]) / _WHOLE_CIRCLE))
     breath = np.minimum(params.breath * idle.breathing(said, time, of_breath), 1.0)
     values[:, INDEX["breath"]] = breath
     question = idle.questions(said, time)
@@ -108,6 +113,21 @@ def _moving(timings: Timings, frames: int, fps: int, seed: int, params: Settings
     values[:, INDEX["ty"]] += window * idle.lifted(breath)
     _look(values, look, time, turned, params.gaze, of_gaze)
     return values
+
+
+def _voiced(said: Phrasing, time: Curve, fps: int) -> Curve:
+    """1 while the mouth belongs to the words, 0 in the pauses, where it belongs to the emotion; float64 (frames,)."""
+    before, behind = said.phrases[0][0] - articulation.LEAD, said.duration - said.phrases[-1][1]
+    rise, fall = (min(max(room, 2.5 / fps), articulation.REST_RAMP) for room in (before, behind))
+    ends = articulation.rest_window(len(time), fps, rise, fall)
+    voiced = np.zeros(len(time))
+    for start, end in said.phrases:
+        reach = articulation.REST_RAMP + articulation.LEAD
+        near = slice(*np.searchsorted(time, (start - reach, end + reach)))
+        begun = smooth((time[near] - start + articulation.LEAD) / articulation.REST_RAMP + 1)
+        over = smooth((time[near] - end) / articulation.REST_RAMP)
+        voiced[near] = np.maximum(voiced[near], begun * (1 - over))
+    return voiced * ends
 
 
 def _ease_smile(values: Curve, fps: int) -> None:
