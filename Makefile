@@ -10,7 +10,7 @@ QUESTION ?= Кто первым полетел в космос?
 UV_COMPILE := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
-NCNN_ZOO := requests tqdm portalocker certifi charset-normalizer idna urllib3 pywin32
+NCNN_ZOO := requests portalocker charset-normalizer urllib3 pywin32
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test lint bench quality wheel lock clean

@@ -12,8 +12,10 @@ from typing import Any
 from avatarctl.errors import BadConfig
 
 PROJECT_FILE = "avatarctl.toml"
-TOP_LEVEL = ("preset", "avatar", "outputs")
-"""Settings that belong to no stage."""
+TOP_LEVEL = ("preset", "avatar", "outputs", "engines")
+"""Settings that belong to no stage. `engines` holds a table for each engine; see `ENGINE_KEYS`."""
+ENGINE_KEYS = ("python", "home")
+"""Of an engine that runs in a worker: its interpreter, and the folder of a program that it drives."""
 
 # Variables that are not settings of a stage, so that a typing error in the others can be reported.
 _OTHER_VARIABLES = {"HOME", "OFFLINE", "FFMPEG", "LOCK_TIMEOUT", "THREADS", "TEST_MODELS", "SEED"}
@@ -29,6 +31,11 @@ class Paths:
     """Weights, which can be fetched again."""
     config: Path
     """The user's own `avatarctl.toml` and presets."""
+
+    @property
+    def environments(self) -> Path:
+        """Python environments of engines that cannot live in this one, by the engine's name."""
+        return self.models.parent / "environments"
 
     @property
     def user_file(self) -> Path:
@@ -137,7 +144,10 @@ def _from_environment(stages: Mapping[str, object], environment: Mapping[str, st
             continue
         lower = name.lower()
         stage, _, key = lower.partition("_")
-        if lower in TOP_LEVEL:
+        if stage == "engines" and key.rpartition("_")[2] in ENGINE_KEYS:
+            engine, _, field = key.rpartition("_")
+            layer.setdefault("engines", {}).setdefault(engine.replace("_", "-"), {})[field] = value
+        elif lower in TOP_LEVEL:
             layer[lower] = value
         elif stage in stages and key:
             layer.setdefault(stage, {})[key] = value

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from avatarctl import config
-from avatarctl.engines import registry
+from avatarctl.engines import readiness, registry
 from avatarctl.engines.contract import EngineSpec
 from avatarctl.errors import BadConfig, NotHereYet
 from avatarctl.stages.catalog import STAGES
@@ -17,13 +17,13 @@ from avatarctl.stages.params import Params, nearest
 DEFAULT = "lite"
 
 # Stages that prepare something; a preset need not name their engines. Of several engines the first is taken whose
-# needs are met by the inputs that a step has.
+# needs are met by the inputs that a step has, which knows the language, and which is here with all it needs.
 _PREPARING = {
     "portrait": ("facemesh",),
     "voiceprint": ("voiceprint",),
     "index": ("fts5",),
     "align": ("dtw", "sound"),
-    "transcribe": ("faster-whisper",),
+    "transcribe": ("faster-whisper", "pocketsphinx"),
     "finish": ("film",),
     "check": ("measure",),
     "export": ("movements",),
@@ -74,15 +74,30 @@ def _check_tables(layer: Mapping[str, Any], where: str) -> None:
         if name in STAGES:
             if not isinstance(value, dict):
                 raise BadConfig(f"{where}: {name} has to be a table", hint=f"write [{name}]")
+        elif name == "engines":
+            _check_engines(value, where)
         elif name not in _META and name not in config.TOP_LEVEL:
             raise BadConfig(f"{where}: unknown key {name!r}", hint=nearest(name, [*STAGES, *config.TOP_LEVEL, *_META]))
+
+
+def _check_engines(tables: object, where: str) -> None:
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise BadConfig(f"{where}: engines has to hold a table for each engine", hint='[engines.xtts] python = "..."')
+    for engine, table in tables.items():
+        for key, value in table.items():
+            if key not in config.ENGINE_KEYS:
+                raise BadConfig(f"{where}: unknown key engines.{engine}.{key}", hint=nearest(key, config.ENGINE_KEYS))
+            if not isinstance(value, str):
+                raise BadConfig(f"{where}: engines.{engine}.{key} is not text", hint="give a path")
 
 
 def _lay(under: config.Layer, over: Mapping[str, Any]) -> None:
     """Put `over` on top. A layer that changes a stage's engine leaves the other engine's params behind."""
     for name, value in over.items():
         if name not in STAGES:
-            if name not in _META:
+            if name == "engines":
+                under[name] = {**under.get(name, {}), **value}
+            elif name not in _META:
                 under[name] = value
             continue
         table = dict(under.get(name, {}))
@@ -144,6 +159,8 @@ class Settings:
     tables: Mapping[str, Mapping[str, Any]]
     avatar: str = ""
     outputs: str = "outputs"
+    engines: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Where engines of their own interpreter live: `config.ENGINE_KEYS` by the engine's name. Never in a key."""
     _choices: dict[tuple[str, str], Choice] = field(default_factory=dict, repr=False, compare=False)
 
     def engine_name(self, stage: str, roles: Collection[str] = ()) -> str:
@@ -157,8 +174,17 @@ class Settings:
         if stage == "rig":
             return self.engine_name("animate")
         if stage in _PREPARING:
-            return next((n for n in _PREPARING[stage] if _suffices(stage, n, roles)), _PREPARING[stage][-1])
+            able = [n for n in _PREPARING[stage] if _suffices(stage, n, roles)] or [_PREPARING[stage][-1]]
+            return able[0] if len(able) == 1 else next((n for n in able if self._is_here(stage, n)), able[0])
         raise BadConfig(f"the preset {self.preset} names no engine for {stage}", hint=f"--set {stage}.engine=...")
+
+    def _is_here(self, stage: str, engine: str) -> bool:
+        """Whether an engine can be used at once, with the user's own params and for their language."""
+        spec = registry.get(stage, engine)
+        table = {k: v for k, v in self.tables.get(stage, {}).items() if k in spec.params.__dataclass_fields__}
+        if spec.languages is not None and table.get("language", "auto") not in ("auto", *spec.languages):
+            return False
+        return readiness.is_ready(spec, spec.params.parse(table, stage), config.paths().models)
 
     def choice(self, stage: str, roles: Collection[str] = (), engine: str = "", **changes: Any) -> Choice:
         """The engine and its params for a stage that has these inputs; `changes` are params that the recipe decides.
@@ -179,6 +205,14 @@ class Settings:
             return chosen
         raw = {**chosen.params.as_dict(), **changes}
         return Choice(chosen.spec, chosen.spec.params.parse(raw, stage))
+
+    def interpreter(self, engine: str) -> str:
+        """The Python of an engine's worker: the one that is set, or the environment made for it, or "" for this one."""
+        named = self.engines.get(engine, {}).get("python", "")
+        if named:
+            return str(Path(named).expanduser())
+        made = config.paths().environments / engine / "bin" / "python"
+        return str(made) if made.exists() else ""
 
     def _rig_is_needless(self) -> bool:
         """Whether the animator prepares nothing: settings of a rig, which are meant for others, say nothing to it."""
@@ -228,6 +262,7 @@ def resolve(
         tables={stage: base[stage] for stage in STAGES if stage in base},
         avatar=avatar or str(base.get("avatar", "")),
         outputs=str(base.get("outputs", "outputs")),
+        engines=base.get("engines", {}),
     )
     settings.check()
     return settings
@@ -248,6 +283,7 @@ def change(recorded: Mapping[str, Any], preset: str | None, assignments: Sequenc
         tables={stage: base[stage] for stage in STAGES if stage in base},
         avatar=str(recorded.get("avatar", "")),
         outputs=today.outputs,
+        engines=today.engines,
     )
     settings.check()
     return settings

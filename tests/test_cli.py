@@ -105,16 +105,10 @@ def test_flag_beats_environment_beats_project_beats_user(bare: Studio) -> None:
 
 
 @pytest.mark.parametrize("preset", ["cpu", "studio"])
-def test_what_is_not_here_yet_says_so(bare: Studio, preset: str) -> None:
+def test_presets_with_a_language_model_say_what_they_miss(bare: Studio, preset: str) -> None:
     bare.ok("presets", "show", preset)
-    refused(bare.run("ask", "вопрос", "--preset", preset), 4, "not here yet")
-
-
-def test_a_spoken_question_is_not_here_yet(bare: Studio) -> None:
-    (bare.work / "q.wav").write_bytes(b"RIFF")
-    result = bare.run("ask", "--audio", "q.wav", "--json")
-    assert result.code == 4
-    assert json.loads(result.err)["code"] == "not_here_yet"
+    # Nobody listens on port 1.
+    refused(bare.run("ask", "вопрос", "--preset", preset, OLLAMA_HOST="127.0.0.1:1"), 4, "ollama serve", "OLLAMA_HOST")
 
 
 def test_errors_as_json(bare: Studio) -> None:

@@ -143,7 +143,7 @@ def test_refresh_makes_again_and_from_a_stage_on_only(store: Store) -> None:
 def order_key(engine: str, **options: int) -> str:
     question: dict[str, Ref] = {"question": Artefact("0" * 64, 3, "text/plain")}
     chosen = {"seed": 0, "take": 0, **options}
-    return Plan(settings(engine), **chosen).order(stage("answer"), question, "", {}).key()
+    return Plan(settings(engine), models_folder=Path(), **chosen).order(stage("answer"), question, "", {}).key()
 
 
 def test_keys() -> None:

@@ -40,6 +40,7 @@ def ask(
     shown on stderr at once.
     """
     from avatarctl.recipes import answers, documents, exports
+    from avatarctl.recipes.enroll import MAX_SAMPLE_BYTES, readable_file
     from avatarctl.runtime import session
     from avatarctl.text import emotions
     from avatarctl.text.sentences import clean
@@ -59,13 +60,14 @@ def ask(
     settings = common.resolve(preset, [*look.settings, *(set_ or ())], avatar, emotion=emotion)
     options = common.chance(seed, take, refresh)
     if audio is not None:
-        settings.choice("transcribe")
+        readable_file(audio, MAX_SAMPLE_BYTES * 4, "recording")
     asked = clean(common.read_text(question)) if question is not None else ""
     with session.open_store(readonly=dry_run) as store:
         who = common.find_avatar(store, avatar, settings) if render else None
         if dry_run:
             plan = session.planning(store, settings, **options)
-            answers.ask(plan, asked, avatar=who, subtitles=subtitles or None, background=look.background(plan))
+            spoken = answers.load_recording(plan, audio) if audio is not None else asked
+            answers.ask(plan, spoken, avatar=who, subtitles=subtitles or None, background=look.background(plan))
             exports.beside(plan, wanted)
             common.print_plan(plan)
             return
@@ -85,11 +87,18 @@ def ask(
                 say(text.strip())
 
         with common.performing(store, "ask", request, settings, on_text=show, **options) as run:
-            heard = answers.load_recording(run, audio) if audio is not None else asked
+            recording = answers.load_recording(run, audio) if audio is not None else None
             behind = look.background(run)
+            if recording is not None:
+                request["recording"] = recording.digest
             if behind is not None:
-                store.ledger.update_request(run.id, {**request, "background": behind.digest})
-            given = answers.ask(run, heard, avatar=who, subtitles=subtitles or None, background=behind)
+                request["background"] = behind.digest
+            if recording is not None or behind is not None:
+                store.ledger.update_request(run.id, request)
+            given = answers.ask(run, recording or asked, avatar=who, subtitles=subtitles or None, background=behind)
+            if recording is not None:
+                name = common.slug(given.question)
+                store.ledger.update_request(run.id, {**request, "title": given.question})
             moves = exports.beside(run, wanted)
             manifest = run.wait(given.text)
             # A language model may write tags of emotions, for the film alone.
@@ -104,10 +113,10 @@ def ask(
                 files = {"answer": session.deliver(run, written, target, "answer")}
         if not manifest.facts.get("found", True):
             say(
-                "No answer was found: add documents (avatarctl knowledge add FILE). Language models "
-                "(--set answer.engine=ollama) come with a later version."
+                "No answer was found: add documents (avatarctl knowledge add FILE), or let a language model answer "
+                "(--set answer.engine=ollama)."
             )
-        _print(run.id, asked, text, sources, manifest.facts, files)
+        _print(run.id, given.question, text, sources, manifest.facts, files)
 
 
 def _print(run_id: str, asked: str, text: str, sources: str, facts: Any, files: dict[str, Path]) -> None:

@@ -44,6 +44,7 @@ def doctor(
         ("rhubarb", _rhubarb),
         ("full-text search", _search),
         ("face models", lambda: _models(deep)),
+        ("recognition", _recognition),
         ("store", lambda: _store(deep)),
         ("disk", _disk),
         ("settings", _settings),
@@ -119,6 +120,19 @@ def _models(deep: bool) -> Check:
         return Check("face models", "ok", ", ".join(states))
     found = ", ".join(f"{name} {s}" for name, s in states.items())
     return Check("face models", "broken", found, "avatarctl models pull face")
+
+
+def _recognition() -> Check:
+    """Which engine hears a spoken question with the user's settings, and whether it can."""
+    from avatarctl.engines import readiness
+
+    chosen = common.resolve(None, None).choice("transcribe", {"audio"})
+    try:
+        readiness.paths(chosen.spec, chosen.params, config.paths().models)
+    except Unavailable as error:
+        # Nothing but `ask --audio` needs it.
+        return Check("recognition", "ok", f"none; for ask --audio: {error.hint}")
+    return Check("recognition", "ok", chosen.spec.summary)
 
 
 def _store(deep: bool) -> Check:

@@ -7,11 +7,21 @@ folder. So the same engine runs in process, in a worker process, or on another m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from avatarctl.stages.params import Params
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requirements:
+    """What a step takes, where that depends on its params; fields as in `EngineSpec`."""
+
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """By role: a name of the models' catalog, of a folder among the models, or a path of a file or folder."""
+    lane: str = "cpu"
+    gpu_memory_mb: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +45,12 @@ class EngineSpec:
     """Optional input roles of the stage that this engine reads and cannot do without."""
     models: tuple[str, ...] = ()
     """Names in the models' catalog; their digests are part of every key."""
+    external: str = ""
+    """`"package.module:function"`, for an engine whose models are a server's: called with the params before a step is
+    named, it returns a digest for each role of a model, which are part of every key. It is asked once a run, so it
+    has to be quick; it raises `Unavailable` when the server or the model is not there."""
+    requires: Callable[[Any], Requirements] | None = None
+    """For engines whose params choose the weights or the device: what a step with these params takes."""
     languages: tuple[str, ...] | None = None
     clones_voice: bool = False
     gives_timings: bool = False
@@ -47,10 +63,20 @@ class EngineSpec:
     lane: str = "cpu"
     """The scarce resource it occupies: `cpu`, `gpu`, `server` or `light` (milliseconds, never queued)."""
     gpu_memory_mb: int = 0
+    worker: bool = False
+    """It runs in a process of its own, so that its memory, its crashes and its packages are not the run's."""
     extra: str = ""
     """The optional dependency set that it needs (`pip install 'avatarctl[extra]'`)."""
     packages: tuple[str, ...] = ()
     """What that set brings, as it is imported: whether it is there can be seen without importing it."""
+    remark: str = ""
+    """What a user should know about its results; told whenever it is used."""
+
+    def requirements(self, params: Params) -> Requirements:
+        """What a step with these params takes, beside `models`."""
+        if self.requires is not None:
+            return self.requires(params)
+        return Requirements(lane=self.lane, gpu_memory_mb=self.gpu_memory_mb)
 
 
 def _no_progress(done: float, total: float, unit: str) -> None: ...
@@ -92,7 +118,8 @@ class Engine(Protocol):
     """
 
     def load(self, models: Mapping[str, Path]) -> None:
-        """Import what is heavy and read weights. `models`: a path for each name in the spec's `models`."""
+        """Import what is heavy and read weights. `models`: a path for each name in the spec's `models` and
+        each role of its weights."""
 
     def run(self, job: Job) -> None:
         """Write every output of the stage into `job.out`. Raises `AvatarctlError` with a cause a user can act on."""

@@ -15,9 +15,12 @@ from avatarctl.stages.params import nearest
 ENTRY_POINTS = "avatarctl.engines"
 
 BUILT_IN = (
+    "avatarctl.engines.whisper.spec",
+    "avatarctl.engines.sphinx.spec",
     "avatarctl.engines.facemesh.spec",
     "avatarctl.engines.voiceprint.spec",
     "avatarctl.engines.extractive.spec",
+    "avatarctl.engines.chat.spec",
     "avatarctl.engines.espeak.spec",
     "avatarctl.engines.align.spec",
     "avatarctl.engines.puppet.spec",
@@ -30,9 +33,6 @@ BUILT_IN = (
 """Modules with a tuple `SPECS`."""
 
 PLANNED = {
-    ("transcribe", "faster-whisper"),
-    ("answer", "ollama"),
-    ("answer", "openai"),
     ("speak", "xtts"),
     ("speak", "piper"),
     ("speak", "silero"),

@@ -11,9 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from avatarctl.errors import BadInput
+from avatarctl.models.whisper import CONVERSIONS
 
 APACHE_2 = "https://www.apache.org/licenses/LICENSE-2.0"
 BSD_3 = "https://opensource.org/license/bsd-3-clause"
+MIT = "https://opensource.org/license/mit"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +62,11 @@ class Model:
     needed_by: tuple[str, ...]
     """`stage/engine` of what cannot work without it; `demo` for the demonstration."""
     licence_url: str = ""
+    folder: str = ""
+    """Where it lies with others that are used together; empty: in one of its own name."""
 
     def __post_init__(self) -> None:
-        for part in (self.name, self.file):
+        for part in (self.name, self.file, self.folder or self.name):
             if not part or part.startswith(".") or "/" in part or "\\" in part:
                 raise ValueError(f"{part!r} is not a plain file name")
 
@@ -233,6 +237,22 @@ CATALOG: dict[str, Model] = {
             size=61_306,
             needed_by=("demo",),
         ),
+        *(
+            Model(
+                name=f"{whisper.name}-{file.partition('.')[0].replace('_', '-')}",
+                summary=f"{whisper.summary}: {file}",
+                licence="MIT",
+                licence_url=MIT,
+                source=HttpsSource(url=whisper.url(file)),
+                file=file,
+                folder=whisper.name,
+                sha256=sha256,
+                size=size,
+                needed_by=("transcribe/faster-whisper",),
+            )
+            for whisper in CONVERSIONS
+            for file, size, sha256 in whisper.files
+        ),
     )
 }
 
@@ -240,6 +260,7 @@ groups: dict[str, list[str]] = {
     "face": ["face-detector", "face-mesh", "person-matte"],
     "upscaler": ["realesrgan-photo-graph", "realesrgan-photo", "realesrgan-video-graph", "realesrgan-video"],
     "demo": ["portrait-astronaut", "portrait-hopper"],
+    **{whisper.name: [m.name for m in CATALOG.values() if m.folder == whisper.name] for whisper in CONVERSIONS},
 }
 """Names for what is usually fetched together."""
 

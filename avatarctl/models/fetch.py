@@ -145,7 +145,7 @@ def sha256_of(file: Path) -> str:
 
 
 def _file(models_dir: Path, wanted: Model) -> Path:
-    return models_dir / wanted.name / wanted.file
+    return models_dir / (wanted.folder or wanted.name) / wanted.file
 
 
 def _silent(what: str, done: int, total: int) -> None: ...

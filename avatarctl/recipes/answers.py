@@ -21,8 +21,12 @@ from avatarctl.text.timings import Timings
 
 @dataclass(frozen=True)
 class Answer:
-    """Handles of what was asked for; `film` is None when only the text was wanted."""
+    """Handles of what was asked for; `film` is None when only the text was wanted.
 
+    `question`: in words, also where it was spoken; empty while that is not known, in a dry run.
+    """
+
+    question: str
     text: Handle
     film: Film | None
 
@@ -49,8 +53,10 @@ def ask(
         heard = run.text(question)
     else:
         words = run.step("transcribe", {"audio": question}, label="question")
-        asked = "" if run.dry else run.read_text(words, "text")
+        asked = "" if run.dry and words.known() is None else run.read_text(words, "text").strip()
         heard = words["text"]
+        remark = run.settings.choice("transcribe").spec.remark
+        run.note(" ".join(filter(None, [f"heard: {asked}", remark and f"({remark})"])))
     inputs: dict[str, Ref] = {"question": heard}
     passages = documents.index(run, index)
     if passages is not None:
@@ -59,7 +65,7 @@ def ask(
         inputs["persona"] = run.text(avatar.persona)
     answer = run.step("answer", inputs, label=film.shorten(asked, 32))
     if avatar is None:
-        return Answer(answer, None)
+        return Answer(asked, answer, None)
     made = film.from_sentences(
         run,
         avatar,
@@ -69,7 +75,7 @@ def ask(
         subtitles=subtitles,
         background=background,
     )
-    return Answer(answer, made)
+    return Answer(asked, answer, made)
 
 
 def render_text(

@@ -28,7 +28,7 @@ def check(before: RunRecord) -> None:
         )
     if before.recipe == "render" and not any(map(before.request.get, ("text", "recording", "idle"))):
         raise BadInput("that run ended before it knew what to say", hint="give the command again")
-    if before.recipe == "ask" and not before.request.get("question"):
+    if before.recipe == "ask" and not any(map(before.request.get, ("question", "recording"))):
         raise BadInput("that run's question was not kept", hint="give the command again")
 
 
@@ -61,7 +61,7 @@ def perform(run: Run, before: RunRecord) -> Replay:
     if before.recipe == "ask":
         given = answers.ask(
             run,
-            str(request["question"]),
+            film.stored(run, str(request["recording"])) if request.get("recording") else str(request["question"]),
             avatar=avatar,
             index=request.get("documents", []),
             subtitles=subtitles,

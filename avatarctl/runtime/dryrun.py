@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avatarctl.errors import Unavailable
 from avatarctl.presets import Settings
 from avatarctl.runtime.handles import Handle, Ref, Unknown
 from avatarctl.runtime.plan import StepOrder
-from avatarctl.runtime.runner import Run
+from avatarctl.runtime.runner import Run, spoken_role
 from avatarctl.store.keys import digest_bytes, digest_file
 from avatarctl.store.model import Artefact, Manifest
 from avatarctl.store.store import Store
@@ -59,7 +60,11 @@ class DryRun(Run):
             self._plan(handle, order, "unknown", f"waits for {waits_for}", "")
             return
         order = order.resolved()
-        key = order.key()
+        try:
+            key = order.key()
+        except Unavailable as error:
+            self._plan(handle, order, "unknown", f"{error.what}; {error.hint}" if error.hint else error.what, "")
+            return
         if self._must_refresh(handle.stage, key):
             self._plan(handle, order, "run", "a refresh was asked for", key)
             return
@@ -80,7 +85,7 @@ class DryRun(Run):
         if manifest is None:
             yield Sentence("...", 0.0), Unknown(f"{handle.stage} {handle.label}".strip())
             return
-        for sentence in split(self.read_text(handle, role)):
+        for sentence in split(self.read_text(handle, spoken_role(manifest, role))):
             yield sentence, self.text(sentence.text)
 
     def wait(self, handle: Handle) -> Manifest:

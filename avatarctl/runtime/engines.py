@@ -1,67 +1,115 @@
-"""Engine instances: made on first use, loaded once, shared by the steps of a process."""
+"""Engine instances: made on first use, loaded once, shared by the steps of a process.
+
+Engines that want GPU memory share a budget: before one is loaded, those that are idle and were used longest
+ago are closed until it fits. A worker that is closed leaves nothing behind on the GPU.
+"""
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from avatarctl import models
-from avatarctl.engines import registry
+from avatarctl.engines import readiness, registry
 from avatarctl.engines.contract import Engine, EngineSpec
+from avatarctl.engines.worker.host import WorkerEngine
+from avatarctl.runtime import resources
+from avatarctl.stages.params import Params
 
 
 class _Slot:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.engine: Engine | None = None
+        self.gpu_mb = 0
+        self.used = 0.0
 
 
 class EnginePool:
-    """One instance of each engine. An engine performs one step at a time."""
+    """One instance of each engine and choice of weights. An engine performs one step at a time."""
 
-    def __init__(self, models_folder: Path) -> None:
+    def __init__(
+        self,
+        models_folder: Path,
+        interpreter: Callable[[str], str] = lambda name: "",
+        gpu_memory_mb: Callable[[], int] = resources.gpu_memory_mb,
+    ) -> None:
+        """`interpreter`: the Python of an engine's worker by the engine's name, "" for this one's.
+        `gpu_memory_mb`: what all engines together may take."""
         self._models = models_folder
-        self._slots: dict[tuple[str, str], _Slot] = {}
+        self._interpreter = interpreter
+        self._gpu_memory_mb = gpu_memory_mb
+        self._slots: dict[tuple[str, ...], _Slot] = {}
         self._guard = threading.Lock()
 
     @contextmanager
-    def use(self, spec: EngineSpec) -> Iterator[tuple[Engine, float]]:
+    def use(self, spec: EngineSpec, params: Params | None = None) -> Iterator[tuple[Engine, float]]:
         """The engine, for one step, with the milliseconds that loading took (0 when it was warm).
 
         Raises:
             Unavailable: a package or model that it needs is missing.
         """
+        params = params or spec.params()
+        wanted = spec.requirements(params)
+        name = (spec.stage, spec.name, *(f"{role}={ref}" for role, ref in sorted(wanted.weights.items())))
         with self._guard:
-            slot = self._slots.setdefault((spec.stage, spec.name), _Slot())
+            slot = self._slots.setdefault(name, _Slot())
         with slot.lock:
             load_ms = 0.0
             if slot.engine is None:
                 start = time.perf_counter()
-                files = {name: models.path(self._models, name) for name in spec.models}
-                engine = registry.create(spec)
-                engine.load(files)
-                slot.engine = engine
+                files = readiness.paths(spec, params, self._models)
+                self._make_room(wanted.gpu_memory_mb)
+                engine = self._create(spec)
+                try:
+                    engine.load(files)
+                except BaseException:
+                    engine.close()
+                    raise
+                slot.engine, slot.gpu_mb = engine, wanted.gpu_memory_mb
                 load_ms = (time.perf_counter() - start) * 1000
-            yield slot.engine, load_ms
+            try:
+                yield slot.engine, load_ms
+            finally:
+                slot.used = time.monotonic()
 
-    def has(self, spec: EngineSpec) -> bool:
+    def _create(self, spec: EngineSpec) -> Engine:
+        if not spec.worker:
+            return registry.create(spec)
+        digests = models.digests(spec.models)
+        python = self._interpreter(spec.name)
+        return WorkerEngine(spec, python, digests) if python else WorkerEngine(spec, digests=digests)
+
+    def _make_room(self, megabytes: int) -> None:
+        """Close idle engines until this much fits on the GPU. Busy ones are left alone: the GPU's lane is one wide."""
+        if not megabytes:
+            return
+        budget = self._gpu_memory_mb()
+        with self._guard:
+            others = sorted((s for s in self._slots.values() if s.gpu_mb), key=lambda s: s.used)
+        taken = sum(slot.gpu_mb for slot in others)
+        for slot in others:
+            if taken + megabytes <= budget:
+                return
+            if slot.lock.acquire(blocking=False):
+                try:
+                    if slot.engine is not None:
+                        slot.engine.close()
+                    taken -= slot.gpu_mb
+                    slot.engine, slot.gpu_mb = None, 0
+                finally:
+                    slot.lock.release()
+
+    def has(self, spec: EngineSpec, params: Params | None = None) -> bool:
         """Whether an engine's packages and models are here, by a look that imports nothing and reads no file."""
-        packages = (importlib.util.find_spec(package) for package in spec.packages)
-        states = (models.installed(self._models, name) for name in spec.models)
-        return all(packages) and all(state == "ok" for state in states)
+        return readiness.is_ready(spec, params or spec.params(), self._models)
 
-    def damaged(self, spec: EngineSpec) -> str:
+    def damaged(self, spec: EngineSpec, params: Params | None = None) -> str:
         """The first of the engine's models whose bytes are wrong; empty if none is. Reads them all."""
-        for name in spec.models:
-            # One that cannot be read at all is a fault of its own, which `use` reports.
-            with suppress(OSError):
-                if models.verify(self._models, name) == "damaged":
-                    return name
-        return ""
+        return readiness.damaged(spec, params or spec.params(), self._models)
 
     def close(self) -> None:
         """Close every engine."""

@@ -54,7 +54,7 @@ class Waiting(StepEvent):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A sentence of the answer, as soon as it is written, or all of it; without tags of emotions."""
+    """A sentence of the answer as soon as it is written, without tags."""
 
     text: str
 

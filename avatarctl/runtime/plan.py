@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from avatarctl import models
+from avatarctl.engines import readiness
 from avatarctl.engines.contract import EngineSpec
 from avatarctl.errors import BadInput, StepFailed
 from avatarctl.presets import Settings
+from avatarctl.runtime.external import ExternalDigests
 from avatarctl.runtime.handles import OutputOf, Ref, Unknown
 from avatarctl.stages.contract import Stage
 from avatarctl.stages.params import Params
@@ -28,6 +30,8 @@ class StepOrder:
     label: str
     seed: int
     take: int
+    models_folder: Path
+    external: ExternalDigests = dataclasses.field(default_factory=ExternalDigests, repr=False, compare=False)
 
     def resolved(self) -> StepOrder:
         """The same with every input known. Raises `StepFailed` when an earlier step did not make it."""
@@ -62,13 +66,17 @@ class StepOrder:
         return ""
 
     def identity(self) -> dict[str, Any]:
-        """Everything that the result depends on, and nothing else: no path, host, thread count or time."""
+        """Everything that the result depends on, and nothing else: no path, host, thread count or time.
+
+        Raises:
+            Unavailable: the server is not there whose models the engine uses.
+        """
         identity: dict[str, Any] = {
             "stage": self.stage.name,
             "stage_version": self.stage.version,
             "engine": self.spec.name,
             "cache_version": self.spec.cache_version,
-            "models": models.digests(self.spec.models) if self.spec.models else {},
+            "models": self._model_digests(),
             "params": self.params.keyed(),
             "inputs": {role: artefact.digest for role, artefact in self.artefacts().items()},
         }
@@ -78,6 +86,12 @@ class StepOrder:
             identity["take"] = self.take
         return identity
 
+    def _model_digests(self) -> dict[str, str]:
+        digests = dict(readiness.digests(self.spec, self.params, self.models_folder))
+        if self.spec.external:
+            digests.update(self.external.of(self.spec, self.params))
+        return digests
+
     def key(self) -> str:
         """`s1:` and the SHA-256 of the identity."""
         return step_key(self.identity())
@@ -86,11 +100,13 @@ class StepOrder:
 class Plan:
     """Turns requests into orders with a run's settings."""
 
-    def __init__(self, settings: Settings, *, seed: int, take: int) -> None:
+    def __init__(self, settings: Settings, *, models_folder: Path, seed: int, take: int) -> None:
         self._settings = settings
         # Another take of an engine that follows its seed is another seed; others get the take in their key.
         self._seed = seed + 1_000_003 * take
         self._take = take
+        self._external = ExternalDigests()
+        self._models_folder = models_folder
 
     def order(self, stage: Stage, inputs: Mapping[str, Ref], label: str, changes: Mapping[str, Any]) -> StepOrder:
         """Keep the inputs that the engine reads; validate the params.
@@ -108,4 +124,14 @@ class Plan:
                 )
         wanted = {i.role for i in stage.inputs if not i.optional} | {*choice.spec.reads, *choice.spec.needs}
         kept = {role: ref for role, ref in inputs.items() if role.partition(".")[0] in wanted}
-        return StepOrder(stage, choice.spec, choice.params, kept, label, self._seed, self._take)
+        return StepOrder(
+            stage,
+            choice.spec,
+            choice.params,
+            kept,
+            label,
+            self._seed,
+            self._take,
+            self._models_folder,
+            self._external,
+        )

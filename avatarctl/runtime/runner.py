@@ -23,12 +23,11 @@ from avatarctl.runtime.engines import EnginePool
 from avatarctl.runtime.handles import Handle, OutputOf, Ref
 from avatarctl.runtime.plan import Plan, StepOrder
 from avatarctl.runtime.resources import peak_memory_mb
-from avatarctl.stages.catalog import STAGES, stage
+from avatarctl.stages.catalog import SCRIPT, STAGES, stage
 from avatarctl.store.faults import disk_is_full
 from avatarctl.store.locks import Abandoned, key_lock
 from avatarctl.store.model import Artefact, Manifest, StepRecord
 from avatarctl.store.store import Store
-from avatarctl.text import emotions
 from avatarctl.text.sentences import Sentence, SentenceStream, split
 
 # How many steps of one lane run at a time. `light` steps take milliseconds.
@@ -57,10 +56,11 @@ class Run:
         self.settings = settings
         self.id = run_id
         self.listener = listener
-        self.plan = Plan(settings, seed=seed, take=take)
+        folder = models_folder or config.paths().models
+        self.plan = Plan(settings, models_folder=folder, seed=seed, take=take)
         self._refresh = _stages_from(refresh_from)
         self._refreshed: set[str] = set()
-        self._engines = EnginePool(models_folder or config.paths().models)
+        self._engines = EnginePool(folder, settings.interpreter)
         self._lanes: dict[str, ThreadPoolExecutor] = {}
         self._cancel = threading.Event()
         self._error: BaseException | None = None
@@ -114,24 +114,18 @@ class Run:
 
     def sentences(self, handle: Handle, role: str = "answer") -> Iterator[tuple[Sentence, Ref]]:
         """The sentences of a step's text, each as soon as it is complete, with its artefact."""
+        for sentence in self._sentences(handle, role):
+            self.listener(events.Text(sentence.text))
+            yield sentence, self.text(sentence.text)
+
+    def _sentences(self, handle: Handle, role: str) -> Iterator[Sentence]:
         streamed = False
         stream = SentenceStream()
         for piece in handle.chunks():
             streamed = True
-            for sentence in stream.feed(piece):
-                self.listener(events.Text(sentence.text))
-                yield sentence, self.text(sentence.text)
-        if streamed:
-            handle.result()
-            rest = stream.close()
-            for sentence in rest:
-                self.listener(events.Text(sentence.text))
-        else:
-            content = self.read_text(handle, role)
-            self.listener(events.Text(emotions.untagged(content)))
-            rest = split(content)
-        for sentence in rest:
-            yield sentence, self.text(sentence.text)
+            yield from stream.feed(piece)
+        made = handle.result()
+        yield from stream.close() if streamed else split(self.read_text(handle, spoken_role(made, role)))
 
     def read_text(self, handle: Handle, role: str) -> str:
         """The text that a step made; waits for it."""
@@ -179,7 +173,7 @@ class Run:
                 if manifest is not None:
                     self._take_hit(handle, order, manifest)
                     return
-            lane = self._lane(order.spec.lane)
+            lane = self._lane(order.spec.requirements(order.params).lane)
             lane.submit(self._perform_guarded, handle, order, key, queued)
         except BaseException as error:
             self._fail(handle, order, error, "")
@@ -232,7 +226,7 @@ class Run:
 
     def _make(self, handle: Handle, order: StepOrder, key: str, queued: float, refresh: bool) -> Manifest:
         spec, contract = order.spec, order.stage
-        with self._engines.use(spec) as (engine, load_ms), self.store.workspace(self.id) as folder:
+        with self._engines.use(spec, order.params) as (engine, load_ms), self.store.workspace(self.id) as folder:
             if self._cancel.is_set():
                 raise Cancelled
             self.listener(events.Started(handle.index, handle.stage, spec.name, handle.label))
@@ -272,6 +266,7 @@ class Run:
                 queue_ms=max(0.0, (start - queued) * 1000 - load_ms),
                 load_ms=load_ms,
                 run_ms=run_ms,
+                memory=getattr(engine, "memory", None),
             )
             manifest = self.store.publish(
                 key,
@@ -302,6 +297,7 @@ class Run:
         run_ms: float = 0.0,
         manifest: Manifest | None = None,
         error: BaseException | None = None,
+        memory: Mapping[str, Any] | None = None,
     ) -> StepRecord:
         known = {r: i.digest for r, i in order.inputs.items() if isinstance(i, Artefact)}
         return StepRecord(
@@ -314,8 +310,8 @@ class Run:
             queue_ms=round(queue_ms, 3),
             load_ms=round(load_ms, 3),
             run_ms=round(run_ms, 3),
-            device="cpu",
-            peak_memory_mb=peak_memory_mb() if status == "done" else 0.0,
+            device=memory["device"] if memory else "cpu",
+            peak_memory_mb=_peak_memory_mb(memory) if status == "done" else 0.0,
             error_code=getattr(error, "code", type(error).__name__) if error else "",
             error=str(error) if error else "",
             label=handle.label,
@@ -343,7 +339,7 @@ class Run:
         explained: AvatarctlError
         if disk_is_full(error):
             explained = Unavailable("the disk is full", why=str(error), hint="make room, or run avatarctl cache gc")
-        elif damaged := self._engines.damaged(order.spec):
+        elif damaged := self._engines.damaged(order.spec, order.params):
             explained = Unavailable(f"the model {damaged} is damaged", hint=f"avatarctl models pull {damaged}")
         else:
             explained = StepFailed(
@@ -385,6 +381,18 @@ class Run:
         self._engines.close()
         if isinstance(error, Cancelled) and self._error is not None:
             raise self._error
+
+
+def spoken_role(made: Manifest, role: str) -> str:
+    """The script of a text where it has one: its words with the tags of emotions, which are not to be read."""
+    return SCRIPT if SCRIPT in made.outputs else role
+
+
+def _peak_memory_mb(memory: Mapping[str, Any] | None) -> float:
+    """Of the worker if a worker did it (on the GPU if it used one), else of this process; MiB."""
+    if not memory:
+        return peak_memory_mb()
+    return round(float(memory.get("peak", memory["resident_peak"])) / 2**20, 1)
 
 
 def _stages_from(name: str | None) -> set[str]:

@@ -21,6 +21,8 @@ WAV = "audio/wav"
 MP4 = "video/mp4"
 TEXT = "text/plain; charset=utf-8"
 TSV = "text/tab-separated-values"
+SCRIPT = "script"
+"""The role of a text with tags of emotions, beside the same text without them."""
 ASPECTS = ("1:1", "9:16", "16:9")
 
 
@@ -55,6 +57,13 @@ class RigParams(Params):
         choices=("auto", "off"),
         keyed=False,  # What comes of it is an input.
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranscribeParams(Params):
+    """Every recogniser can do this much."""
+
+    language: str = param("auto", "language of the recording (ru, en, ...); auto: found from what is heard")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,16 +189,21 @@ STAGES: dict[str, Stage] = {
             name="transcribe",
             version=1,
             summary="speech to text",
+            params=TranscribeParams,
             inputs=(Input("audio"),),
             outputs=(Output("text", TEXT, ".txt"), Output("words", JSON, ".json")),
-            validate=validators.text,
+            validate=validators.transcript,
         ),
         Stage(
             name="answer",
             version=1,
             summary="a question to its answer",
             inputs=(Input("question"), Input("index", optional=True), Input("persona", optional=True)),
-            outputs=(Output("answer", TEXT, ".txt"), Output("sources", JSON, ".json")),
+            outputs=(
+                Output("answer", TEXT, ".txt"),
+                Output("sources", JSON, ".json"),
+                Output(SCRIPT, TEXT, ".txt", optional=True),
+            ),
             validate=validators.answer,
         ),
         Stage(

@@ -45,9 +45,20 @@ def rig(outputs: Files, inputs: Files, params: Any) -> Facts:
     return {"scene": report.get("scene", {}), "warnings": report.get("warnings", [])}
 
 
-def text(outputs: Files, inputs: Files, params: Any) -> Facts:
-    """UTF-8 text with something in it."""
-    return {"characters": len(_text(outputs["text"]))}
+def transcript(outputs: Files, inputs: Files, params: Any) -> Facts:
+    """UTF-8 text with something in it; words in order, none of which ends before it starts or after the recording."""
+    from avatarctl.media import audio
+
+    said = _text(outputs["text"])
+    report = _report(outputs["words"], "list of words")
+    if report.get("schema") != "transcript/1":
+        raise StepFailed("the list of words is of another schema", why=str(report.get("schema")))
+    duration = audio.wav_info(inputs["audio"]).duration
+    words = [word for segment in report["segments"] for word in segment["words"]]
+    for word in words:
+        if not 0 <= word["start"] <= word["end"] <= duration + 1e-3:
+            raise StepFailed("a word lies outside the recording", why=f"{word['text']!r} at {word['start']:.3f} s")
+    return {"characters": len(said.strip()), "words": len(words), "language": report["language"]}
 
 
 def answer(outputs: Files, inputs: Files, params: Any) -> Facts:

@@ -13,18 +13,11 @@ from avatarctl.engines.extractive.spec import ExtractiveParams
 from avatarctl.errors import BadInput
 from avatarctl.knowledge import index
 from avatarctl.knowledge.documents import Document
+from avatarctl.knowledge.refusal import NO_DOCUMENTS, NOT_FOUND
 from avatarctl.knowledge.schema import require_fts5
 from avatarctl.knowledge.search import opened
 from avatarctl.knowledge.words import Stemmer, language_of
 
-NOT_FOUND = {
-    "ru": "В моих документах нет ответа на этот вопрос.",
-    "en": "My documents hold no answer to this question.",
-}
-NO_DOCUMENTS = {
-    "ru": "У меня пока нет документов, из которых я могу взять ответ.",
-    "en": "I have no documents to answer from yet.",
-}
 HINTS = {
     "no_match": "add a document that holds it (avatarctl knowledge add FILE), or let a language model answer",
     "no_documents": "add documents (avatarctl knowledge add FILE), or let a language model answer",

@@ -1,0 +1,72 @@
+"""What an engine needs with given params, whether it is here, and what to type where it is not."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from avatarctl import models
+from avatarctl.engines.contract import EngineSpec
+from avatarctl.errors import Unavailable
+from avatarctl.models import weights
+from avatarctl.stages.params import Params
+
+
+def digests(spec: EngineSpec, params: Params, folder: Path) -> dict[str, str]:
+    """SHA-256 of every model by its name or role, for keys.
+
+    Raises:
+        Unavailable: one that the catalog does not know is not here.
+    """
+    chosen = spec.requirements(params).weights
+    return {**models.digests(spec.models), **{role: weights.digest(folder, ref) for role, ref in chosen.items()}}
+
+
+def paths(spec: EngineSpec, params: Params, folder: Path) -> dict[str, Path]:
+    """Where every model lies, by its name or role.
+
+    Raises:
+        Unavailable: a package or a model is not here; the hint says all that is to be typed.
+    """
+    package = missing_package(spec)
+    if package:
+        absent = [ref for ref in _references(spec, params) if weights.state(folder, ref) != "ok"]
+        pull = f", then avatarctl models pull {' '.join(absent)}" if absent else ""
+        raise Unavailable(
+            f"the engine {spec.stage}/{spec.name} cannot start",
+            why=f"the package {package} is not installed",
+            hint=f"pip install 'avatarctl[{spec.extra}]'{pull}" if spec.extra else "install avatarctl again",
+        )
+    chosen = spec.requirements(params).weights
+    here = {name: models.path(folder, name) for name in spec.models}
+    return {**here, **{role: weights.path(folder, ref) for role, ref in chosen.items()}}
+
+
+def is_ready(spec: EngineSpec, params: Params, folder: Path) -> bool:
+    """Whether packages and models are here, by a look that imports nothing and reads no file."""
+    if missing_package(spec):
+        return False
+    return all(weights.state(folder, ref) == "ok" for ref in _references(spec, params))
+
+
+def damaged(spec: EngineSpec, params: Params, folder: Path) -> str:
+    """The first model of the catalog whose bytes are wrong; empty if none is. Reads them all."""
+    for reference in _references(spec, params):
+        try:
+            if weights.damaged(folder, reference):
+                return reference
+        except OSError:
+            # One that cannot be read at all is a fault of its own, which `paths` reports.
+            continue
+    return ""
+
+
+def missing_package(spec: EngineSpec) -> str:
+    """The first package that is not installed. A worker may have an interpreter of its own, so it is not asked."""
+    if spec.worker:
+        return ""
+    return next((name for name in spec.packages if importlib.util.find_spec(name) is None), "")
+
+
+def _references(spec: EngineSpec, params: Params) -> list[str]:
+    return [*spec.models, *spec.requirements(params).weights.values()]

@@ -1,0 +1,1 @@
+"""Speech to text by Whisper, run by faster-whisper and CTranslate2, without torch."""

@@ -1,0 +1,143 @@
+"""Which engines are loaded at a time, in which process, and with which interpreter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from avatarctl import config, presets
+from avatarctl.engines.contract import EngineSpec, Job
+from avatarctl.engines.worker.host import WorkerEngine
+from avatarctl.errors import BadConfig
+from avatarctl.runtime.engines import EnginePool
+from tests.fake_workers import Orders
+
+OPEN: list[str] = []
+
+
+class Heavy:
+    name = ""
+
+    def load(self, models: Mapping[str, Path]) -> None:
+        OPEN.append(self.name)
+
+    def run(self, job: Job) -> None:
+        return
+
+    def close(self) -> None:
+        OPEN.remove(self.name)
+
+
+class A(Heavy):
+    name = "a"
+
+
+class B(Heavy):
+    name = "b"
+
+
+class C(Heavy):
+    name = "c"
+
+
+class Unloadable(Heavy):
+    name = "unloadable"
+
+    def load(self, models: Mapping[str, Path]) -> None:
+        super().load(models)
+        raise MemoryError
+
+
+def spec(name: str, megabytes: int) -> EngineSpec:
+    return EngineSpec(
+        stage="speak",
+        name=name,
+        summary="",
+        cache_version=1,
+        factory=f"tests.test_engine_pool:{name.capitalize()}",
+        gpu_memory_mb=megabytes,
+    )
+
+
+@pytest.fixture(autouse=True)
+def nothing_open() -> None:
+    OPEN.clear()
+
+
+def test_idle_engines_make_room_on_the_gpu(tmp_path: Path) -> None:
+    pool = EnginePool(tmp_path, gpu_memory_mb=lambda: 12_000)
+    a, b, c = spec("a", 5000), spec("b", 6000), spec("c", 4000)
+    for each in (a, b):
+        with pool.use(each):
+            pass
+    assert OPEN == ["a", "b"]
+    with pool.use(a) as (_, load_ms):
+        assert load_ms == 0
+    # b was used longest ago, and without it c fits.
+    with pool.use(c):
+        assert OPEN == ["a", "c"]
+    with pool.use(b):
+        assert OPEN == ["c", "b"]
+    pool.close()
+    assert OPEN == []
+
+
+def test_engines_without_a_gpu_stay(tmp_path: Path) -> None:
+    pool = EnginePool(tmp_path, gpu_memory_mb=lambda: 0)
+    for each in (spec("a", 0), spec("b", 0)):
+        with pool.use(each):
+            pass
+    assert OPEN == ["a", "b"]
+    pool.close()
+
+
+def test_an_engine_that_cannot_load_is_closed(tmp_path: Path) -> None:
+    pool = EnginePool(tmp_path)
+    with pytest.raises(MemoryError), pool.use(spec("unloadable", 0)):
+        pass
+    assert OPEN == []
+
+
+def test_a_worker_engine_runs_elsewhere(tmp_path: Path) -> None:
+    worker = EngineSpec(
+        stage="speak",
+        name="actor",
+        summary="",
+        cache_version=1,
+        factory="tests.fake_workers:Actor",
+        params=Orders,
+        worker=True,
+    )
+    pool = EnginePool(tmp_path)
+    with pool.use(worker) as (engine, load_ms):
+        assert isinstance(engine, WorkerEngine) and engine.pid is not None and load_ms > 0
+    with pool.use(worker) as (again, load_ms):
+        assert again is engine and load_ms == 0
+    pool.close()
+    assert engine.pid is None
+    with pytest.raises(Exception, match="cannot start"), EnginePool(tmp_path, lambda name: "/no/python").use(worker):
+        pass
+    in_process = replace(worker, worker=False)
+    with EnginePool(tmp_path).use(in_process) as (engine_here, _):
+        assert not isinstance(engine_here, WorkerEngine)
+
+
+def test_interpreters_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AVATARCTL_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert presets.resolve().interpreter("xtts") == ""
+    made = config.paths().environments / "xtts" / "bin" / "python"
+    made.parent.mkdir(parents=True)
+    made.touch()
+    assert presets.resolve().interpreter("xtts") == str(made)
+    (tmp_path / "avatarctl.toml").write_text('[engines.xtts]\npython = "/opt/xtts/python"\n', encoding="utf-8")
+    assert presets.resolve().interpreter("xtts") == "/opt/xtts/python"
+    monkeypatch.setenv("AVATARCTL_ENGINES_FASTER_WHISPER_PYTHON", "/opt/w/python")
+    assert presets.resolve().interpreter("faster-whisper") == "/opt/w/python"
+    (tmp_path / "avatarctl.toml").write_text('[engines.xtts]\npythn = "x"\n', encoding="utf-8")
+    with pytest.raises(BadConfig, match="pythn") as caught:
+        presets.resolve()
+    assert "python" in caught.value.hint
