@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -15,8 +16,7 @@ def report() -> dict[str, Any]:
 
     torch is asked only if the engine has imported it.
     """
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found: dict[str, Any] = {"device": "cpu", "resident_peak": peak if sys.platform == "darwin" else 1024 * peak}
+    found: dict[str, Any] = {"device": "cpu", "resident_peak": _resident_peak()}
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         free, total = torch.cuda.mem_get_info()
@@ -29,6 +29,18 @@ def report() -> dict[str, Any]:
             "total": total,
         }
     return found
+
+
+def _resident_peak() -> int:
+    """Bytes. On Linux `getrusage` still counts what the parent had when it started this process, VmHWM does not."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = status.read_text(encoding="ascii", errors="replace").splitlines()
+        for line in lines:
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def is_out_of_memory(error: BaseException) -> bool:
