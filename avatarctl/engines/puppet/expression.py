@@ -47,7 +47,7 @@ def expression_field(axes: FaceAxes, landmarks: Array, points: Array, frame: Arr
         skew -= side * bump(centre, 0.38, 0.5, 0.17) * down
         end = bump(landmarks[eye.brow_inner, :2], 0.22, 0.55, 0.17)
         inner -= bump(landmarks[eye.brow_inner, :2], 0.26, 0.5, 0.17) * (down + 0.25 * side * right)
-        furrow += end * (0.6 * down - 0.35 * side * right)
+        furrow += end * (0.64 * down - 0.37 * side * right)
         on_cheek = bump(landmarks[list(cheek_points), :2].mean(0), 0.42, 0.34, 0.34)
         cheek += on_cheek * (0.25 * side * right - down)
         under_eye = landmarks[eye.lower[4], :2] + axes.down * np.float32(0.05 * unit)
