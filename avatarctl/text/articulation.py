@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from avatarctl.text.loudness import Loudness
 from avatarctl.text.timings import Timings
-from avatarctl.text.visemes import CLASSES, LIP_SHAPE, POSE, STRESSES, Viseme, parts
+from avatarctl.text.visemes import CLASSES, LIP_SHAPE, POSE, STRESSES, TONGUE, Viseme, parts
 
 INDEX = {name: i for i, name in enumerate(POSE)}
 LEAD = 0.03
@@ -94,6 +94,7 @@ class _Track:
     poses: NDArray[np.float64]
     vertical: NDArray[np.float64]
     shape: NDArray[np.float64]
+    tip: NDArray[np.float64]
     decays: NDArray[np.float64]
 
 
@@ -183,6 +184,7 @@ def _track(sounds: list[_Sound], gain: float, loudness: Loudness | None) -> _Tra
         poses=poses,
         vertical=np.array([s.made.vertical for s in sounds]),
         shape=shape,
+        tip=np.array([s.made.tip for s in sounds]),
         decays=np.array([s.made.decay for s in sounds]),
     )
 
@@ -241,7 +243,8 @@ def _blend(track: _Track, times: NDArray[np.float64]) -> NDArray[np.float64]:
     reached = valid & (distance - track.halves[near] < _REACH)
     decay = np.where(reached, np.exp(-track.decays[near] * outside), 0.0)
     result = np.empty((len(times), len(POSE)))
-    for strength, names in ((track.vertical, set(POSE) - LIP_SHAPE), (track.shape, LIP_SHAPE)):
+    opening = set(POSE) - LIP_SHAPE - TONGUE
+    for strength, names in ((track.vertical, opening), (track.shape, LIP_SHAPE), (track.tip, TONGUE)):
         columns = [i for i, name in enumerate(POSE) if name in names]
         dominance = strength[near] * decay
         total = dominance.sum(axis=1, keepdims=True) + 1e-6

@@ -126,17 +126,18 @@ class Renderer:
             drawn.append(layer)
         left, top = left + int(carried[0]), top + int(carried[1])
         here = (left, top, width, height)
-        mouth = self._place_interior(self._interior.compose(motion, shape), turn, here)
+        inside = self._interior.compose(motion, shape)
+        mouth = self._place_interior(inside, turn, here)
         if shape.tuck > LEAST_TUCK:
-            drawn.append(self._place_interior(self._interior.biting(motion, shape), turn, here))
+            drawn.append(self._place_interior(self._interior.biting(inside, motion, shape), turn, here))
         for layer in drawn:
             alpha = layer[..., 3] * np.float32(1 / 255)
             mouth = _blend(np.asarray(cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), np.uint8), mouth, alpha)
         # The head may carry the mouth's box over the canvas's border.
         x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + width, rig.width), min(top + height, rig.height)
-        inside = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
+        seen = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
         region = picture[y0:y1, x0:x1]
-        region[:] = _blend(mouth[inside], region, layers.window[inside])
+        region[:] = _blend(mouth[seen], region, layers.window[seen])
 
     def _place_interior(self, picture: Picture, turn: Pose, box: Box) -> Picture:
         """Warp the interior into the mouth's box: an affine map, since it is flat and far from the eye."""
