@@ -73,7 +73,7 @@ def build_interior(canvas: NDArray[np.uint8], light: PhotoLight, frame: MouthFra
     blur = light.blur * scale * EYE_DISTANCE / frame.unit
 
     gum = np.asarray(0.25 * light.lip + 0.75 * np.array([158, 88, 85]) * light.strength, np.float32)
-    flesh = np.asarray(0.35 * light.lip + 0.65 * np.array([198, 106, 102]) * light.strength, np.float32)
+    flesh = np.asarray(0.35 * light.lip + 0.65 * np.array([192, 106, 107]) * light.strength, np.float32)
     upper, lower = (
         shrunk(drawn_teeth(enamel, gum, arch, lips.middle, upper=up), scale, blur)
         for arch, up in ((UPPER_ARCH, True), (LOWER_ARCH, False))
@@ -151,9 +151,9 @@ class Mouth:
         # Its tip rises behind the upper teeth for t, d, n and l, and comes forward between the rows for th.
         lift = float(smoothstep(0.0, 0.75, shape.tongue))
         between = float(smoothstep(0.82, 0.98, shape.tongue))
-        raised = interior.bite - 2.5 + 1.3 * between
+        raised = interior.bite - 2.5 + 0.9 * between
         down = lying + (raised - lying) * lift
-        tongue = (down, 1 - 0.14 * lift - 0.12 * between, 1 - 0.2 * lift, 1 + 0.04 * lift)
+        tongue = (down, 1 - 0.06 * lift - 0.04 * between, 1 - 0.2 * lift, 1 + 0.14 * lift)
         if between < 1:
             self._over(picture, rows, interior.tongue, *tongue)
         self._over(picture, rows, interior.lower_teeth, interior.bite - OVERBITE + (0.8 + 0.012 * jaw) * jaw)
