@@ -165,9 +165,19 @@ def photo_teeth(
     sprite = shifted(_aligned(drawn, light, within, scale), reach * scale)
     own = cv2.GaussianBlur(np.asarray(seen, np.float32), (0, 0), 0.5 * scale) * within
     weight = (own * (1 - smoothstep(0.60, 0.85, np.abs(x))))[..., None] * sprite[..., 3:]
+    sprite[..., :3] *= _matched(sprite, light, weight[..., 0], scale)[:, None]
     rim = 1 - 0.12 * np.clip(1 - (reach - arch_edge(x * frame.half_width / per_mm, True) - below) / 1.2, 0, 1)
     sprite[..., :3] += (photo * rim[..., None] - sprite[..., :3]) * weight
     return sprite, reach
+
+
+def _matched(drawn: Array, light: Array, weight: Array, scale: float) -> Array:
+    """What makes drawn teeth as light as the photo's own beside them, a column each; float32 (w,)."""
+    ours = drawn[..., :3].mean(-1) / np.maximum(drawn[..., 3], np.float32(1e-3))
+    seen = gaussian_smooth((light * weight).sum(0), 3.0 * scale)
+    # Columns far from any tooth of the photo stay as they are drawn.
+    held = gaussian_smooth((ours * weight).sum(0), 3.0 * scale) + np.float32(10 * scale)
+    return np.clip((seen + np.float32(10 * scale)) / held, 0.8, 1.3).astype(np.float32)
 
 
 def _aligned(drawn: Array, light: Array, within: Array, scale: float) -> Array:
