@@ -71,7 +71,7 @@ CLASSES: dict[str, Viseme] = {
     "lateral": _viseme(0.8, 0.25, 20, open=0.14, jaw=0.1, up=0.015, tongue=0.8, tip=4.0),
     "rhotic": _viseme(0.6, 0.2, 20, open=0.095, jaw=0.07, up=0.02, tongue=0.6, tip=2.0),
     "round rhotic": _viseme(0.7, 0.6, 18, open=0.09, jaw=0.06, up=0.025, round=0.4, tongue=0.3),
-    "sibilant": _viseme(1.8, 0.5, 23, open=0.105, jaw=0.038, up=0.02, wide=0.03, tip=2.0),
+    "sibilant": _viseme(3.8, 0.5, 25, open=0.087, jaw=0.034, up=0.012, wide=0.03, tip=2.0),
     "hushing": _viseme(1.8, 1.2, 20, open=0.085, jaw=0.04, up=0.04, round=0.55),
     "soft hushing": _viseme(1.8, 0.9, 20, open=0.08, jaw=0.035, up=0.04, round=0.3, wide=0.01),
     "palatal": _viseme(0.7, 0.7, 18, open=0.085, jaw=0.045, up=0.03, wide=0.04),
@@ -193,7 +193,7 @@ def _vowel(made: Viseme, ipa: str, scale: float) -> Viseme:
 def _syllabic(made: Viseme) -> Viseme:
     """A consonant in the place of a vowel opens the mouth a little, unless it is made with the lips."""
     made = replace(made, vertical=1.2 * made.vertical, long=True)
-    return made if made.closes or made.tucks else _with(made, open=0.11, jaw=0.08)
+    return made if made.closes or made.tucks else _with(made, open=0.13, jaw=0.09)
 
 
 def _with(made: Viseme, **least: float) -> Viseme:

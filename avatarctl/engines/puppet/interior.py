@@ -156,7 +156,7 @@ class Mouth:
         tongue = (down, 1 - 0.06 * lift - 0.04 * between, 1 - 0.2 * lift, 1 + 0.14 * lift)
         if between < 1:
             self._over(picture, rows, interior.tongue, *tongue)
-        self._over(picture, rows, interior.lower_teeth, interior.bite - OVERBITE + (0.8 + 0.012 * jaw) * jaw)
+        self._over(picture, rows, interior.lower_teeth, interior.bite - OVERBITE + (0.8 + 0.004 * jaw) * jaw)
         if between > 0:
             self._over(picture, rows, interior.tongue, *tongue, opacity=between)
         resting = self._resting(motion, shape)
