@@ -38,6 +38,8 @@ _REACH = 0.45
 """Seconds beyond which a sound has no influence."""
 _NEIGHBOURS = 7
 """Sounds on either side that are looked at."""
+_TIP_HASTE = 2.0
+"""How much faster the tip of the tongue comes and goes than jaw and lips do."""
 _CHUNK = 4096
 _HELD, _LONG_HELD = 0.3, 0.7
 """Part of a p, b or m around its centre during which the lips stay shut; of a long one."""
@@ -244,9 +246,10 @@ def _blend(track: _Track, times: NDArray[np.float64]) -> NDArray[np.float64]:
     decay = np.where(reached, np.exp(-track.decays[near] * outside), 0.0)
     result = np.empty((len(times), len(POSE)))
     opening = set(POSE) - LIP_SHAPE - TONGUE
-    for strength, names in ((track.vertical, opening), (track.shape, LIP_SHAPE), (track.tip, TONGUE)):
+    groups = ((track.vertical, opening, decay), (track.shape, LIP_SHAPE, decay), (track.tip, TONGUE, decay**_TIP_HASTE))
+    for strength, names, left in groups:
         columns = [i for i, name in enumerate(POSE) if name in names]
-        dominance = strength[near] * decay
+        dominance = strength[near] * left
         total = dominance.sum(axis=1, keepdims=True) + 1e-6
         result[:, columns] = np.einsum("tk,tkp->tp", dominance, track.poses[:, columns][near]) / total
     return result

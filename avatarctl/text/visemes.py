@@ -36,7 +36,7 @@ class Viseme:
     vertical: float
     shape: float
     decay: float
-    tip: float = 0.6
+    tip: float
     vowel: bool = False
     closes: bool = False
     tucks: bool = False
@@ -45,9 +45,14 @@ class Viseme:
     long: bool = False
 
 
-def _viseme(vertical: float, shape: float, decay: float, tip: float = 0.6, **values: float | bool) -> Viseme:
+_IDLE_TIP, _VOWEL_TIP = 0.6, 1.2
+"""Dominance over the tip of the tongue of consonants that are made without it, and of vowels, in which it lies."""
+
+
+def _viseme(vertical: float, shape: float, decay: float, tip: float = 0.0, **values: float | bool) -> Viseme:
     flags = {k: bool(values.pop(k, False)) for k in ("vowel", "closes", "tucks")}
-    return Viseme(tuple(float(values.get(name, 0.0)) for name in POSE), vertical, shape, decay, tip, **flags)
+    pose = tuple(float(values.get(name, 0.0)) for name in POSE)
+    return Viseme(pose, vertical, shape, decay, tip or (_VOWEL_TIP if flags["vowel"] else _IDLE_TIP), **flags)
 
 
 CLASSES: dict[str, Viseme] = {
@@ -71,7 +76,7 @@ CLASSES: dict[str, Viseme] = {
     "lateral": _viseme(0.8, 0.25, 20, open=0.14, jaw=0.1, up=0.015, tongue=0.8, tip=4.0),
     "rhotic": _viseme(0.6, 0.2, 20, open=0.095, jaw=0.07, up=0.02, tongue=0.6, tip=2.0),
     "round rhotic": _viseme(0.7, 0.6, 18, open=0.09, jaw=0.06, up=0.025, round=0.4, tongue=0.3),
-    "sibilant": _viseme(3.8, 0.5, 25, open=0.087, jaw=0.034, up=0.012, wide=0.03, tip=2.0),
+    "sibilant": _viseme(5.0, 0.5, 25, open=0.087, jaw=0.034, up=0.012, wide=0.03, tip=2.0),
     "hushing": _viseme(1.8, 1.2, 20, open=0.085, jaw=0.04, up=0.04, round=0.55),
     "soft hushing": _viseme(1.8, 0.9, 20, open=0.08, jaw=0.035, up=0.04, round=0.3, wide=0.01),
     "palatal": _viseme(0.7, 0.7, 18, open=0.085, jaw=0.045, up=0.03, wide=0.04),

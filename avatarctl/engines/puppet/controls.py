@@ -18,7 +18,7 @@ CONTROLS: dict[str, str] = {
     "press": "lips pressed together, 0..1 (p, b, m)",
     "tuck": "lower lip under the upper teeth, 0..1 (f, v)",
     "wide": "corners outward, u",
-    "tongue": "tip of the tongue to the upper teeth, 0..1 (t, d, n, l)",
+    "tongue": "tip of the tongue up behind the upper teeth, 0..0.8 (t, d, n, l), and between the rows, 1 (th)",
     "smile": "corners up, -1..1 (below 0: corners down)",
     "brow": "brows up, u",
     "brow_inner": "inner ends of the brows up, u",
