@@ -68,7 +68,7 @@ class MouthFrame:
 @dataclass(frozen=True)
 class PhotoLips:
     """The lips in the photo: float32 (SAMPLES,) curves in pixels, from the outer edge of the upper lip to
-    that of the lower. `meeting`: where they meet when closed. `is_open`: the photo shows them apart.
+    that of the lower. `meeting`: where they meet when closed; `even`: the same without its waves. `is_open`: the photo shows them apart.
     `smile_arc`: how far the corners lie above the middle of the lips, u; `smile_drop`, `smile_inset`: how
     far those of a smile with teeth come down and in at rest, u. `middle`: X of the lips' middle, not 0 when
     the face looks aside. `chin`, `nose`: Y of the chin and of the nose's base, pixels."""
@@ -78,6 +78,7 @@ class PhotoLips:
     lower_inner: Array
     lower_outer: Array
     meeting: Array
+    even: Array
     is_open: bool
     smile_drop: float
     smile_inset: float
@@ -149,6 +150,7 @@ def photo_lips(landmarks: Array, frame: MouthFrame, canvas: NDArray[np.uint8]) -
         lower_inner=lower_inner,
         lower_outer=np.maximum(lower_outer, lower_inner),
         meeting=meeting,
+        even=_even(meeting, middle),
         is_open=is_open,
         smile_drop=(1 - KEPT_SMILE) * arc if is_open else 0.0,
         smile_inset=0.35 * excess,
@@ -167,6 +169,15 @@ def _curve(landmarks: Array, frame: MouthFrame, points: tuple[int, ...]) -> Arra
     x, y = x[keep], y[keep]
     inner = (x > -0.999) & (x < 0.999)
     return monotone_cubic(np.r_[-1, x[inner], 1], np.r_[0, y[inner], 0], positions())
+
+
+def _even(meeting: Array, middle: float) -> Array:
+    """The parabola nearest to the line between the lips, through the line's middle; beyond the corners the line."""
+    x = positions()
+    within = np.abs(x) < 1
+    parabola = np.polynomial.Polynomial.fit(x[within], meeting[within], 2)
+    lowered = np.interp(middle, x, meeting) - parabola(middle)
+    return np.where(within, parabola(x) + lowered, meeting).astype(np.float32)
 
 
 def _dark_seam(frame: MouthFrame, canvas: NDArray[np.uint8], guess: Array) -> Array:
@@ -297,16 +308,19 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     drop += sad * (0.07 + 0.6 * (lips.smile_arc - lips.smile_drop)) - happy * max(0.02, 0.085 - 0.5 * lips.smile_arc)
     # Closed lips cannot follow the arc of a laugh.
     drop += 0.35 * lips.smile_arc * happy * (1 - parted) * float(lips.is_open)
-    drop += 0.34 * max(0.0, shape.jaw) * (1 - 0.35 * happy)
-    drop += opening * (0.05 + 0.19 * rounded)
-    corners = drop * unit * x ** (1.7 + 0.3 * happy)
-
     # A tucked lip meets the canines' lip already, so that only the incisors are seen over it.
-    narrow = 0.985 - 0.28 * rounded - 0.26 * tucked - (0.02 * release if lips.is_open else 0.0)
+    narrow = 0.985 - 0.34 * rounded - 0.26 * tucked - (0.02 * release if lips.is_open else 0.0)
     # Wide lips would spread their opening flat along a line: they part more fully than narrow ones.
-    fullness = (0.60 if lips.is_open else 0.76) - 0.16 * rounded
+    fullness = (0.56 if lips.is_open else 0.70) - 0.12 * rounded
     profile = np.clip(1 - (x / narrow) ** (2.3 - 0.3 * rounded), 0, 1) ** fullness
-    gap = opening * unit * gaussian_smooth(profile, 1.2) * within
+    profile = gaussian_smooth(profile, 1.2) * within
+    # A lower lip that is drawn down is an even rim; its waves are those of lips that press on each other.
+    evened = parted * (lips.even - lips.meeting) * profile
+    gap = np.maximum(opening * unit * profile + evened, 0)
+
+    # What the jaw takes down is an arch over the opening: a parabola would flatten the opening's floor.
+    lowered = 0.34 * max(0.0, shape.jaw) * (1 - 0.35 * happy) + opening * (0.05 + 0.06 * rounded)
+    corners = unit * (drop * x ** (1.7 + 0.3 * happy) + lowered * (1 - profile))
     raised = np.clip(1 - (x / (1 - 0.2 * rounded)) ** 2.2, 0, 1)
     rise = shape.up + 0.025 * happy * parted + 0.012 * sad * (1 - parted) + rounded * -0.034 * parted
     # The opening is round at both of its ends: its upper edge arches over them too, most as a ring.
@@ -325,7 +339,7 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     )
     bulge = 1 - x**2
     upper_outer = upper_edge - np.maximum(upper, 0) + 0.014 * shape.press * unit * bulge
-    lower_outer = lower_edge + lower - (0.012 * shape.tuck + 0.008 * shape.press) * unit * bulge
+    lower_outer = lower_edge - evened + lower - (0.012 * shape.tuck + 0.008 * shape.press) * unit * bulge
     curves = np.stack(
         [
             np.minimum(upper_outer, upper_edge) + corners - lips.upper_outer,
