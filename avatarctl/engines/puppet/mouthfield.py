@@ -164,7 +164,7 @@ def _away(frame: MouthFrame, points: Array, aside: Array, outline: Array) -> Arr
     to_outline = np.maximum(np.asarray(inside, np.float32), 0)
     from_corner = np.maximum(aside - 1, 0) * np.float32(frame.half_width)
     share = to_outline / np.maximum(to_outline + from_corner, np.float32(1e-3))
-    return np.where(aside <= 1, np.float32(1), _even(share))
+    return np.where(aside <= 1, np.float32(1), _even(np.asarray(share, np.float32)))
 
 
 def _even(t: Array) -> Array:

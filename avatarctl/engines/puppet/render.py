@@ -127,8 +127,10 @@ class Renderer:
         left, top = left + int(carried[0]), top + int(carried[1])
         here = (left, top, width, height)
         mouth = self._place_interior(self._interior.compose(motion, shape), turn, here)
+        upper, lower = drawn
+        drawn = [lower, upper]
         if shape.tuck > LEAST_TUCK:
-            drawn.append(self._place_interior(self._interior.biting(motion, shape), turn, here))
+            drawn.insert(1, self._place_interior(self._interior.biting(motion, shape), turn, here))
         for layer in drawn:
             alpha = layer[..., 3] * np.float32(1 / 255)
             mouth = _blend(np.asarray(cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), np.uint8), mouth, alpha)
