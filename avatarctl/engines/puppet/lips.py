@@ -129,7 +129,7 @@ def photo_lips(landmarks: Array, frame: MouthFrame, canvas: NDArray[np.uint8]) -
     nose, chin = (float(frame.local(landmarks[[n], :2])[1][0]) for n in (anatomy.NOSE_BASE, mesh.CHIN))
     between = np.float32(0.5) * (upper_inner + lower_inner)
     cheeks = landmarks[[p for side in anatomy.CHEEKS for p in side], :2]
-    seen = _seen(frame, canvas, (upper_outer, lower_outer), nose, cheeks)
+    seen = _seen(frame, canvas, between, lower_outer, nose, cheeks)
     hair = moustache.hair_colour(seen)
     # Under hair the mesh sees lips apart that are not, unless teeth are seen between them.
     hidden = hair.size > 0 and not _teeth(frame, canvas, upper_inner, lower_inner, seen)
@@ -229,19 +229,18 @@ def _dark_seam(frame: MouthFrame, canvas: NDArray[np.uint8], guess: Array, textu
 
 
 def _seen(
-    frame: MouthFrame, canvas: NDArray[np.uint8], outer: tuple[Array, Array], nose: float, cheeks: Array
+    frame: MouthFrame, canvas: NDArray[np.uint8], between: Array, lower_outer: Array, nose: float, cheeks: Array
 ) -> moustache.Region:
-    """What may be a moustache, and the lip and the skin that it is told from. `outer`: edges of the lips;
-    `cheeks`: canvas points on them, float32 (n, 2)."""
+    """What may be a moustache, and the lip and the skin that it is told from. `cheeks`: canvas points, (n, 2)."""
     x = np.linspace(-0.55, 0.55, 81, dtype=np.float32)
-    upper, lower = (np.interp(x, positions(), curve).astype(np.float32) for curve in outer)
+    line, lower = (np.interp(x, positions(), curve).astype(np.float32) for curve in (between, lower_outer))
 
     def places(first: Array, last: Array, count: int) -> Array:
         y = first + np.linspace(0, 1, count, dtype=np.float32)[:, None] * (last - first)
         return frame.canvas(np.broadcast_to(x, y.shape), y)
 
-    over = places(0.55 * nose + 0.45 * upper, upper - np.float32(0.01 * frame.unit), 15)
-    return moustache.look(canvas, (over, places(0.4 * upper + 0.6 * lower, lower, 7), cheeks[None]))
+    over = places(0.45 * nose + 0.55 * line, line - np.float32(0.05 * frame.unit), 15)
+    return moustache.look(canvas, (over, places(0.4 * line + 0.6 * lower, lower, 7), cheeks[None]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,11 +294,11 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     # A tucked lip meets the canines' lip already, so that only the incisors are seen over it.
     narrow = 0.985 - 0.34 * rounded - 0.26 * tucked - (0.02 * release if lips.is_open else 0.0)
     # Wide lips would spread their opening flat along a line: they part more fully than narrow ones.
-    fullness = (0.56 if lips.is_open else 0.70) - 0.12 * rounded
+    fullness = (0.56 if lips.is_open else 0.64) - 0.12 * rounded
     profile = np.clip(1 - (x / narrow) ** (2.3 - 0.3 * rounded), 0, 1) ** fullness
     profile = gaussian_smooth(profile, 1.2) * within
     # A lower lip that is drawn down is an even rim; its waves are those of lips that press on each other.
-    evened = parted * (lips.even - lips.meeting) * profile
+    evened = parted * (lips.even - lips.meeting) * np.sqrt(profile)
     gap = np.maximum(opening * unit * profile + evened, 0)
 
     # What the jaw takes down is an arch over the opening: a parabola would flatten the opening's floor.

@@ -21,7 +21,7 @@ HIDING = 0.45
 """The same in lights of the cheeks alone, where nothing is to be seen of the lip."""
 STRANDS = 0.11
 """Texture of skin over the lip, in lights of the cheeks, from which it is hair of any colour. Strokes of grey hair
-have 0.13, wrinkles 0.08, noise of 25 levels 0.06, skin 0.01 to 0.035."""
+have 0.13, deep wrinkles and brushes 0.09, noise of 25 levels 0.06, skin 0.01 to 0.04."""
 STRANDS_APART = 0.2
 """How far such hair's colour is from the lip's, in lights of the cheeks."""
 STRAND = 0.4
@@ -51,12 +51,23 @@ class Region:
 
 def hair_colour(seen: Region) -> Array:
     """RGB of the moustache, float32 (3,); empty when there is none that could be told from skin."""
-    hair, lip = (np.median(part.reshape(-1, 3), 0).astype(np.float32) for part in (seen.over, seen.lip))
-    dark = hair.mean() < DARK_HAIR * min(lip.mean(), seen.skin.mean())
+    over = seen.over.reshape(-1, 3)
+    hair, lip = (np.median(part.reshape(-1, 3), 0).astype(np.float32) for part in (over, seen.lip))
+    skin = float(seen.skin.mean())
+    if hair.mean() < DARK_HAIR * min(float(lip.mean()), skin):
+        return hair
     # It may hide the lower lip altogether.
-    dark |= bool(max(hair.mean(), lip.mean()) < HIDING * seen.skin.mean())
-    apart = float(np.linalg.norm(hair - lip)) > STRANDS_APART * float(np.linalg.norm(seen.skin))
-    return hair if dark or (apart and seen.texture > STRANDS) else np.zeros(0, np.float32)
+    if max(float(hair.mean()), float(lip.mean())) < HIDING * skin:
+        return hair
+    if seen.texture > STRANDS:
+        # Skin is seen between the strands.
+        light = over.mean(-1)
+        darker = np.median(over[light <= np.percentile(light, 30)], axis=0).astype(np.float32)
+        if darker.mean() < DARK_HAIR * min(float(lip.mean()), skin):
+            return darker
+        if float(np.linalg.norm(hair - lip)) > STRANDS_APART * float(np.linalg.norm(seen.skin)):
+            return hair
+    return np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True)
