@@ -128,8 +128,10 @@ class Renderer:
         here = (left, top, width, height)
         inside = self._interior.compose(motion, shape)
         mouth = self._place_interior(inside, turn, here)
+        upper, lower = drawn
+        drawn = [lower, upper]
         if shape.tuck > LEAST_TUCK:
-            drawn.append(self._place_interior(self._interior.biting(inside, motion, shape), turn, here))
+            drawn.insert(1, self._place_interior(self._interior.biting(inside, motion, shape), turn, here))
         for layer in drawn:
             alpha = layer[..., 3] * np.float32(1 / 255)
             mouth = _blend(np.asarray(cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), np.uint8), mouth, alpha)
