@@ -49,6 +49,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from avatarctl.engines.check import expected, mouth, picture, sound, steadiness
 from avatarctl.engines.check.expected import Clip
@@ -105,7 +106,11 @@ class CheckEngine:
             listening = pool.submit(_listen, film, clips, check)
             if job.threads == 1:
                 listening.exception()
-            seen, size = picture.look(film, self._meshes, job.threads, check, progress)
+
+            def wanted() -> NDArray[np.bool_]:
+                return _worth_a_look(film, clips, listening.result()[1] or 0.0)
+
+            seen, size = picture.look(film, self._meshes, job.threads, wanted, check, progress)
             heard, shift = listening.result()
         frames = len(seen.gap)
         figures: Figures = {
@@ -137,6 +142,15 @@ def _listen(film: Film, clips: list[Clip], check: Callable[[], None]) -> tuple[s
     heard = sound.measure(film, check)
     recordings = [(clip.start, clip.speech) for clip in clips]
     return heard, sound.shift(heard.low, recordings, check) if recordings else None
+
+
+def _worth_a_look(film: Film, clips: list[Clip], late_sound: float) -> NDArray[np.bool_]:
+    """Which pictures a figure hangs on: those at p, b and m, in pauses, and at blinks that are meant."""
+    pauses = [(start + late_sound, end + late_sound) for start, end in expected.pauses(clips, mouth.PAUSE)]
+    chosen = mouth.still_frames(pauses, film.fps, film.frames)
+    for moment in expected.closures(clips) + late_sound:
+        chosen[mouth.around(moment, film.fps)] = True
+    return chosen | (np.nan_to_num(expected.expect(clips, film, film.frames).blink) > mouth.MEANT)
 
 
 def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | None) -> Figures:

@@ -1,6 +1,8 @@
 """What every picture of a film shows, in a few numbers each: the mouth, the eyes, the face's light, the background.
 
-The face is followed by the face mesh from picture to picture; nothing but the numbers is kept.
+The face is followed by the face mesh; nothing but the numbers is kept. The mesh costs more than all the rest of a
+picture, so a longer film's every second picture is passed over where nothing hangs on it: the face is taken to be
+halfway between where it was before and after, and the gap of its lips is left unknown rather than guessed.
 """
 
 from __future__ import annotations
@@ -10,12 +12,14 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.check.film import Check, Film, first_picture, pictures
+from avatarctl.engines.check.mouth import AWAKE
 from avatarctl.engines.facemesh.landmarks import (
     CHEEK_LEFT,
     CHEEK_RIGHT,
@@ -43,6 +47,12 @@ SHORTER_SIDE = 512
 """Pixels, for a film whose first picture shows no face."""
 
 _WORTH_SHRINKING = 0.85
+_ALL_UP_TO = 100
+"""Pictures of a film up to which none is passed over: correlations want many."""
+_AT_ONCE = 4
+"""Pictures that are followed from one place of the face: 0.16 s, in which it stays well within the mesh's margin."""
+_USUAL_FROM = 10
+"""Pictures after which the usual opening of the eyes is known."""
 _LOOK_AGAIN = 12
 """Pictures between two searches for a face that is not there."""
 _UPPER_LIP = [82, 13, 312]
@@ -77,13 +87,15 @@ _NARROWEST = 0.03
 class Seen:
     """One value a picture; NaN where the picture shows no face, or the film has no background to speak of.
 
-    `gap`: between the inner lips, in u, the distance of the eye centres; `eyes`: between the lids, in u (the mean of
-    both eyes); `light`: mean luma of forehead, nose and cheeks, 0..255; `detail`: root mean square of the Laplacian
-    of the upper face's luma without its eyes; `background_error`: mean square of the background luma's difference
-    from the first picture; `background_light`: its mean luma. `background_share`: of the picture that counts as
-    background, 0..1.
+    `face`: whether it is there; `gap`: between the inner lips, in u, the distance of the eye centres, NaN also where
+    the picture was passed over; `eyes`: between the lids, in u (the mean of both eyes); `light`: mean luma of
+    forehead, nose and cheeks, 0..255; `detail`: root mean square of the Laplacian of the upper face's luma without
+    its eyes, NaN where passed over; `background_error`: mean square of the background luma's difference from the
+    first picture; `background_light`: its mean luma. `background_share`: of the picture that counts as background,
+    0..1.
     """
 
+    face: NDArray[np.bool_]
     gap: Floats
     eyes: Floats
     light: Floats
@@ -92,32 +104,37 @@ class Seen:
     background_light: Floats
     background_share: float
 
-    @property
-    def face(self) -> NDArray[np.bool_]:
-        """Which pictures show the face."""
-        return np.isfinite(self.gap)
-
 
 def look(
-    film: Film, meshes: Sequence[FaceMesh], threads: int, check: Check, progress: Callable[[int, int], None]
+    film: Film,
+    meshes: Sequence[FaceMesh],
+    threads: int,
+    wanted: Callable[[], NDArray[np.bool_]],
+    check: Check,
+    progress: Callable[[int, int], None],
 ) -> tuple[Seen, tuple[int, int]]:
     """Measure every picture: what was seen, and the width and height at which.
 
     Args:
-        meshes: as many as pictures are looked at side by side. The figures depend on it, and not on `threads`.
+        meshes: as many as pictures are looked at side by side. The figures depend neither on it nor on `threads`.
+        wanted: tells, for each picture of the film, whether it must not be passed over; asked when it is needed.
     """
     first = first_picture(film, check)
     found = _face(meshes[0], first)
     width, height = _size(first, found)
     if found is not None:
         found = _scaled(found, width / first.shape[1])
+    closely = wanted() | (np.arange(film.frames) % 2 == 0) | (film.frames <= _ALL_UP_TO)
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(len(meshes) - 1, "look")) if threads > 1 else None
-        eye = _Eye(meshes, _strips(width, height, found), found, pool)
+        eye = _Eye(meshes, _strips(width, height, found), found, closely, pool)
         coming = pictures(film, width, height, threads, check)
-        while some := list(islice(coming, len(meshes))):
+        # The first one alone, so that each group ends with a picture that is looked at.
+        some = list(islice(coming, 1))
+        while some:
             eye.take(some)
             progress(eye.count, film.frames)
+            some = list(islice(coming, _AT_ONCE))
     return eye.seen(width * height), (width, height)
 
 
@@ -165,11 +182,26 @@ def _strips(width: int, height: int, face: Landmarks | None) -> list[tuple[slice
     ]
 
 
-class _Eye:
-    """Takes pictures a few at a time, one for each mesh, and looks at them side by side.
+class _Row(NamedTuple):
+    """A picture's place of the face, None where it is not seen, and its figures in the order of `Seen`."""
 
-    Each is tracked from the last face of those before, whether there are threads for all of them or not, so that the
-    figures are the same.
+    face: Landmarks | None
+    gap: float
+    lids: float
+    light: float
+    detail: float
+    error: float
+    background: float
+
+
+class _Eye:
+    """Takes pictures a few at a time and looks at them side by side, as many as there are meshes.
+
+    Each is tracked from where the face was before all of them, whether there are threads for all of them or not, so
+    that the figures are the same.
+
+    Args:
+        closely: which pictures are not passed over; those next to a lowered lid are not, either.
     """
 
     def __init__(
@@ -177,6 +209,7 @@ class _Eye:
         meshes: Sequence[FaceMesh],
         strips: list[tuple[slice, slice]],
         face: Landmarks | None,
+        closely: NDArray[np.bool_],
         pool: Executor | None,
     ) -> None:
         self._meshes = meshes
@@ -184,8 +217,10 @@ class _Eye:
         self._strips = strips
         self._area = sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in strips)
         self._face = face
+        self._closely = closely
         self._first: list[Picture] = []
-        self._rows: list[tuple[float, ...]] = []
+        self._rows: list[_Row] = []
+        self._lids: list[float] = []
         self._search = 0
 
     @property
@@ -193,21 +228,53 @@ class _Eye:
         return len(self._rows)
 
     def take(self, pictures: Sequence[Picture]) -> None:
-        """I420, at most as many as there are meshes."""
+        """I420, at most `_AT_ONCE`, in the film's order."""
         if not self._first:
             self._first = [_luma(pictures[0])[strip].copy() for strip in self._strips]
-        if self._face is None:
-            seen = [(picture, self._found(picture)) for picture in pictures]
-            self._rows += [self._row(picture, face) for picture, face in seen]
+        start = self._face
+        if start is None:
+            self._rows += [self._row(picture, self._found(picture)) for picture in pictures]
             return
-        others = [(self._meshes[i], picture, self._face) for i, picture in enumerate(pictures) if i]
-        waiting = [self._pool.submit(self._tracked, *other) for other in others] if self._pool else []
-        done = [self._tracked(self._meshes[0], pictures[0], self._face)]
-        done += [w.result() for w in waiting] if self._pool else [self._tracked(*other) for other in others]
-        self._rows += [row for _, row in done]
-        self._face = done[-1][0]
+        last = len(pictures) - 1
+        chosen = [i for i in range(last + 1) if i == last or self._is_wanted(self.count + i)]
+        looked = dict(zip(chosen, self._look([pictures[i] for i in chosen], start), strict=True))
+        self._lids += [looked[i].lids for i in chosen if looked[i].face is not None]
+        # Each of the rest lies between two that are known by now.
+        before = {i: looked[i - 1] if i else self._last for i in range(last) if i not in looked}
+        doubtful = [i for i, one in before.items() if self._is_blink(one) or self._is_blink(looked[i + 1])]
+        looked |= zip(doubtful, self._look([pictures[i] for i in doubtful], start), strict=True)
+        for i, picture in enumerate(pictures):
+            if i not in looked:
+                looked[i] = self._row(picture, _between(before[i].face, looked[i + 1].face), passed_over=True)
+        self._rows += [looked[i] for i in range(last + 1)]
+        self._face = self._last.face
         if self._face is None:
             self._search = _LOOK_AGAIN
+
+    @property
+    def _last(self) -> _Row:
+        return self._rows[-1]
+
+    def _is_wanted(self, number: int) -> bool:
+        return number >= len(self._closely) or bool(self._closely[number])
+
+    def _is_blink(self, row: _Row) -> bool:
+        """Whether the lids may be lowered there; so it is, too, while nobody knows how open these eyes are."""
+        if row.face is None or len(self._lids) < _USUAL_FROM:
+            return True
+        return row.lids < AWAKE * float(np.median(self._lids))
+
+    def _look(self, pictures: Sequence[Picture], start: Landmarks) -> list[_Row]:
+        count = len(self._meshes)
+
+        def share(number: int) -> list[_Row]:
+            mesh = self._meshes[number]
+            return [self._row(picture, _track(mesh, picture, start)) for picture in pictures[number::count]]
+
+        waiting = [self._pool.submit(share, i) for i in range(1, min(count, len(pictures)))] if self._pool else []
+        shares = [share(0)]
+        shares += [w.result() for w in waiting] if self._pool else [share(i) for i in range(1, count)]
+        return [shares[i % count][i // count] for i in range(len(pictures))]
 
     def _found(self, i420: Picture) -> Landmarks | None:
         """The face, looked for now and then while there is none."""
@@ -222,17 +289,15 @@ class _Eye:
             self._face = _face(self._meshes[0], _rgb(i420))
         return self._face
 
-    def _tracked(
-        self, mesh: FaceMesh, i420: Picture, previous: Landmarks
-    ) -> tuple[Landmarks | None, tuple[float, ...]]:
-        face = _track(mesh, i420, previous)
-        return face, self._row(i420, face)
-
-    def _row(self, i420: Picture, face: Landmarks | None) -> tuple[float, ...]:
-        luma = _luma(i420)
+    def _row(self, i420: Picture, face: Landmarks | None, *, passed_over: bool = False) -> _Row:
+        luma, unknown = _luma(i420), float("nan")
+        background = self._background(luma)
         if face is None:
-            return (*(float("nan"),) * 4, *self._background(luma))
-        return (*_openings(face), _light(luma, face), _detail(luma, face), *self._background(luma))
+            return _Row(None, unknown, unknown, unknown, unknown, *background)
+        gap, lids = _openings(face)
+        if passed_over:
+            return _Row(face, unknown, lids, _light(luma, face), unknown, *background)
+        return _Row(face, gap, lids, _light(luma, face), _detail(luma, face), *background)
 
     def _background(self, luma: Picture) -> tuple[float, float]:
         if not self._area:
@@ -243,8 +308,11 @@ class _Eye:
         return errors / self._area, light / self._area
 
     def seen(self, pixels: int) -> Seen:
-        gap, eyes, light, detail, error, background = np.array(self._rows, np.float64).reshape(-1, 6).T
-        return Seen(gap, eyes, light, detail, error, background, self._area / pixels)
+        face = np.array([row.face is not None for row in self._rows], bool)
+        gap, eyes, light, detail, error, background = (
+            np.array([row[1:] for row in self._rows], np.float64).reshape(-1, 6).T
+        )
+        return Seen(face, gap, eyes, light, detail, error, background, self._area / pixels)
 
 
 def _luma(i420: Picture) -> Picture:
@@ -260,6 +328,12 @@ def _track(mesh: FaceMesh, i420: Picture, previous: Landmarks) -> Landmarks | No
         return mesh.track(_rgb(i420), previous)
     except NoFace:
         return None
+
+
+def _between(one: Landmarks | None, other: Landmarks | None) -> Landmarks | None:
+    if one is None or other is None:
+        return None
+    return Landmarks((one.points + other.points) * np.float32(0.5), min(one.score, other.score))
 
 
 def _openings(face: Landmarks) -> tuple[float, float]:
