@@ -156,7 +156,7 @@ def _worth_a_look(film: Film, clips: list[Clip], late_sound: float) -> NDArray[n
 def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | None) -> Figures:
     frames = len(seen.gap)
     wanted = expected.expect(clips, film, frames)
-    sync, late = mouth.best_lag(wanted.opening, seen.gap, film.fps)
+    sync, late = mouth.best_lag(wanted.opening, seen.even_gap, film.fps)
     # What belongs to the sound is looked for where the film's sound has it.
     late_sound = shift or 0.0
     silent = [(start + late_sound, end + late_sound) for start, end in expected.pauses(clips, mouth.PAUSE)]
@@ -171,7 +171,7 @@ def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | Non
         "sync": sync,
         "lag_ms": None if late is None or shift is None else 1000 * (shift - late),
         "sound_shift_ms": None if shift is None else 1000 * shift,
-        "as_intended": mouth.correlation(wanted.intended, seen.gap),
+        "as_intended": mouth.correlation(wanted.intended, seen.even_gap),
         "closures": met / counted if counted else None,
         "closures_counted": counted,
         "blinks": blinks,
@@ -179,7 +179,7 @@ def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | Non
         "blinks_as_intended": mouth.correlation(
             np.where(mouth.around_blinks(wanted.blink, seen.eyes, film.fps), wanted.blink, np.nan), -seen.eyes
         ),
-        "silence_motion": mouth.silence_motion(seen.gap, still),
+        "silence_motion": mouth.silence_motion(seen.even_gap, still),
     }
 
 

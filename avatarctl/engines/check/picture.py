@@ -51,6 +51,9 @@ _ALL_UP_TO = 100
 """Pictures of a film up to which none is passed over: correlations want many."""
 _AT_ONCE = 4
 """Pictures that are followed from one place of the face: 0.16 s, in which it stays well within the mesh's margin."""
+_STAYS = 0.03
+"""Widths of the face by which it may move and still be looked for in the same place: where the mesh sees a point
+depends a little on the crop that it is shown, so that each new crop would shake the lips."""
 _USUAL_FROM = 10
 """Pictures after which the usual opening of the eyes is known."""
 _LOOK_AGAIN = 12
@@ -92,7 +95,7 @@ class Seen:
     forehead, nose and cheeks, 0..255; `detail`: root mean square of the Laplacian of the upper face's luma without
     its eyes, NaN where passed over; `background_error`: mean square of the background luma's difference from the
     first picture; `background_light`: its mean luma. `background_share`: of the picture that counts as background,
-    0..1.
+    0..1. `every`: of so many pictures in a row, from the film's first on, the first is never passed over.
     """
 
     face: NDArray[np.bool_]
@@ -103,6 +106,14 @@ class Seen:
     background_error: Floats
     background_light: Floats
     background_share: float
+    every: int
+
+    @property
+    def even_gap(self) -> Floats:
+        """The gap in an even row of pictures alone, whatever else was called for to be looked at."""
+        row = np.full_like(self.gap, np.nan)
+        row[:: self.every] = self.gap[:: self.every]
+        return row
 
 
 def look(
@@ -124,7 +135,8 @@ def look(
     width, height = _size(first, found)
     if found is not None:
         found = _scaled(found, width / first.shape[1])
-    closely = wanted() | (np.arange(film.frames) % 2 == 0) | (film.frames <= _ALL_UP_TO)
+    every = 1 if film.frames <= _ALL_UP_TO else 2
+    closely = wanted() | (np.arange(film.frames) % every == 0)
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(len(meshes) - 1, "look")) if threads > 1 else None
         eye = _Eye(meshes, _strips(width, height, found), found, closely, pool)
@@ -135,7 +147,7 @@ def look(
             eye.take(some)
             progress(eye.count, film.frames)
             some = list(islice(coming, _AT_ONCE))
-    return eye.seen(width * height), (width, height)
+    return eye.seen(width * height, every), (width, height)
 
 
 def _face(mesh: FaceMesh, rgb: Picture) -> Landmarks | None:
@@ -247,8 +259,10 @@ class _Eye:
             if i not in looked:
                 looked[i] = self._row(picture, _between(before[i].face, looked[i + 1].face), passed_over=True)
         self._rows += [looked[i] for i in range(last + 1)]
-        self._face = self._last.face
-        if self._face is None:
+        now = self._last.face
+        if now is None or _moved(start, now) > _STAYS:
+            self._face = now
+        if now is None:
             self._search = _LOOK_AGAIN
 
     @property
@@ -307,12 +321,12 @@ class _Eye:
         light = sum(cv2.sumElems(part)[0] for part in parts)
         return errors / self._area, light / self._area
 
-    def seen(self, pixels: int) -> Seen:
+    def seen(self, pixels: int, every: int) -> Seen:
         face = np.array([row.face is not None for row in self._rows], bool)
         gap, eyes, light, detail, error, background = (
             np.array([row[1:] for row in self._rows], np.float64).reshape(-1, 6).T
         )
-        return Seen(face, gap, eyes, light, detail, error, background, self._area / pixels)
+        return Seen(face, gap, eyes, light, detail, error, background, self._area / pixels, every)
 
 
 def _luma(i420: Picture) -> Picture:
@@ -328,6 +342,12 @@ def _track(mesh: FaceMesh, i420: Picture, previous: Landmarks) -> Landmarks | No
         return mesh.track(_rgb(i420), previous)
     except NoFace:
         return None
+
+
+def _moved(one: Landmarks, other: Landmarks) -> float:
+    """The farthest that a side of the face's box went, in widths of the box."""
+    before, after = np.array(one.box), np.array(other.box)
+    return float(np.abs(after - before).max() / (before[2] - before[0]))
 
 
 def _between(one: Landmarks | None, other: Landmarks | None) -> Landmarks | None:
