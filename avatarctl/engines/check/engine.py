@@ -75,7 +75,8 @@ class CheckEngine:
 
     def load(self, models: Mapping[str, Path]) -> None:
         """Raises `Unavailable` when a model file is not what it should be."""
-        self._meshes = [FaceMesh(models) for _ in range(SIDE_BY_SIDE)]
+        mesh = FaceMesh(models)
+        self._meshes = [mesh, *(mesh.twin() for _ in range(SIDE_BY_SIDE - 1))]
 
     def close(self) -> None:
         """Drop the networks."""

@@ -26,10 +26,15 @@ class Network:
     """An interpreter with its tensors in the order given at construction."""
 
     def __init__(self, content: bytes, *, inputs: Sequence[int], outputs: Sequence[int], threads: int = 1) -> None:
+        self._content, self._threads = content, threads
         with without_chatter(_RUNTIME_CHATTER):
             self._interpreter = Interpreter(model_content=content, num_threads=threads)
             self._interpreter.allocate_tensors()
         self._inputs, self._outputs = tuple(inputs), tuple(outputs)
+
+    def twin(self) -> Network:
+        """The same network for another thread, without the work of taking a model file apart again."""
+        return Network(self._content, inputs=self._inputs, outputs=self._outputs, threads=self._threads)
 
     def __call__(self, *values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Run once. Values and results keep the network's own shapes (batch of one), float32."""
