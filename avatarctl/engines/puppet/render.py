@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +59,14 @@ class Renderer:
         # As large as a film's frame, and new memory has to be cleared: it is kept.
         self._source: Array = np.empty((rig.head.height, rig.head.width, 2), np.float32)
         self._moving = np.ascontiguousarray(_part(rig.moving, rig.head.box))
+
+    def twin(self) -> Renderer:
+        """Another one of the same rig, for another thread; what both only read is not there twice."""
+        other = copy(self)
+        other._source = np.empty_like(self._source)
+        if self._cutout is not None:
+            other._cutout = self._cutout.twin()
+        return other
 
     def render(self, row: NDArray[np.float32]) -> Picture:
         """The picture for one row of controls.
