@@ -133,7 +133,7 @@ def test_lip_edges_never_cross(
 
 
 def test_rest_of_a_closed_mouth_is_the_photo(rigs: dict[str, Rig]) -> None:
-    """And so is the background beside the person; only at the outline itself is it what lies behind somebody cut out."""
+    """So is the background beside it; at the outline alone, it is what lies behind somebody cut out."""
     made = rigs["hopper"]
     rest = Renderer(made).render(row())
     alpha = cv2.resize(made.scene.alpha, rest.shape[1::-1], interpolation=cv2.INTER_AREA)
