@@ -44,9 +44,9 @@ INDEX = {name: i for i, name in enumerate(CONTROLS)}
 class Timeline:
     """`values`: float32 (frames, len(CONTROLS)); column `INDEX[name]`; row i is shown at i / fps seconds.
 
-    The first and the last row are the rest pose: all zeros, or `emotion.rest` of the mood that the face is in; without
-    speech the last one is the step before the first, so that a clip can be played in a circle. Where
-    the head turns, `gaze_x` and `gaze_y` turn the eyes back in it, so that they keep looking at the camera.
+    The first and the last row are the rest pose: all zeros, or `emotion.rest` of what the face is in there; without
+    speech the last one is the step before the first, so that a clip can be played in a circle. Where the head turns,
+    `gaze_x` and `gaze_y` turn the eyes back in it, so that they keep looking at the camera.
     """
 
     fps: int
