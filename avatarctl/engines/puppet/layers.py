@@ -172,7 +172,8 @@ class _Cleaner:
         depth = (self._y - limit) * way
         soft = max(0.01 * unit, self._blur)
         shade = smoothstep(-soft, 0.025 * unit + soft, depth) * (1 - smoothstep(0.78, 0.97, self._aside))
-        mixed = (clean * (1 - weight) + blurred * weight) * (1 - 0.30 * shade)[..., None]
+        line = np.float32(0.30 * min(1.0, 0.012 * unit / max(self._blur, 1e-3)))
+        mixed = (clean * (1 - weight) + blurred * weight) * (1 - line * shade)[..., None]
         return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
 
     def _up_to(self, aside: Array, light: tuple[float, float], dark: tuple[float, float]) -> Array:

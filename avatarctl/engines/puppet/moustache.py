@@ -52,7 +52,7 @@ class Region:
 def hair_colour(seen: Region) -> Array:
     """RGB of the moustache, float32 (3,); empty when there is none that could be told from skin."""
     over = seen.over.reshape(-1, 3)
-    hair, lip = (np.median(part.reshape(-1, 3), 0).astype(np.float32) for part in (over, seen.lip))
+    hair, lip = (np.asarray(np.median(part.reshape(-1, 3), 0), np.float32) for part in (over, seen.lip))
     skin = float(seen.skin.mean())
     if hair.mean() < DARK_HAIR * min(float(lip.mean()), skin):
         return hair
@@ -62,7 +62,11 @@ def hair_colour(seen: Region) -> Array:
     if seen.texture > STRANDS:
         # Skin is seen between the strands.
         light = over.mean(-1)
+<<<<<<< HEAD
         darker: NDArray[np.float32] = np.median(over[light <= np.percentile(light, 30)], axis=0).astype(np.float32)
+=======
+        darker = np.asarray(np.median(over[light <= np.percentile(light, 30)], axis=0), np.float32)
+>>>>>>> lips
         if darker.mean() < DARK_HAIR * min(float(lip.mean()), skin):
             return darker
         if float(np.linalg.norm(hair - lip)) > STRANDS_APART * float(np.linalg.norm(seen.skin)):

@@ -158,5 +158,31 @@ def _unsharpness(canvas: NDArray[np.uint8], landmarks: Array) -> float:
     for number, sigma in ((2, 2.2), (1, 1.2), (0, 0.6)):
         # Of a sharp picture an octave holds about 0.7 of what the next coarser one does.
         if bands[number] < 0.38 * bands[number + 1]:
-            return sigma
-    return 0.0
+            return max(sigma, _smear(grey))
+    return _smear(grey)
+
+
+def _smear(grey: Array) -> float:
+    """The same along the direction that a moving camera or head has smeared, if one has.
+
+    Differences between places twice as far apart are twice as large where all is smooth, and hardly larger where it
+    is sharp: of a photo blurred by a sigma of 2 pixels, those 2 pixels apart are 0.51 to 0.55 of those 4 apart, of
+    sharp ones 0.6 to 0.8.
+    """
+    margin = 8
+    height, width = (side - 2 * margin for side in grey.shape)
+    if min(height, width) < 2 * margin:
+        return 0.0
+
+    def part(across: int, down: int) -> Array:
+        return grey[margin + down :, margin + across :][:height, :width]
+
+    def ratio(across: int, down: int, step: int) -> float:
+        near, far = (float(np.std(part(across * n, down * n) - part(0, 0))) for n in (step, 2 * step))
+        return near / max(far, 1e-3)
+
+    directions = ((1, 0), (1, 1), (0, 1), (-1, 1))
+    fine, coarse = (min(ratio(*direction, step) for direction in directions) for step in (2, 4))
+    if fine > 0.555:
+        return 0.0
+    return 2.2 if coarse < 0.595 and fine < 0.545 else 1.2
