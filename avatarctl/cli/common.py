@@ -29,6 +29,7 @@ from avatarctl.stages.catalog import CheckParams
 from avatarctl.store.model import Artefact, AvatarRecord
 from avatarctl.store.store import Store
 from avatarctl.text import colours, emotions
+from avatarctl.text.slugs import slug as slug
 
 AvatarOption = Annotated[str | None, typer.Option("--avatar", "-a", help="Who answers; the newest one if not given.")]
 PresetOption = Annotated[str | None, typer.Option("--preset", "-p", help="Choice of engines (avatarctl presets list).")]
@@ -117,18 +118,6 @@ def destination(out: str | None, settings: Settings, name: str, suffix: str) -> 
             target = target.with_name(target.name + suffix)
     session.check_writable(target)
     return target
-
-
-def slug(text: str, length: int = 48) -> str:
-    """A file name out of a text: its letters and digits in any script, words joined by dashes."""
-    folded = unicodedata.normalize("NFC", text).lower()
-    words = "".join(c if c.isalnum() else " " for c in folded).split()
-    name = ""
-    for word in words:
-        if len(name) + len(word) + 1 > length:
-            break
-        name = f"{name}-{word}" if name else word
-    return name or (words[0][:length] if words else "film")
 
 
 @contextmanager
