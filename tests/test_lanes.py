@@ -17,7 +17,14 @@ class Held:
         self.lane = Lane("gpu", 1, patience)
         self.order: list[str] = []
         self._gate = threading.Event()
-        self.lane.submit(lambda: None if self._gate.wait(10) else None, affinity="first")
+        begun = threading.Event()
+
+        def hold() -> None:
+            begun.set()
+            self._gate.wait(10)
+
+        self.lane.submit(hold, affinity="first")
+        assert begun.wait(10)
 
     def submit(self, name: str, affinity: str, priority: int = 0, then: Callable[[], None] = lambda: None) -> None:
         def work() -> None:
@@ -72,12 +79,12 @@ def test_steps_that_come_later_do_not_starve_the_first() -> None:
     assert held.run().index("patient") == 5
 
 
-def test_priority_counts_among_steps_of_one_engine() -> None:
+def test_priority_counts_for_more_than_what_is_loaded() -> None:
     held = Held()
     held.submit("low", "first")
     held.submit("high", "first", priority=2)
     held.submit("higher elsewhere", "other", priority=9)
-    assert held.run() == ["high", "low", "higher elsewhere"]
+    assert held.run() == ["higher elsewhere", "high", "low"]
 
 
 @pytest.mark.parametrize("width", [1, 3])

@@ -53,7 +53,7 @@ class Lane:
 
         Args:
             affinity: equal for steps that use the same loaded engine.
-            priority: higher ones go first among steps of the same engine.
+            priority: higher ones go first, whatever is loaded.
         """
         with self._changed:
             if self._closed:
@@ -96,7 +96,7 @@ class Lane:
         chosen = best
         if best.passed < self._patience:
             for affinity in reversed(self._loaded):
-                same = [w for w in self._waiting if w.affinity == affinity]
+                same = [w for w in self._waiting if w.affinity == affinity and w.priority == best.priority]
                 if same:
                     chosen = min(same, key=_Waiting.rank)
                     break
