@@ -135,6 +135,10 @@ class Run:
         """The text that a step made; waits for it."""
         return self.store.cas.path(handle.result().outputs[role].digest).read_text(encoding="utf-8")
 
+    def cancel(self) -> None:
+        """Let nothing of this run begin any more, and ask what is under way to stop; `wait` then raises `Cancelled`."""
+        self._cancel.set()
+
     def note(self, message: str) -> None:
         """A line for the user."""
         self.listener(events.Note(message))

@@ -279,6 +279,13 @@ class QueueTables(LedgerFile):
         """A batch's jobs in the order of its file."""
         return [_job(r) for r in self.rows("SELECT * FROM jobs WHERE batch_id = ? ORDER BY position", (batch_id,))]
 
+    def job(self, job_id: str) -> JobRecord:
+        """One job by its whole id."""
+        found = self.row("SELECT * FROM jobs WHERE id = ?", (job_id,))
+        if found is None:
+            raise BadInput(f"there is no job {job_id!r}", hint="avatarctl batch status")
+        return _job(found)
+
     def job_counts(self, batch_id: str) -> dict[str, int]:
         """How many jobs of a batch have each status."""
         found = self.rows("SELECT status, count(*) AS n FROM jobs WHERE batch_id = ? GROUP BY status", (batch_id,))
