@@ -198,6 +198,29 @@ def test_checking_a_file_tells_everything_and_does_nothing(studio: Studio) -> No
     assert studio.ok("batch", "status", "--json").json["batches"] == []
 
 
+def test_a_job_is_explained(finished: tuple[Studio, Result], tmp_path: Path) -> None:
+    studio = finished[0].copy(tmp_path / "explained")
+    path = four(studio)
+    studio.ok("batch", "run", "films.yaml")
+
+    def why(name: str = "раз") -> dict[str, tuple[str, str]]:
+        steps = studio.ok("batch", "explain", name, "--batch", "films.yaml", "--json").json["steps"]
+        return {step["stage"]: (step["verdict"], step["reason"]) for step in steps}
+
+    assert {verdict for verdict, _ in why().values()} == {"hit"}
+    text = path.read_text()
+    path.write_text(text.replace("- text: Раз.", "- {text: Раз., seed: 3}"))
+    assert why()["animate"] == ("run", "seed changed from 0 to 3")
+    assert why()["speak"][0] == "hit"
+    path.write_text(text.replace("- text: Раз.", "- {text: Раз., set: {speak.rate: 1.3}}"))
+    assert why()["speak"] == ("run", "rate changed from 1.0 to 1.3")
+    assert why()["animate"][0] == "unknown"
+    path.write_text(text.replace("- text: Раз.", "- {name: раз, text: Раз-два.}"))
+    assert why()["speak"] == ("run", "its text changed")
+    path.write_text(text + "  - {name: new, text: Новое.}\n")
+    assert why("new")["speak"] == ("run", "the job was never performed")
+
+
 def test_the_schema_is_printed(bare: Studio) -> None:
     assert studio_schema(bare)["$defs"]["job"]["properties"]["question"]["type"] == "string"
 

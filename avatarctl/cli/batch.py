@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from avatarctl.cli.batch_display import Display, duration
 from avatarctl.cli.options import print_json, print_table, say, state
 from avatarctl.errors import AvatarctlError, BadInput
 from avatarctl.jobs import BadJobFile, Job, JobFile, Problem
+from avatarctl.stages.params import nearest
 from avatarctl.store.model import BatchRecord, JobRecord
 from avatarctl.store.store import Store
 
@@ -192,6 +194,49 @@ def cancel(batch: BatchArgument = "last", json: common.JsonOption = False) -> No
         print_json({**_batch_json(chosen), "cancelled": queued, "asked_to_stop": running})
     else:
         say(f"{queued} cancelled, {running} asked to stop")
+
+
+@app.command()
+def explain(
+    job: Annotated[str, typer.Argument(help="A job's name or id.")],
+    batch: Annotated[str, typer.Option("--batch", "-b", help="A job file, a batch's id, or `last`.")] = "last",
+    allow_outside: OutsideOption = False,
+    json: common.JsonOption = False,
+) -> None:
+    """Say of each step of a job whether it would run or come from the cache, and why. Performs nothing.
+
+    A job file is read as it is now; a batch that is given by its id, as it was queued.
+    """
+    from avatarctl.recipes.explain import explain as perform
+    from avatarctl.runtime import session
+
+    with session.open_store(readonly=True) as store:
+        known = [record for b in _known_batches(store, batch) for record in store.ledger.jobs(b.id)]
+        wanted = {record.name: Job.from_request(record.request) for record in known}
+        if Path(batch).is_file():
+            wanted = {found.name: found for found in _read([Path(batch)], allow_outside)[0].jobs}
+        records = [record for record in known if job in (record.name, record.id)]
+        name = records[0].name if records else job
+        if name not in wanted:
+            raise BadInput(f"there is no job {job!r}", hint=nearest(job, wanted) if wanted else "avatarctl batch run")
+        steps = perform(store, wanted[name], records[0].run_id if records else "")
+    if state.json:
+        print_json({"job": name, "steps": [asdict(step) for step in steps]})
+        return
+    print_table(
+        ["", "step", "about", "why"],
+        [[s.verdict, f"{s.stage}/{s.engine}", common.one_line(s.label, 34), s.reason] for s in steps],
+    )
+
+
+def _known_batches(store: Store, wanted: str) -> list[BatchRecord]:
+    """The batch, or none where a job file was never performed."""
+    try:
+        return [_find(store, wanted)]
+    except BadInput:
+        if Path(wanted).is_file():
+            return []
+        raise
 
 
 @app.command()

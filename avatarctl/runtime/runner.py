@@ -288,6 +288,7 @@ class Run:
                 step=record,
                 replace=refresh,
                 sticky=not spec.deterministic,
+                identity=order.identity_json(),
             )
         self._refreshed.add(key)
         self._tell_finished(handle, order, "done", run_ms, facts)
