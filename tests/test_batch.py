@@ -203,6 +203,8 @@ def test_a_job_is_explained(finished: tuple[Studio, Result], tmp_path: Path) -> 
     path = four(studio)
     studio.ok("batch", "run", "films.yaml")
 
+    assert studio.ok("batch", "check", "films.yaml", "--json").json["estimated_seconds"] > 0
+
     def why(name: str = "раз") -> dict[str, tuple[str, str]]:
         steps = studio.ok("batch", "explain", name, "--batch", "films.yaml", "--json").json["steps"]
         return {step["stage"]: (step["verdict"], step["reason"]) for step in steps}
@@ -228,3 +230,12 @@ def test_the_schema_is_printed(bare: Studio) -> None:
 def studio_schema(bare: Studio) -> dict[str, dict[str, dict[str, dict[str, dict[str, str]]]]]:
     schema: dict[str, dict[str, dict[str, dict[str, dict[str, str]]]]] = bare.ok("batch", "schema").json
     return schema
+
+
+def test_what_ships_is_right() -> None:
+    """The examples in jobs/ say what the program understands."""
+    from avatarctl.jobs import read
+
+    folder = Path(__file__).resolve().parent.parent / "jobs"
+    assert len(read(folder / "twenty-questions.yaml").jobs) == 20
+    assert [job.emotion for job in read(folder / "films.csv").jobs] == ["happy", "thinking", "sad"]

@@ -7,7 +7,7 @@ batch of ten thousand jobs costs little more than one of ten.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -141,7 +141,7 @@ class _Preflight:
         for stage in ("speak", "animate", "finish", "check"):
             engine = settings.engine_name(stage, presets.every_role(stage))
             history = self._store.ledger.history(stage, engine)
-            lengths = [(ms, float(facts.get("duration") or 0.0)) for ms, facts in history]
+            lengths = [(ms, _seconds(facts)) for ms, facts in history]
             length = sum(seconds for _, seconds in lengths)
             if length:
                 total += sum(ms for ms, seconds in lengths if seconds) / 1000 / length
@@ -208,6 +208,13 @@ def _stages(settings: Settings, job: Job) -> Iterator[str]:
     if settings.choice("upscale").params.scale != 1:  # type: ignore[attr-defined]
         yield "upscale"
     yield "finish"
+
+
+def _seconds(facts: Mapping[str, Any]) -> float:
+    """Length of what a step made."""
+    if facts.get("duration"):
+        return float(facts["duration"])
+    return float(facts["frames"]) / float(facts["fps"]) if facts.get("fps") and facts.get("frames") else 0.0
 
 
 def _existing(path: Path) -> Path:
