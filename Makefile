@@ -13,10 +13,10 @@ UV_COMPILE := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-versi
 NCNN_ZOO := requests portalocker charset-normalizer urllib3 pywin32
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench quality wheel lock clean
+.PHONY: help demo demo-batch test lint bench quality wheel lock clean
 
 help: ## Show what can be made (the default)
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 # -- environment. A stamp is written last, so what was interrupted is done again; and without a stamp nothing
 # that lies there is believed to be whole (`--force-reinstall`).
@@ -63,6 +63,13 @@ demo: $(VENV)/.core ## Enrol a photo, ask it a question, leave a film in outputs
 		--consent-by 'NASA, public domain' >/dev/null
 	@$(DEMO) --quiet knowledge add --demo >/dev/null
 	@$(DEMO) ask '$(QUESTION)' --render --avatar astronaut --preset demo --subtitles
+
+demo-batch: $(VENV)/.core ## Twenty questions from jobs/ as one batch, into outputs/
+	@$(DEMO) models pull face demo >/dev/null
+	@$(DEMO) enroll .demo/models/portrait-astronaut/astronaut.png --name astronaut \
+		--consent-by 'NASA, public domain' >/dev/null
+	@$(DEMO) --quiet knowledge add --demo >/dev/null
+	@$(DEMO) batch run jobs/twenty-questions.yaml
 
 test: lint $(VENV)/.test-models ## Check style and types, then run every test
 	@$(PY) -m pytest -n $(WORKERS) -q

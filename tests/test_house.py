@@ -44,9 +44,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": FOUNDATION,
     "engines": FOUNDATION | LEAVES | {"stages"},
     "presets": FOUNDATION | {"config", "engines", "stages"},
+    "jobs": FOUNDATION | {"stages", "text"},
     "runtime": FOUNDATION | LEAVES | {"config", "presets", "stages", "engines", "store"},
-    "recipes": FOUNDATION | LEAVES | {"config", "presets", "stages", "engines", "store", "runtime"},
-    "cli": FOUNDATION | LEAVES | {"config", "presets", "stages", "engines", "store", "runtime", "recipes"},
+    "recipes": FOUNDATION | LEAVES | {"config", "presets", "jobs", "stages", "engines", "store", "runtime"},
+    "cli": FOUNDATION | LEAVES | {"config", "presets", "jobs", "stages", "engines", "store", "runtime", "recipes"},
     "__main__": {"cli"},
 }
 
@@ -54,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 SHARED_BY_ENGINES = {"contract", "registry"}
 BORROWED_BY = {"puppet": {"facemesh"}, "align": {"espeak"}, "check": {"facemesh"}}
 
-HEAVY = {"numpy", "cv2", "sqlite_utils", "rich", "ffmpeg", "ai_edge_litert", "num2words", "snowballstemmer"}
+HEAVY = {"numpy", "cv2", "sqlite_utils", "rich", "ffmpeg", "ai_edge_litert", "num2words", "snowballstemmer", "yaml"}
 
 
 def modules() -> list[Path]:

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("replay", "Perform a past run again, with something changed."),
     "avatars": ("avatars", "The enrolled people: list, show, rm."),
     "knowledge": ("knowledge", "The documents that answers come from: add, list, search, rm."),
+    "batch": ("batch", "Many films from a job file: run, check, status, retry, cancel, explain, schema."),
     "runs": ("runs", "Past runs and their steps: list, show."),
     "presets": ("presets", "Named choices of engines: list, show."),
     "models": ("models", "Weights and demo portraits: list, pull, verify."),
