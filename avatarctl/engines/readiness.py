@@ -19,7 +19,10 @@ def digests(spec: EngineSpec, params: Params, folder: Path) -> dict[str, str]:
         Unavailable: one that the catalog does not know is not here.
     """
     chosen = spec.requirements(params).weights
-    return {**models.digests(spec.models), **{role: weights.digest(folder, ref) for role, ref in chosen.items()}}
+    return {
+        **models.digests(folder, spec.models),
+        **{role: weights.digest(folder, ref) for role, ref in chosen.items()},
+    }
 
 
 def paths(spec: EngineSpec, params: Params, folder: Path) -> dict[str, Path]:
