@@ -44,9 +44,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": FOUNDATION,
     "engines": FOUNDATION | LEAVES | {"stages"},
     "presets": FOUNDATION | {"config", "engines", "stages"},
+    "machine": FOUNDATION | {"config", "presets", "models", "engines", "stages"},
     "runtime": FOUNDATION | LEAVES | {"config", "presets", "stages", "engines", "store"},
     "recipes": FOUNDATION | LEAVES | {"config", "presets", "stages", "engines", "store", "runtime"},
-    "cli": FOUNDATION | LEAVES | {"config", "presets", "stages", "engines", "store", "runtime", "recipes"},
+    "cli": FOUNDATION | LEAVES | {"config", "presets", "stages", "engines", "store", "runtime", "recipes", "machine"},
     "__main__": {"cli"},
 }
 

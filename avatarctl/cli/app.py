@@ -30,9 +30,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "knowledge": ("knowledge", "The documents that answers come from: add, list, search, rm."),
     "runs": ("runs", "Past runs and their steps: list, show."),
     "presets": ("presets", "Named choices of engines: list, show."),
-    "models": ("models", "Weights and demo portraits: list, pull, verify."),
+    "models": ("models", "Weights and demo portraits: list, pull, verify, rm."),
     "cache": ("cache", "What is kept, and what may go: stats, verify, gc."),
-    "doctor": ("doctor", "Check this machine and this installation."),
+    "doctor": ("doctor", "Check this installation; say which presets this machine can run."),
 }
 
 

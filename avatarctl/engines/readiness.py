@@ -68,7 +68,12 @@ def missing_package(spec: EngineSpec) -> str:
     """The first package that is not installed. A worker may have an interpreter of its own, so it is not asked."""
     if spec.worker:
         return ""
-    return next((name for name in spec.packages if importlib.util.find_spec(name) is None), "")
+    return next((name for name in spec.packages if not is_importable(name)), "")
+
+
+def is_importable(package: str) -> bool:
+    """Whether this interpreter has a package. Nothing is imported."""
+    return importlib.util.find_spec(package) is not None
 
 
 def _references(spec: EngineSpec, params: Params) -> list[str]:

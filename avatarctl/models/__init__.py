@@ -2,8 +2,19 @@
 
 from avatarctl.models.catalog import CATALOG, groups, model, resolve, short
 from avatarctl.models.entry import HttpsSource, Licence, Model, WheelSource
-from avatarctl.models.fetch import Progress, Pulled, State, installed, path, pull, remove, unfinished, verify
-from avatarctl.models.records import accept, digests, forget, to_accept
+from avatarctl.models.fetch import (
+    Progress,
+    Pulled,
+    State,
+    bytes_here,
+    installed,
+    path,
+    pull,
+    remove,
+    unfinished,
+    verify,
+)
+from avatarctl.models.records import accept, digests, forget, to_accept, trust
 
 __all__ = [
     "CATALOG",
@@ -15,6 +26,7 @@ __all__ = [
     "State",
     "WheelSource",
     "accept",
+    "bytes_here",
     "digests",
     "forget",
     "groups",
@@ -26,6 +38,7 @@ __all__ = [
     "resolve",
     "short",
     "to_accept",
+    "trust",
     "unfinished",
     "verify",
 ]

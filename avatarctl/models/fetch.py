@@ -164,6 +164,14 @@ def unfinished(models_dir: Path, name: str) -> int:
         return 0
 
 
+def bytes_here(models_dir: Path, name: str) -> int:
+    """What a model takes on the disk, whatever its state."""
+    try:
+        return file_of(models_dir, model(name)).stat().st_size
+    except OSError:
+        return 0
+
+
 def publish(part: Path, models_dir: Path, wanted: Model, source: str = "") -> None:
     """Check a finished part and give it its final name; wrong bytes are removed.
 
@@ -191,7 +199,12 @@ def publish(part: Path, models_dir: Path, wanted: Model, source: str = "") -> No
 def digest_mismatch(what: str, wanted: str, actual: str, entry: Model | None = None) -> Refused:
     """The error for bytes that have another digest; both are told in full, so that they can be compared."""
     hint = "try again; if it stays, the mirror or proxy in between changes files"
-    if entry is not None and not entry.verified:
+    if entry is not None and model(entry.name).pinned_at_first_use:
+        hint = (
+            "this machine had another one first; if its owner has published a new one: "
+            f"avatarctl models rm --forget {entry.name}, then pull it"
+        )
+    elif entry is not None and not entry.verified:
         hint = (
             f"try again; if it stays, compare with the digest that {_page(entry)} shows, and if that is the one that "
             f"came: avatarctl models pull {entry.name} --trust {actual}"

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from avatarctl.errors import Unavailable
+from avatarctl.errors import BadInput, Unavailable
 from avatarctl.models import locks
 from avatarctl.models.catalog import model
 from avatarctl.models.entry import Licence, Model
@@ -60,12 +60,24 @@ def digests(models_dir: Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def pin(models_dir: Path, wanted: Model, sha256: str, size: int, source: str = "") -> None:
-    """Remember that this digest, and no other, is the model's."""
+    """Remember that this digest and length, and no other, is the model's."""
     # Checked as every entry is.
     pinned = dataclasses.replace(wanted, sha256=sha256, size=size)
     entry = {"sha256": pinned.sha256, "size": pinned.size, "source": source, "since": _now()}
     with _alone(models_dir):
         _write(models_dir / PINS, _read(models_dir / PINS) | {wanted.name: entry})
+
+
+def trust(models_dir: Path, wanted: Model, sha256: str) -> None:
+    """Overrule the digest of an entry whose bytes its writer never saw.
+
+    Raises:
+        BadInput: the entry is sure of its digest, or has none, so that what comes first is pinned.
+        ValueError: it is no SHA-256.
+    """
+    if wanted.verified or wanted.pinned_at_first_use:
+        raise BadInput(f"the digest of {wanted.name} is not in doubt", hint="leave out --trust")
+    pin(models_dir, wanted, sha256, wanted.size, "the user")
 
 
 def forget(models_dir: Path, names: Iterable[str]) -> list[str]:
