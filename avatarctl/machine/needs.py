@@ -189,7 +189,7 @@ def _of_server(stage: str, external: str, params: Any) -> list[Gap]:
             found.insert(0, Gap(stage, f"the program {program} is not on PATH", _INSTALLED_BY[program]))
         pull = _PULLED_BY.get(program, "").format(model=getattr(params, "model", ""))
         if pull and pull != command:
-            found.append(Gap(stage, f"whether the server has {params.model} is not known", pull))
+            found.append(Gap(stage, f"and its model {params.model} may not be there", pull))
         return found
     return []
 
