@@ -154,9 +154,23 @@ def test_nobody_is_asked_off_a_terminal_or_after_a_choice(studio: Studio, with_o
     assert not (studio.home / "offer.json").exists()
 
 
+def test_whoever_lacks_only_a_model_is_told_once(studio: Studio, with_ollama: dict[str, str], ollama: Any) -> None:
+    ollama.documents["/api/tags"] = (200, {"models": []})
+    told = b"large enough for the preset cpu: avatarctl doctor says what it lacks"
+    assert told in on_terminal(studio, "render", "Да.", "--dry-run", **with_ollama).written
+    marker = studio.home / "offer.json"
+    assert '"told"' in marker.read_text()
+    # A day later the model is there, and so it is offered.
+    ollama.documents["/api/tags"] = (200, TAGS)
+    assert b"can do better" not in on_terminal(studio, "render", "Да.", "--dry-run", **with_ollama).written
+    marker.write_text('{"answer": "told", "when": 0}')
+    assert b"can do better" in on_terminal(studio, "render", "Да.", "--dry-run", typed="n\n", **with_ollama).written
+
+
 def test_a_machine_that_can_do_no_better_is_not_asked(studio: Studio, with_ollama: dict[str, str]) -> None:
-    nobody = {**with_ollama, "OLLAMA_HOST": "127.0.0.1:9"}
-    assert b"can do better" not in on_terminal(studio, "render", "Да.", "--dry-run", **nobody).written
+    elsewhere = {**with_ollama, "OLLAMA_HOST": "http://192.0.2.1"}  # and AVATARCTL_OFFLINE forbids it
+    shown = on_terminal(studio, "render", "Да.", "--dry-run", **elsewhere)
+    assert b"can do better" not in shown.written and b"large enough" not in shown.written
     assert '"nothing"' in (studio.home / "offer.json").read_text()
 
 

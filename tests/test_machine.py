@@ -96,6 +96,12 @@ def test_a_server_without_the_model_says_what_to_pull(monkeypatch: pytest.Monkey
         assert [g for g in gaps("cpu", LAPTOP) if g.stage == "answer"] == []
 
 
+def test_what_is_no_command_is_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "http://192.0.2.1")  # AVATARCTL_OFFLINE=1 in every test
+    gap = next(g for g in gaps("cpu", LAPTOP) if g.stage == "answer")
+    assert gap.command == "" and "unset AVATARCTL_OFFLINE" in gap.advice and not gap.final
+
+
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     from avatarctl.engines import readiness
 

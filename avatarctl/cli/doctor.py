@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,6 +85,9 @@ def doctor(
         print_json(document)
     else:
         print_table(["check", "state", "found"], [[c.name, c.state, c.found] for c in checks])
+        for check in checks:
+            if check.state != "ok" and check.hint:
+                print_result(f"{check.name}: {check.hint}")
         print_result("")
         _print_presets(found, times)
         _print_best(best, applied)
@@ -115,7 +118,7 @@ def _print_presets(found: list[Report], times: dict[str, Estimate | None]) -> No
             print_result("")
             print_result(f"{report.name} lacks{f' ({size(to_come)} to fetch)' if to_come else ''}:")
             for gap in needs.distinct(report.gaps):
-                print_result(f"  {gap.what}")
+                print_result(f"  {gap.what}" + (f" ({gap.advice})" if gap.advice else ""))
             for command in needs.commands(report.gaps):
                 print_result(f"    {command}")
 
@@ -137,9 +140,9 @@ def _as_dict(report: Report, known: Estimate | None) -> dict[str, Any]:
     return {
         "name": report.name,
         "state": report.state,
-        "wants": _wants(report.wants),
+        "wants": asdict(report.wants),
         "gaps": [
-            {"stage": g.stage, "what": g.what, "command": g.command, "bytes": g.bytes}
+            {"stage": g.stage, "what": g.what, "command": g.command, "advice": g.advice, "bytes": g.bytes}
             for g in needs.distinct(report.gaps)
         ],
         "commands": needs.commands(report.gaps),
@@ -147,10 +150,6 @@ def _as_dict(report: Report, known: Estimate | None) -> dict[str, Any]:
         "seconds_per_minute": known.seconds if known else None,
         "stages": dict(known.stages) if known else {},
     }
-
-
-def _wants(wants: presets.Wants) -> dict[str, int]:
-    return {"memory_mb": wants.memory_mb, "gpu_memory_mb": wants.gpu_memory_mb, "disk_bytes": wants.disk_bytes}
 
 
 def _estimate(preset: str) -> Estimate | None:

@@ -20,6 +20,8 @@ from avatarctl.stages.catalog import STAGES
 
 _ASKED = "offer.json"
 """Beside the ledger: that the offer was made, or when nothing better was found."""
+_FINAL = {"accepted", "declined"}
+_TOLD = "told"
 _AGAIN_SECONDS = 86_400.0
 """Where nothing better was found, how long it takes until this machine is looked at again."""
 
@@ -63,12 +65,17 @@ def offer(preset: str | None) -> None:
     if not (hardware.may_have_gpu() or shutil.which("ollama")):
         return
     marker = config.paths().data / _ASKED
-    if _settled(marker):
+    before, age = _remembered(marker)
+    if before in _FINAL or (before and age < _AGAIN_SECONDS):
         return
     folder = config.paths().models
-    found = advice.best(advice.reports(hardware.found(folder), folder))
+    reports = advice.reports(hardware.found(folder), folder)
+    found = advice.best(reports)
     if found == advice.Advice(presets.DEFAULT):
-        _remember(marker, "nothing")
+        near = advice.within_reach(reports)
+        if near is not None and before != _TOLD:
+            say(f"This machine is large enough for the preset {near.name}: avatarctl doctor says what it lacks.")
+        _remember(marker, _TOLD if near is not None else before or "nothing")
         return
     say(f"This machine can do better than the preset {presets.DEFAULT}: {found.words()}.")
     if prompt.agreed(f"Write that into {config.paths().user_file}?"):
@@ -86,12 +93,13 @@ def _chosen() -> bool:
     return any("preset" in layer or any("engine" in layer.get(s, {}) for s in ("answer", "speak")) for layer in layers)
 
 
-def _settled(marker: Path) -> bool:
+def _remembered(marker: Path) -> tuple[str, float]:
+    """What came of the last look at this machine, and how many seconds ago; empty if there was none."""
     try:
         known = json.loads(marker.read_text(encoding="utf-8"))
-        return known["answer"] != "nothing" or time.time() - float(known["when"]) < _AGAIN_SECONDS
+        return str(known["answer"]), time.time() - float(known["when"])
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return "", 0.0
 
 
 def _remember(marker: Path, answer: str) -> None:

@@ -89,6 +89,17 @@ def best(found: Sequence[Report]) -> Advice:
     return Advice(base, tables)
 
 
+def within_reach(found: Sequence[Report]) -> Report | None:
+    """The most demanding preset beyond the default for which this machine is large enough, and whose language model
+    can be had by typing something; None if there is none, or all of that is there."""
+    for report in reversed(found):
+        too_small = any(gap.final and not gap.stage for gap in report.gaps)
+        answers = [gap for gap in report.gaps if gap.stage == "answer"]
+        if report.name != presets.DEFAULT and not too_small and answers and all(gap.command for gap in answers):
+            return report
+    return None
+
+
 def in_force(advice: Advice) -> bool:
     """Whether the user's own settings say all of this already."""
     preset = presets.DEFAULT

@@ -20,6 +20,8 @@ from avatarctl.presets import Choice, Settings
 _INSTALLED_BY = {"ollama": "curl -fsSL https://ollama.com/install.sh | sh"}
 """How programs come here that servers are started with, as their makers say."""
 
+_PROGRAMS = {"avatarctl", "export", "ollama", "pip"}
+"""With which a hint begins that can be typed as it stands."""
 _PULLED_BY = {"ollama": "ollama pull {model}"}
 
 STAGES = ("portrait", "voiceprint", "transcribe", "answer", "speak", "rig", "animate", "upscale", "finish", "check")
@@ -39,6 +41,8 @@ class Gap:
     """Names of licences that these models ask to be accepted."""
     bytes: int = 0
     """To be fetched."""
+    advice: str = ""
+    """What helps, where that is no command."""
 
     @property
     def command(self) -> str:
@@ -47,8 +51,8 @@ class Gap:
 
     @property
     def final(self) -> bool:
-        """Whether nothing that can be typed closes it."""
-        return not self.command
+        """Whether nothing helps on this machine."""
+        return not (self.command or self.advice)
 
 
 def bytes_to_come(found: Iterable[Gap]) -> int:
@@ -143,14 +147,13 @@ def _of_engine(settings: Settings, stage: str, choice: Choice, hardware: Hardwar
     spec, params = choice.spec, choice.params
     wanted = spec.requirements(params)
     found: list[Gap] = []
-    package = readiness.missing_package(spec)
-    if spec.worker and spec.extra and not settings.interpreter(spec.name):
-        package = next((name for name in spec.packages if not readiness.is_importable(name)), "")
-        if package:
-            found.append(
-                Gap(stage, f"{stage}/{spec.name} has no environment yet", f"avatarctl engines install {spec.name}")
-            )
-    elif package:
+    if spec.worker:
+        # Its packages are those of its own environment, which was made with them or not at all.
+        absent = [name for name in spec.packages if not readiness.is_importable(name)]
+        if absent and not settings.interpreter(spec.name):
+            command = f"avatarctl engines install {spec.name}"
+            found.append(Gap(stage, f"{stage}/{spec.name} has no environment yet", command))
+    elif package := readiness.missing_package(spec):
         command = f"pip install 'avatarctl[{spec.extra}]'" if spec.extra else "pip install --force-reinstall avatarctl"
         found.append(Gap(stage, f"{stage}/{spec.name} needs the package {package}", command))
     for reference in (*spec.models, *wanted.weights.values()):
@@ -184,6 +187,8 @@ def _of_server(stage: str, external: str, params: Any) -> list[Gap]:
         # "start it with: ollama serve (or ...)": what is to be typed is between the colon and the bracket.
         command = error.hint.partition(" (")[0].rpartition("with: ")[2]
         program = command.partition(" ")[0]
+        if program not in _PROGRAMS:
+            return [Gap(stage, _sentence(error), advice=error.hint)]
         found = [Gap(stage, _sentence(error), command)]
         if program in _INSTALLED_BY and shutil.which(program) is None:
             found.insert(0, Gap(stage, f"the program {program} is not on PATH", _INSTALLED_BY[program]))

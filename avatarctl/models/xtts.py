@@ -1,6 +1,7 @@
 """XTTS-v2: the files that inference needs, of its repository's last revision.
 
-Sizes and digests are those of that revision, as several independent projects pin them.
+Its ready-made speakers (`speakers_xtts.pth`) are left where they are: the enrolled voice is the one that speaks. Sizes
+and digests are those of that revision, as several independent projects pin them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ _FILES = (
     ("model.pth", "weights", 1_867_929_118, "c7ea20001c6a0a841c77e252d8409f6a74fb423e79b3206a0771ba5989776187"),
     ("config.json", "config", 4_368, "ef262b1454dd2a77e1461b0b2cd53e19b8a7624cc131b837d36df67356bc75e8"),
     ("vocab.json", "vocabulary", 361_219, "928260878a59da8a72a2a5b7687fea29d5106137669d90945430fe17e415304a"),
-    ("speakers_xtts.pth", "speakers", 7_754_818, "f0f6137c19a4eab0cbbe4c99b5babacf68b1746e50da90807708c10e645b943b"),
 )
 
 MODELS = tuple(
