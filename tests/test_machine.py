@@ -51,6 +51,19 @@ def test_a_driver_that_does_not_answer_is_no_gpu(script: str, bin_folder: Path) 
     assert hardware._by_program() == []
 
 
+def test_a_card_without_a_driver_is_seen(tmp_path: Path) -> None:
+    for name, vendor, kind in (("0", "0x8086", "0x030000"), ("1", "0x10de", "0x040300")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "vendor").write_text(vendor + "\n")
+        (tmp_path / name / "class").write_text(kind + "\n")
+    assert not hardware.has_card(tmp_path)
+    (tmp_path / "1" / "class").write_text("0x030200\n")
+    assert hardware.has_card(tmp_path)
+    silent = Hardware(cores=8, memory_mb=32_000, available_mb=1, free_bytes=10**12, gpu=None, silent_card=True)
+    gap = next(g for g in gaps("studio", silent) if not g.stage)
+    assert "its driver does not answer" in gap.what and gap.command.startswith("sudo ")
+
+
 def test_memory_and_disk(tmp_path: Path) -> None:
     found = hardware.found(tmp_path / "not" / "there" / "yet")
     assert found.cores >= 1 and found.free_bytes > 0
@@ -126,7 +139,7 @@ def test_a_machine_that_is_too_small_is_told_so(tmp_path: Path) -> None:
     found = gaps("studio", small)
     whats = " | ".join(g.what for g in found)
     assert "16 GB of memory, this machine has 3.9" in whats
-    assert "a GPU with 12 GB; NVIDIA's has 2" in whats
+    assert "a GPU with 12 GB; NVIDIA's has 2 GB" in whats
     assert "are free on the disk" in whats
     # What no command helps against comes first.
     finals = [g.final for g in found]
@@ -141,6 +154,8 @@ def test_a_licence_to_be_accepted_is_part_of_the_command(tmp_path: Path) -> None
     assert gap.command == "avatarctl models pull xtts-v2 --accept-licence CPML"
     both = needs.commands([needs._of_model("transcribe", "whisper-base", tmp_path)[0], gap, gap])
     assert both == ["avatarctl models pull whisper-base xtts-v2 --accept-licence CPML"]
+    odd = needs.Gap("animate", "?", pulls=("x",), licences=("Apache-2.0 in part",))
+    assert odd.command == "avatarctl models pull x --accept-licence 'Apache-2.0 in part'"
     assert needs.bytes_to_come([gap, gap]) == sum(m.size for m in models.resolve("xtts-v2"))
 
 

@@ -135,4 +135,5 @@ def test_entries_hold_what_can_be_read_safely() -> None:
 
     plain = {".tflite", ".param", ".bin", ".png", ".jpg", ".json", ".txt", ".onnx", ".safetensors", ".yaml", ".gguf"}
     tensors = {".pth", ".pt", ".tar"}
-    assert {Path(m.file).suffix for m in CATALOG.values()} <= plain | tensors
+    sources = {".zip"}
+    assert {Path(m.file).suffix for m in CATALOG.values()} <= plain | tensors | sources

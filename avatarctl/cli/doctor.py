@@ -216,8 +216,9 @@ def _memory(machine: Hardware) -> Check:
 
 def _gpu(machine: Hardware) -> Check:
     if machine.gpu is None:
-        if hardware.may_have_gpu():
-            return Check("gpu", "warning", "NVIDIA's driver is there, and does not answer", "nvidia-smi")
+        if machine.silent_card:
+            found = "NVIDIA's card is there, and its driver does not answer"
+            return Check("gpu", "warning", found, f"{needs.driver_command()}, and start the machine anew")
         return Check("gpu", "ok", "none; only the preset studio needs one")
     more = f", the largest of {machine.gpu.count}" if machine.gpu.count > 1 else ""
     return Check("gpu", "ok", f"{machine.gpu.name}, {machine.gpu.memory_mb / 1024:.1f} GB{more}")

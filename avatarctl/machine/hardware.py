@@ -30,6 +30,8 @@ class Hardware:
     available_mb: int
     free_bytes: int
     gpu: Gpu | None
+    silent_card: bool = False
+    """Whether there is a card of NVIDIA's that no driver speaks for."""
 
     @property
     def gpu_memory_mb(self) -> int:
@@ -40,7 +42,9 @@ class Hardware:
 def found(folder: Path) -> Hardware:
     """This machine. `folder`: where models go; it need not exist yet."""
     total, available = memory_mb()
-    return Hardware(len(os.sched_getaffinity(0)), total, available, free_bytes(folder), gpu())
+    card = gpu()
+    silent = card is None and (has_card() or may_have_gpu())
+    return Hardware(len(os.sched_getaffinity(0)), total, available, free_bytes(folder), card, silent)
 
 
 def memory_mb() -> tuple[int, int]:
@@ -76,6 +80,18 @@ def gpu() -> Gpu | None:
         return None
     name, memory = max(found, key=lambda one: one[1])
     return Gpu(name, memory, len(found))
+
+
+def has_card(devices: Path = Path("/sys/bus/pci/devices")) -> bool:
+    """Whether a display controller of NVIDIA's is plugged in (PCI vendor 10de, class 03), driver or not."""
+    for device in devices.glob("*"):
+        try:
+            vendor, kind = ((device / name).read_text(encoding="ascii").strip() for name in ("vendor", "class"))
+        except (OSError, UnicodeDecodeError):
+            continue
+        if vendor == "0x10de" and kind.startswith("0x03"):
+            return True
+    return False
 
 
 def may_have_gpu() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shlex
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def distinct(found: Iterable[Gap]) -> list[Gap]:
 
 def pull_command(names: Iterable[str], licences: Iterable[str]) -> str:
     """One command for all of these models."""
-    flags = "".join(f" --accept-licence {one}" for one in dict.fromkeys(licences))
+    flags = "".join(f" --accept-licence {shlex.quote(one)}" for one in dict.fromkeys(licences))
     return f"avatarctl models pull {' '.join(models.short(names))}{flags}"
 
 
@@ -102,8 +103,8 @@ def gaps(settings: Settings, hardware: Hardware, folder: Path) -> list[Gap]:
         gb = f"{wanted.memory_mb / 1024:.0f} GB of memory, this machine has {hardware.memory_mb / 1024:.1f}"
         found.append(Gap("", f"it wants {gb}"))
     if wanted.gpu_memory_mb > hardware.gpu_memory_mb * 1.05:
-        has = f"has {hardware.gpu_memory_mb / 1024:.0f}" if hardware.gpu else "is not there"
-        found.append(Gap("", f"it wants a GPU with {wanted.gpu_memory_mb / 1024:.0f} GB; NVIDIA's {has}"))
+        gb = wanted.gpu_memory_mb / 1024
+        found.append(_without_gpu("", f"it wants a GPU with {gb:.0f} GB", hardware))
     to_come = bytes_to_come(found)
     if to_come > hardware.free_bytes:
         lack = f"{to_come / 1e9:.1f} GB are to come, {hardware.free_bytes / 1e9:.1f} GB are free on the disk"
@@ -160,11 +161,24 @@ def _of_engine(settings: Settings, stage: str, choice: Choice, hardware: Hardwar
         found += _of_model(stage, reference, folder)
     if wanted.gpu_memory_mb > hardware.gpu_memory_mb * 1.05:
         gb = wanted.gpu_memory_mb / 1024
-        has = f"the GPU has {hardware.gpu_memory_mb / 1024:.1f}" if hardware.gpu else "there is none"
-        found.append(Gap(stage, f"{stage}/{spec.name} wants {gb:.1f} GB of a GPU; {has}"))
+        found.append(_without_gpu(stage, f"{stage}/{spec.name} wants {gb:.1f} GB of a GPU", hardware))
     if spec.external:
         found += _of_server(stage, spec.external, params)
     return found
+
+
+def _without_gpu(stage: str, wanted: str, hardware: Hardware) -> Gap:
+    """Another card is no matter of typing, but a driver is."""
+    if hardware.gpu is not None:
+        return Gap(stage, f"{wanted}; NVIDIA's has {hardware.gpu_memory_mb / 1024:.0f} GB")
+    if hardware.silent_card:
+        return Gap(stage, f"{wanted}; NVIDIA's card is there, and its driver does not answer", driver_command())
+    return Gap(stage, f"{wanted}; there is none of NVIDIA's")
+
+
+def driver_command() -> str:
+    """What brings NVIDIA's driver to a system of the Debian family; it works after a restart."""
+    return "sudo ubuntu-drivers install" if shutil.which("ubuntu-drivers") else "sudo apt install nvidia-driver"
 
 
 def _of_model(stage: str, reference: str, folder: Path) -> list[Gap]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -250,7 +251,7 @@ def _forbidden() -> bool:
 def _check_licences(licences: list[Licence], absent: list[Model]) -> None:
     if licences:
         names = " ".join(short(m.name for m in absent))
-        flags = " ".join(f"--accept-licence {one.name}" for one in licences)
+        flags = " ".join(f"--accept-licence {shlex.quote(one.name)}" for one in licences)
         raise Unavailable(
             f"the licence {licences[0].name} has to be accepted first",
             why=f"{licences[0].accept}; {licences[0].url}",
