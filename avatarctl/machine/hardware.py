@@ -96,7 +96,7 @@ def has_card(devices: Path = Path("/sys/bus/pci/devices")) -> bool:
 
 def may_have_gpu() -> bool:
     """A look that costs nothing: whether the driver is there."""
-    return Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists() or shutil.which("nvidia-smi") is not None
+    return Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi") is not None
 
 
 def _by_program() -> list[tuple[str, int]]:

@@ -103,8 +103,8 @@ def gaps(settings: Settings, hardware: Hardware, folder: Path) -> list[Gap]:
         gb = f"{wanted.memory_mb / 1024:.0f} GB of memory, this machine has {hardware.memory_mb / 1024:.1f}"
         found.append(Gap("", f"it wants {gb}"))
     if wanted.gpu_memory_mb > hardware.gpu_memory_mb * 1.05:
-        gb = wanted.gpu_memory_mb / 1024
-        found.append(_without_gpu("", f"it wants a GPU with {gb:.0f} GB", hardware))
+        wants_gpu = f"it wants a GPU with {wanted.gpu_memory_mb / 1024:.0f} GB"
+        found.append(_without_gpu("", wants_gpu, hardware))
     to_come = bytes_to_come(found)
     if to_come > hardware.free_bytes:
         lack = f"{to_come / 1e9:.1f} GB are to come, {hardware.free_bytes / 1e9:.1f} GB are free on the disk"
