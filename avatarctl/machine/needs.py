@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from avatarctl import models, presets
-from avatarctl.engines import readiness
+from avatarctl.engines import readiness, registry
 from avatarctl.errors import BadConfig, NotHereYet, Unavailable
 from avatarctl.machine.hardware import Hardware
 from avatarctl.models import Model
 from avatarctl.models import weights as references
 from avatarctl.presets import Choice, Settings
+from avatarctl.stages.catalog import STAGES as CATALOG_OF_STAGES
 
 _INSTALLED_BY = {"ollama": "curl -fsSL https://ollama.com/install.sh | sh"}
 """How programs come here that servers are started with, as their makers say."""
@@ -25,8 +26,8 @@ _PROGRAMS = {"avatarctl", "export", "ollama", "pip"}
 """With which a hint begins that can be typed as it stands."""
 _PULLED_BY = {"ollama": "ollama pull {model}"}
 
-STAGES = ("portrait", "voiceprint", "transcribe", "answer", "speak", "rig", "animate", "upscale", "finish", "check")
-"""What a film of a spoken question goes through."""
+STAGES = tuple(stage for stage in CATALOG_OF_STAGES if stage not in {"index", "export"})
+"""What a film of a spoken question goes through; documents and exports need nothing that is not always here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +137,9 @@ def _choices(settings: Settings) -> list[tuple[str, Choice]]:
 
 def _choice(settings: Settings, stage: str) -> Choice | None:
     """The stage's engine; None for a stage that these settings do without."""
-    from avatarctl.engines import registry
-
     roles = {"audio"} if stage == "transcribe" else presets.every_role(stage)
-    if stage == "rig" and registry.find(stage, settings.engine_name(stage)) is None:
+    if stage not in settings.tables and registry.find(stage, settings.engine_name(stage)) is None:
+        # It prepares for another stage, whose engine has nothing to prepare.
         return None
     return settings.choice(stage, roles)
 
