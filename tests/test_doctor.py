@@ -59,7 +59,7 @@ def test_doctor_says_which_presets_can_run(bare: Studio, with_ollama: dict[str, 
     assert "ollama pull qwen3:8b" in studio["commands"]
     assert not [g for g in studio["gaps"] if "wants a GPU" in g["what"]]
     pulls = [c for c in studio["commands"] if c.startswith("avatarctl models pull ")]
-    assert len(pulls) == 1 and "whisper-large-v3-turbo" in pulls[0]
+    assert len(pulls) == 1
     assert studio["bytes"] >= sum(m.size for m in models.resolve("whisper-large-v3-turbo"))
     assert found["best"] == {"preset": "lite", "settings": {"answer": {"engine": "ollama", "model": MODEL}}}
     shown = bare.ok("doctor", **with_ollama).out

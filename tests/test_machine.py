@@ -86,6 +86,8 @@ def test_every_gap_of_lite_is_closed_by_one_command(tmp_path: Path) -> None:
     assert needs.commands(found) == ["avatarctl models pull face"]
     assert needs.bytes_to_come(found) == sum(m.size for m in models.resolve("face"))
     assert len(needs.distinct(found)) == 3
+    several = [*found, *needs._of_model("speak", "xtts-v2", tmp_path)]
+    assert needs.commands(several, "mine") == ["avatarctl models pull mine --accept-licence CPML"]
 
 
 def test_a_server_that_is_away_is_installed_started_and_filled(

@@ -119,7 +119,7 @@ def _print_presets(found: list[Report], times: dict[str, Estimate | None]) -> No
             print_result(f"{report.name} lacks{f' ({size(to_come)} to fetch)' if to_come else ''}:")
             for gap in needs.distinct(report.gaps):
                 print_result(f"  {gap.what}" + (f" ({gap.advice})" if gap.advice else ""))
-            for command in needs.commands(report.gaps):
+            for command in needs.commands(report.gaps, report.name):
                 print_result(f"    {command}")
 
 
@@ -145,7 +145,7 @@ def _as_dict(report: Report, known: Estimate | None) -> dict[str, Any]:
             {"stage": g.stage, "what": g.what, "command": g.command, "advice": g.advice, "bytes": g.bytes}
             for g in needs.distinct(report.gaps)
         ],
-        "commands": needs.commands(report.gaps),
+        "commands": needs.commands(report.gaps, report.name),
         "bytes": needs.bytes_to_come(report.gaps),
         "seconds_per_minute": known.seconds if known else None,
         "stages": dict(known.stages) if known else {},

@@ -113,12 +113,18 @@ def gaps(settings: Settings, hardware: Hardware, folder: Path) -> list[Gap]:
     return sorted(found, key=lambda gap: not gap.final)
 
 
-def commands(found: Iterable[Gap]) -> list[str]:
-    """What is to be typed, each once, in an order that works; pulls of models become one."""
+def commands(found: Iterable[Gap], preset: str = "") -> list[str]:
+    """What is to be typed, each once, in an order that works; pulls of models become one.
+
+    Args:
+        preset: whose gaps they are, all of them; several models are then pulled by its name.
+    """
     known = list(found)
     pulls = [name for gap in known for name in gap.pulls]
     typed = [gap.typed for gap in known if gap.typed]
     if pulls:
+        if preset and len(models.short(pulls)) > 1:
+            pulls = [preset]
         typed.append(pull_command(pulls, [one for gap in known for one in gap.licences]))
     return list(dict.fromkeys(typed))
 
@@ -153,7 +159,7 @@ def _of_engine(settings: Settings, stage: str, choice: Choice, hardware: Hardwar
         absent = [name for name in spec.packages if not readiness.is_importable(name)]
         if absent and not settings.interpreter(spec.name):
             command = f"avatarctl engines install {spec.name}"
-            found.append(Gap(stage, f"{stage}/{spec.name} has no environment yet", command))
+            found.append(Gap(stage, f"the engine {spec.name} has no environment yet", command))
     elif package := readiness.missing_package(spec):
         command = f"pip install 'avatarctl[{spec.extra}]'" if spec.extra else "pip install --force-reinstall avatarctl"
         found.append(Gap(stage, f"{stage}/{spec.name} needs the package {package}", command))
