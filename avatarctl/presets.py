@@ -28,7 +28,7 @@ _PREPARING = {
     "check": ("measure",),
     "export": ("movements",),
 }
-_META = {"description", "extends"}
+_META = {"description", "extends", "wants"}
 
 
 def _shipped() -> Path:
@@ -69,6 +69,35 @@ def read(name: str, where: config.Paths | None = None) -> config.Layer:
     return merged
 
 
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """What a preset asks of a machine: MiB of memory and of a GPU's, bytes of models on the disk; 0 is not said."""
+
+    memory_mb: int = 0
+    gpu_memory_mb: int = 0
+    disk_bytes: int = 0
+
+
+def wants(name: str, where: config.Paths | None = None) -> Wants:
+    """The preset's own table `wants`; what it extends does not count.
+
+    Raises:
+        BadConfig: no such preset, or no such key.
+    """
+    known = available(where)
+    if name not in known:
+        raise BadConfig(f"there is no preset {name!r}", hint=nearest(name, known))
+    table = config.read_toml(known[name]).get("wants", {})
+    keys = {"memory_gb", "gpu_memory_gb", "disk_gb"}
+    if not isinstance(table, dict) or not set(table) <= keys:
+        raise BadConfig(f"preset {name}: wants is not understood", hint=f"a table with {', '.join(sorted(keys))}")
+    try:
+        memory, gpu, disk = (float(table.get(k, 0)) for k in ("memory_gb", "gpu_memory_gb", "disk_gb"))
+    except (TypeError, ValueError):
+        raise BadConfig(f"preset {name}: wants holds something that is no number") from None
+    return Wants(round(memory * 1024), round(gpu * 1024), round(disk * 1e9))
+
+
 def _check_tables(layer: Mapping[str, Any], where: str) -> None:
     for name, value in layer.items():
         if name in STAGES:
@@ -76,6 +105,8 @@ def _check_tables(layer: Mapping[str, Any], where: str) -> None:
                 raise BadConfig(f"{where}: {name} has to be a table", hint=f"write [{name}]")
         elif name == "engines":
             _check_engines(value, where)
+        elif name == "models":
+            config.check_models(value, where)
         elif name not in _META and name not in config.TOP_LEVEL:
             raise BadConfig(f"{where}: unknown key {name!r}", hint=nearest(name, [*STAGES, *config.TOP_LEVEL, *_META]))
 
@@ -263,6 +294,25 @@ def resolve(
         avatar=avatar or str(base.get("avatar", "")),
         outputs=str(base.get("outputs", "outputs")),
         engines=base.get("engines", {}),
+    )
+    settings.check()
+    return settings
+
+
+def plain(name: str) -> Settings:
+    """A preset as it is, without any of the user's settings; their engines' environments are known all the same.
+
+    Raises:
+        BadConfig: unknown preset, or one that does not fit.
+    """
+    base = read(name)
+    engines: dict[str, Mapping[str, str]] = {}
+    for layer in config.layers(STAGES):
+        engines |= layer.get("engines", {})
+    settings = Settings(
+        preset=name,
+        tables={stage: base[stage] for stage in STAGES if stage in base},
+        engines={**base.get("engines", {}), **engines},
     )
     settings.check()
     return settings

@@ -31,9 +31,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "batch": ("batch", "Many films from a job file: run, check, status, retry, cancel, explain, schema."),
     "runs": ("runs", "Past runs and their steps: list, show."),
     "presets": ("presets", "Named choices of engines: list, show."),
-    "models": ("models", "Weights and demo portraits: list, pull, verify."),
+    "models": ("models", "Weights and demo portraits: list, pull, verify, rm."),
     "cache": ("cache", "What is kept, and what may go: stats, verify, gc."),
-    "doctor": ("doctor", "Check this machine and this installation."),
+    "doctor": ("doctor", "Check this installation; say which presets this machine can run."),
 }
 
 

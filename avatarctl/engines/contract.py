@@ -115,6 +115,9 @@ class Engine(Protocol):
     """Light or heavy, in process or in a worker: the same three methods.
 
     `run` may be called from several threads, one at a time per instance.
+
+    An engine that does not always run on the CPU says where it ran last in an attribute `device` ("cpu", "cuda",
+    "server"), which goes into the ledger. A worker tells it with its memory.
     """
 
     def load(self, models: Mapping[str, Path]) -> None:

@@ -19,7 +19,10 @@ def digests(spec: EngineSpec, params: Params, folder: Path) -> dict[str, str]:
         Unavailable: one that the catalog does not know is not here.
     """
     chosen = spec.requirements(params).weights
-    return {**models.digests(spec.models), **{role: weights.digest(folder, ref) for role, ref in chosen.items()}}
+    return {
+        **models.digests(folder, spec.models),
+        **{role: weights.digest(folder, ref) for role, ref in chosen.items()},
+    }
 
 
 def paths(spec: EngineSpec, params: Params, folder: Path) -> dict[str, Path]:
@@ -65,7 +68,12 @@ def missing_package(spec: EngineSpec) -> str:
     """The first package that is not installed. A worker may have an interpreter of its own, so it is not asked."""
     if spec.worker:
         return ""
-    return next((name for name in spec.packages if importlib.util.find_spec(name) is None), "")
+    return next((name for name in spec.packages if not is_importable(name)), "")
+
+
+def is_importable(package: str) -> bool:
+    """Whether this interpreter has a package. Nothing is imported."""
+    return importlib.util.find_spec(package) is not None
 
 
 def _references(spec: EngineSpec, params: Params) -> list[str]:

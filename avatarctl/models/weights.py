@@ -16,8 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from avatarctl.errors import Unavailable
-from avatarctl.models import fetch
-from avatarctl.models.catalog import CATALOG, Model, groups, resolve
+from avatarctl.models import fetch, records
+from avatarctl.models.catalog import CATALOG, groups, resolve
+from avatarctl.models.entry import Model
 
 KEPT = ".digests"
 """Folder among the models for digests of files that the catalog does not know."""
@@ -62,9 +63,12 @@ def digest(models_dir: Path, reference: str) -> str:
     Raises:
         Unavailable: it is not in the catalog, and not here.
     """
-    known = _known(reference)
-    if known:
-        return known[0].sha256 if reference in CATALOG else _of_folder((m.file, m.sha256) for m in known)
+    entries = _known(reference)
+    if entries:
+        digests = records.digests(models_dir, [one.name for one in entries])
+        if reference in CATALOG:
+            return digests[reference]
+        return _of_folder((one.file, digests[one.name]) for one in entries)
     wanted = _outside(models_dir, reference)
     try:
         return _read(models_dir, wanted)

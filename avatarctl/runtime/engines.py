@@ -79,7 +79,7 @@ class EnginePool:
     def _create(self, spec: EngineSpec) -> Engine:
         if not spec.worker:
             return registry.create(spec)
-        digests = models.digests(spec.models)
+        digests = models.digests(self._models, spec.models)
         python = self._interpreter(spec.name)
         return WorkerEngine(spec, python, digests) if python else WorkerEngine(spec, digests=digests)
 

@@ -277,6 +277,7 @@ class Run:
                 load_ms=performed.load_ms,
                 run_ms=run_ms,
                 memory=performed.memory,
+                device=performed.device,
             )
             manifest = self.store.publish(
                 key,
@@ -309,6 +310,7 @@ class Run:
         manifest: Manifest | None = None,
         error: BaseException | None = None,
         memory: Mapping[str, Any] | None = None,
+        device: str = "",
     ) -> StepRecord:
         known = {r: i.digest for r, i in order.inputs.items() if isinstance(i, Artefact)}
         return StepRecord(
@@ -321,7 +323,7 @@ class Run:
             queue_ms=round(queue_ms, 3),
             load_ms=round(load_ms, 3),
             run_ms=round(run_ms, 3),
-            device=memory["device"] if memory else "cpu",
+            device=device or (memory["device"] if memory else "cpu"),
             peak_memory_mb=_peak_memory_mb(memory) if status == "done" else 0.0,
             error_code=getattr(error, "code", type(error).__name__) if error else "",
             error=str(error) if error else "",

@@ -62,11 +62,7 @@ def hair_colour(seen: Region) -> Array:
     if seen.texture > STRANDS:
         # Skin is seen between the strands.
         light = over.mean(-1)
-<<<<<<< HEAD
-        darker: NDArray[np.float32] = np.median(over[light <= np.percentile(light, 30)], axis=0).astype(np.float32)
-=======
         darker = np.asarray(np.median(over[light <= np.percentile(light, 30)], axis=0), np.float32)
->>>>>>> lips
         if darker.mean() < DARK_HAIR * min(float(lip.mean()), skin):
             return darker
         if float(np.linalg.norm(hair - lip)) > STRANDS_APART * float(np.linalg.norm(seen.skin)):

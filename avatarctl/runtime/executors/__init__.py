@@ -22,6 +22,8 @@ class Performed:
     """0 when the engine was warm."""
     memory: Mapping[str, Any] | None = None
     """What a worker said about its memory and device, bytes; None for an engine in this process."""
+    device: str = ""
+    """What an engine of this process says it computes on; empty for the CPU."""
     node: str = ""
     """The machine, where it was another one."""
 

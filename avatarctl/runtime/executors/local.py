@@ -41,7 +41,7 @@ class LocalExecutor:
                 raise Cancelled
             started()
             engine.run(job)
-            return Performed(load_ms, getattr(engine, "memory", None))
+            return Performed(load_ms, getattr(engine, "memory", None), getattr(engine, "device", ""))
 
     def usable(self, spec: EngineSpec, params: Params | None = None) -> bool:
         """See `Executor`."""
