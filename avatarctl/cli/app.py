@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("runs", "Past runs and their steps: list, show."),
     "presets": ("presets", "Named choices of engines: list, show."),
     "models": ("models", "Weights and demo portraits: list, pull, verify."),
+    "engines": ("engines", "Environments of heavy engines: list, install, rm."),
     "cache": ("cache", "What is kept, and what may go: stats, verify, gc."),
     "doctor": ("doctor", "Check this machine and this installation."),
 }
