@@ -187,7 +187,10 @@ class Settings:
         if spec.languages is not None and table.get("language", "auto") not in ("auto", *spec.languages):
             return False
         return readiness.is_ready(
-            spec, spec.params.parse(table, stage), config.paths().models, self.interpreter(engine) if spec.worker else ""
+            spec,
+            spec.params.parse(table, stage),
+            config.paths().models,
+            self.interpreter(engine) if spec.worker else "",
         )
 
     def choice(self, stage: str, roles: Collection[str] = (), engine: str = "", **changes: Any) -> Choice:

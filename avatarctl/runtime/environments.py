@@ -232,7 +232,8 @@ def _make_empty(folder: Path, python: str) -> str:
     """An environment without pip, which this one's pip fills; the version of its Python."""
     program = "import platform; print(platform.python_version())"
     try:
-        for command in ([python, "-m", "venv", "--without-pip", str(folder)], [folder / "bin" / "python", "-c", program]):
+        made = str(folder / "bin" / "python")
+        for command in ([python, "-m", "venv", "--without-pip", str(folder)], [made, "-c", program]):
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 raise OSError(_last_line(done.stdout + done.stderr))
@@ -240,7 +241,7 @@ def _make_empty(folder: Path, python: str) -> str:
         raise Unavailable(
             f"no environment can be made with {python}", why=str(error), hint="name another Python with --python PATH"
         ) from error
-    version = done.stdout.strip()
+    version: str = done.stdout.strip()
     if tuple(map(int, version.split(".")[:2])) < (3, 11):
         raise Unavailable(f"{python} is Python {version}", hint="name Python 3.11 or newer with --python PATH")
     return version
@@ -249,7 +250,7 @@ def _make_empty(folder: Path, python: str) -> str:
 def _check(interpreter: Path, wanted: Installable) -> None:
     """Whether what the engine imports is there, by a look that imports none of it."""
     program = "import sys, importlib.util as u; print(*[n for n in sys.argv[1:] if u.find_spec(n) is None])"
-    query = [interpreter, "-I", "-c", program, *wanted.spec.packages]
+    query = [str(interpreter), "-I", "-c", program, *wanted.spec.packages]
     done = subprocess.run(query, capture_output=True, text=True, check=False)
     missing = done.stdout.strip()
     if done.returncode != 0 or missing:

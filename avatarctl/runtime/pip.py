@@ -57,8 +57,8 @@ def fill(
             for raw in child.stdout:
                 line = raw.decode("utf-8", "replace").strip()
                 last.append(line)
-                found += line.startswith("Collecting ")
-                if line.startswith(("Collecting ", "Downloading ", "Installing ")):
+                found += line.startswith(("Collecting ", "Processing ", "Ignoring "))
+                if line.startswith(("Collecting ", "Processing ", "Downloading ", "Installing ")):
                     progress(found, total, line)
         except BaseException:
             child.terminate()

@@ -1,8 +1,8 @@
 """All stages, by name. The flow of a film: transcribe -> answer -> speak -> animate -> upscale -> finish -> check.
 
 Beside them stand the stages that prepare what a film needs once per person or per set of documents:
-portrait, voiceprint, rig, speaker, index. `align` finds the timings of speech that came without them, and `export` writes a
-film's movements for other programs.
+portrait, voiceprint, rig, speaker, index. `align` finds the timings of speech that came without them, and `export`
+writes a film's movements for other programs.
 """
 
 from __future__ import annotations

@@ -18,14 +18,14 @@ _GPU_MEMORY_MB = 4000
 """With 32-bit weights (1.9 GB) and a piece of the longest; an estimate, rounded up."""
 _FACTORY = "avatarctl.engines.xtts.engine:XttsEngine"
 _PACKAGES = ("torch", "TTS", "faster_whisper")
-_MODEL_HELP = "xtts, or the path of a folder with config.json, model.pth and vocab.json"
+_MODEL_HELP = "xtts-v2, or the path of a folder with config.json, model.pth and vocab.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class XttsSpeakerParams(SpeakerParams):
     """Which model listens to the voice sample, and to how much of it."""
 
-    model: str = param("xtts", _MODEL_HELP, keyed=False)
+    model: str = param("xtts-v2", _MODEL_HELP, keyed=False)
     device: str = param("auto", "auto: the GPU if there is one", choices=("auto", "cpu", "cuda"), keyed=False)
     longest: int = param(30, "seconds of the sample that are listened to", ge=3, le=120)
 
@@ -34,7 +34,7 @@ class XttsSpeakerParams(SpeakerParams):
 class XttsParams(SpeakParams):
     """How freely it speaks, and who listens to it."""
 
-    model: str = param("xtts", _MODEL_HELP, keyed=False)  # The key has the digest of its files instead.
+    model: str = param("xtts-v2", _MODEL_HELP, keyed=False)  # The key has the digest of its files instead.
     device: str = param("auto", "auto: the GPU if there is one", choices=("auto", "cpu", "cuda"), keyed=False)
     temperature: float = param(0.7, "how freely it speaks; lower is steadier and flatter", ge=0.05, le=1.5)
     top_p: float = param(0.85, "share of the likeliest sounds that it chooses among", ge=0.05, le=1)
