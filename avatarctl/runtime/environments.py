@@ -66,7 +66,8 @@ class Installable:
 
     def locks(self, build: str) -> list[Path]:
         """The files that pip is given. `build` of torch: `cpu`, `cuda`, or empty without torch."""
-        torch = [_TORCH / "requirements.lock", _TORCH / f"{build}.lock"] if build else []
+        # Its build first: where that is not to be had, nothing else need be fetched.
+        torch = [_TORCH / f"{build}.lock", _TORCH / "requirements.lock"] if build else []
         return [*torch, self.folder / "requirements.lock"]
 
     def digest(self, build: str) -> str:

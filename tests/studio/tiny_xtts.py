@@ -1,7 +1,7 @@
 """An XTTS model of the published layout with small random weights: `python tiny_xtts.py FOLDER`.
 
 Run by the interpreter of the engine's environment. The vocoder and the speaker encoder have one size only (92 MB); the
-rest is as small as it can be. What it says are noises, of at most three seconds.
+rest is as small as it can be. What it says are noises, of about a second.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ LETTERS = "абвгдежзийклмнопрстуфхцчшщъыьэюяё" +
 SPECIAL = ["[STOP]", "[UNK]", "[SPACE]", "[START]", "[ru]", "[en]", "[de]"]
 
 
-def write(folder: Path, *, audio_tokens: int = 64) -> None:
+def write(folder: Path, *, audio_tokens: int = 24) -> None:
     """config.json, model.pth and vocab.json, the same for the same torch."""
     from avatarctl.engines.xtts import standin
 
