@@ -10,6 +10,7 @@ QUESTION ?= Кто первым полетел в космос?
 UV_COMPILE := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
+ENGINE_INPUTS := $(wildcard avatarctl/engines/*/requirements.in)
 TORCH := avatarctl/engines/torch
 # Options that keep what these locks hold out of another one.
 all_of = $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' $(1))
@@ -112,11 +113,10 @@ lock: $(VENV)/.made ## Write all locks anew, with the newest versions
 		--no-emit-package torch $(TORCH)/requirements.in --output-file $(TORCH)/requirements.lock >/dev/null
 	@$(UV_COMPILE) --upgrade --constraints $(TORCH)/requirements.lock $(call all_of,$(TORCH)/requirements.lock) \
 		$(TORCH)/requirements.in --output-file $(TORCH)/cuda.lock >/dev/null
-	@set -e; for engine in $(filter-out $(TORCH),$(patsubst %/requirements.in,%,$(wildcard avatarctl/engines/*/requirements.in))); do \
+	@set -e; for engine in $(filter-out $(TORCH),$(patsubst %/requirements.in,%,$(ENGINE_INPUTS))); do \
 		$(UV_COMPILE) --upgrade --constraints $(TORCH)/requirements.lock --constraints $(TORCH)/cuda.lock \
 		$(call all_of,$(TORCH)/requirements.lock $(TORCH)/cuda.lock) \
-		$$(sed -n 's/^# leave out: *//p' $$engine/requirements.in | xargs -r printf -- '--no-emit-package %s\n' \
-			| tr ' ' '\n' | xargs -r) \
+		$$(sed -n 's/^# leave out: *//p' $$engine/requirements.in | xargs -r printf -- '--no-emit-package %s ') \
 		$$engine/requirements.in --output-file $$engine/requirements.lock >/dev/null; done
 
 clean: ## Remove everything that was made, but not outputs/

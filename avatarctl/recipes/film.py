@@ -186,7 +186,7 @@ def _voice(run: Run, avatar: AvatarRecord) -> dict[str, Ref]:
         "voice": stored(run, avatar.voice),
         "voice_report": run.text(avatar.voice_report_text()),
     }
-    if run.settings.prepares("speaker"):
+    if speak.spec.clones_voice and run.settings.prepares("speaker"):
         # Settings that speaker and speech have in common, the model above all, are set for speech.
         wanted = set(run.settings.choice("speaker").params.as_dict())
         common = {name: value for name, value in speak.params.as_dict().items() if name in wanted}

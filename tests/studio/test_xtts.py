@@ -20,6 +20,7 @@ from avatarctl.engines.worker.host import WorkerEngine
 from avatarctl.engines.xtts.spec import XttsParams, XttsSpeakerParams
 from avatarctl.errors import BadInput, StepFailed, Unavailable
 from avatarctl.media import audio
+from tests import tiny_whisper
 from tests.conftest import ROOT, TEST_MODELS
 from tests.tools import Studio
 
@@ -160,6 +161,22 @@ def test_a_worker_that_is_gone_fails_its_step_and_is_replaced(
     worker.run(order(tmp_path / "c", speaker))
     assert worker.pid not in (None, pid)
     assert (tmp_path / "c" / "speech.wav").read_bytes() == (tmp_path / "a" / "speech.wav").read_bytes()
+
+
+def test_a_recogniser_listens(model: Path, interpreter: Callable[[str], str], speaker: Path, tmp_path: Path) -> None:
+    # Whatever is said, it hears these words.
+    hears = tiny_whisper.write(tmp_path / "whisper", "раз два три", (0.0, 0.3, 0.6), 0.9)
+    params = replace(SHORT, recogniser=str(hears), tries=2)
+    engine = WorkerEngine(SPEC, interpreter("xtts"))
+    engine.load({"model": model, "recogniser": hears})
+    try:
+        engine.run(order(tmp_path / "a", speaker, "Раз, два, три!", params=params))
+        engine.run(order(tmp_path / "b", speaker, "Четыре, пять!", params=params))
+    finally:
+        engine.close()
+    right, wrong = (json.loads((tmp_path / name / "report.json").read_text(encoding="utf-8")) for name in "ab")
+    assert (right["tries"], right["character_error_rate"]) == (1, 0.0)
+    assert wrong["tries"] == 2 and wrong["character_error_rate"] > 0.5
 
 
 # -- the model's files
