@@ -259,7 +259,7 @@ def test_a_film_in_the_enrolled_voice(
     options += ["--set", "speak.engine=xtts", "--set", "animate.size=192", "--set", "check.enabled=false"]
     made = studio.ok("render", "Да!", "-a", "she", *options, "--json", "-o", "film.mp4", **python).json
     assert (work / "film.mp4").stat().st_size > 5_000
-    stages = [step["stage"] for step in made["steps"]]
+    stages = [step["stage"] for step in studio.ok("runs", "show", made["run"], "--json").json["steps"]]
     assert stages.count("speaker") == stages.count("speak") == stages.count("align") == 1
     # Another sentence: the voice is not listened to again.
     plan = studio.ok("render", "Нет!", "-a", "she", *options, "--json", "--dry-run", **python).json
