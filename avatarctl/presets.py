@@ -28,6 +28,8 @@ _PREPARING = {
     "check": ("measure",),
     "export": ("movements",),
 }
+FOLLOWING = {"rig": "animate", "speaker": "speak"}
+"""Stages that prepare for another and have its engine, if that prepares anything."""
 _META = {"description", "extends", "wants"}
 
 
@@ -202,8 +204,8 @@ class Settings:
         table = self.tables.get(stage, {})
         if "engine" in table:
             return str(table["engine"])
-        if stage == "rig":
-            return self.engine_name("animate")
+        if stage in FOLLOWING:
+            return self.engine_name(FOLLOWING[stage])
         if stage in _PREPARING:
             able = [n for n in _PREPARING[stage] if _suffices(stage, n, roles)] or [_PREPARING[stage][-1]]
             return able[0] if len(able) == 1 else next((n for n in able if self._is_here(stage, n)), able[0])
@@ -215,7 +217,12 @@ class Settings:
         table = {k: v for k, v in self.tables.get(stage, {}).items() if k in spec.params.__dataclass_fields__}
         if spec.languages is not None and table.get("language", "auto") not in ("auto", *spec.languages):
             return False
-        return readiness.is_ready(spec, spec.params.parse(table, stage), config.paths().models)
+        return readiness.is_ready(
+            spec,
+            spec.params.parse(table, stage),
+            config.paths().models,
+            self.interpreter(engine) if spec.worker else "",
+        )
 
     def choice(self, stage: str, roles: Collection[str] = (), engine: str = "", **changes: Any) -> Choice:
         """The engine and its params for a stage that has these inputs; `changes` are params that the recipe decides.
@@ -245,14 +252,15 @@ class Settings:
         made = config.paths().environments / engine / "bin" / "python"
         return str(made) if made.exists() else ""
 
-    def _rig_is_needless(self) -> bool:
-        """Whether the animator prepares nothing: settings of a rig, which are meant for others, say nothing to it."""
-        return registry.find("rig", self.engine_name("rig")) is None
+    def prepares(self, stage: str) -> bool:
+        """Whether the engine that a stage of `FOLLOWING` prepares for has anything to prepare."""
+        return registry.find(stage, self.engine_name(stage)) is not None
 
     def check(self) -> None:
         """Look at every stage that is set, so that a typing error is found before any work is done."""
         for stage in self.tables:
-            if stage == "rig" and "engine" not in self.tables[stage] and self._rig_is_needless():
+            if stage in FOLLOWING and "engine" not in self.tables[stage] and not self.prepares(stage):
+                # Settings of a preparation, which are meant for other engines, say nothing to this one.
                 continue
             try:
                 self.choice(stage, every_role(stage))

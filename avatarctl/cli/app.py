@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("runs", "Past runs and their steps: list, show."),
     "presets": ("presets", "Named choices of engines: list, show."),
     "models": ("models", "Weights and demo portraits: list, pull, verify, rm."),
+    "engines": ("engines", "Environments of heavy engines: list, install, rm."),
     "cache": ("cache", "What is kept, and what may go: stats, verify, gc."),
     "doctor": ("doctor", "Check this installation; say which presets this machine can run."),
 }

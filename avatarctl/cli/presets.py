@@ -50,8 +50,8 @@ def show(
     document: dict[str, Any] = {}
     for stage in STAGES:
         engine = settings.engine_name(stage, presets.every_role(stage))
-        if stage == "rig" and registry.find(stage, engine) is None:
-            continue  # that animator computes nothing ahead
+        if stage in presets.FOLLOWING and registry.find(stage, engine) is None:
+            continue  # that engine prepares nothing
         try:
             choice = settings.choice(stage, presets.every_role(stage))
         except NotHereYet:

@@ -22,6 +22,7 @@ BUILT_IN = (
     "avatarctl.engines.extractive.spec",
     "avatarctl.engines.chat.spec",
     "avatarctl.engines.espeak.spec",
+    "avatarctl.engines.xtts.spec",
     "avatarctl.engines.align.spec",
     "avatarctl.engines.puppet.spec",
     "avatarctl.engines.lanczos.spec",
@@ -33,7 +34,6 @@ BUILT_IN = (
 """Modules with a tuple `SPECS`."""
 
 PLANNED = {
-    ("speak", "xtts"),
     ("speak", "piper"),
     ("speak", "silero"),
     ("animate", "sadtalker"),

@@ -106,7 +106,7 @@ class WorkerEngine:
         if hello.get("code") != protocol.source_digest(self._spec.factory):
             process.end()
             why = f"it is of version {hello.get('version')}, this is {avatarctl.__version__}"
-            hint = f"avatarctl engines install {self._spec.name}"
+            hint = f"avatarctl engines install {self._spec.name} --again"
             raise Unavailable(f"the worker of {self._title} runs other code than this", why=why, hint=hint)
         digests = {name: digest for name, digest in self._digests.items() if name in self._models}
         self._ask(process, "load", {"models": self._models, "digests": digests})
@@ -168,8 +168,9 @@ class WorkerEngine:
         error = protocol.error_of(message["code"], message["what"], message["why"], message["hint"])
         if message["what"] == "the engine failed":
             error = protocol.error_of(message["code"], f"{self._title} failed", message["why"], message["hint"])
-        if isinstance(error, Unavailable) and not error.hint and self._spec.extra:
-            error.hint = f"pip install 'avatarctl[{self._spec.extra}]'"
+        if isinstance(error, Unavailable) and not error.hint:
+            extra, name = self._spec.extra, self._spec.name
+            error.hint = f"pip install 'avatarctl[{extra}]'" if extra else f"avatarctl engines install {name} --again"
         error.__cause__ = WorkerTrace(message.get("detail", ""))
         return error
 
