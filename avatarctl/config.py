@@ -147,6 +147,9 @@ def _from_environment(stages: Mapping[str, object], environment: Mapping[str, st
         if stage == "engines" and key.rpartition("_")[2] in ENGINE_KEYS:
             engine, _, field = key.rpartition("_")
             layer.setdefault("engines", {}).setdefault(engine.replace("_", "-"), {})[field] = value
+        elif key == "home":
+            # Of a program that an engine drives: AVATARCTL_SADTALKER_HOME.
+            layer.setdefault("engines", {}).setdefault(stage, {})["home"] = value
         elif lower in TOP_LEVEL:
             layer[lower] = value
         elif stage in stages and key:

@@ -199,6 +199,9 @@ class Settings:
                 table = {}
             others = set() if "engine" in table else _params_of_others(stage, spec)
             raw = {k: v for k, v in table.items() if k != "engine" and k not in others}
+            home = self.engines.get(name, {}).get("home", "")
+            if home and "home" in spec.params.__dataclass_fields__:
+                raw.setdefault("home", home)
             self._choices[stage, name] = Choice(spec, spec.params.parse(raw, stage))
         chosen = self._choices[stage, name]
         if not changes:
