@@ -96,7 +96,8 @@ def _lay(under: config.Layer, over: Mapping[str, Any]) -> None:
     for name, value in over.items():
         if name not in STAGES:
             if name == "engines":
-                under[name] = {**under.get(name, {}), **value}
+                known = under.get(name, {})
+                under[name] = {**known, **{engine: {**known.get(engine, {}), **t} for engine, t in value.items()}}
             elif name not in _META:
                 under[name] = value
             continue

@@ -147,12 +147,19 @@ def _poses(
 
 
 def _smoothed(poses: Array) -> Array:
-    from scipy.signal import savgol_filter
-
+    """Each row by the polynomial through those around it; near the ends by that of the outermost rows."""
     width = min(_SMOOTHED, (len(poses) - 1) // 2 * 2 + 1)
     if width <= _ORDER:
         return poses
-    return np.asarray(savgol_filter(poses, width, _ORDER, axis=0), np.float32)
+    powers = np.vander(np.arange(width) - width // 2, _ORDER + 1, increasing=True).astype(np.float64)
+    fitted = powers @ np.linalg.pinv(powers)
+    smooth = np.empty(poses.shape, np.float64)
+    half = width // 2
+    around = np.lib.stride_tricks.sliding_window_view(poses, width, axis=0)
+    smooth[half : len(poses) - half] = around @ fitted[half]
+    smooth[:half] = fitted[:half] @ poses[:width]
+    smooth[len(poses) - half :] = fitted[width - half :] @ poses[len(poses) - width :]
+    return smooth.astype(np.float32)
 
 
 def _semantics(rows: Array, first: int, last: int) -> Array:

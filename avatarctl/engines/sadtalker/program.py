@@ -60,7 +60,11 @@ class Program:
         if path.is_file():
             self._unpacked = tempfile.TemporaryDirectory(prefix="avatarctl-sadtalker-")
             self._root = Path(self._unpacked.name)
-            _unpack(path, self._root)
+            try:
+                _unpack(path, self._root)
+            except Unavailable:
+                self.close()
+                raise
         absent = [name for name in ENTRIES if not (self._root / name).is_file()]
         if absent:
             raise Unavailable(f"{path} is no SadTalker", why=f"{absent[0]} is missing", hint=_HINT)

@@ -63,7 +63,7 @@ class SadTalkerParams(AnimateParams):
     preprocess: str = _preprocess()
     pose_style: int = param(0, "one of 46 manners of moving the head that the network has learned", ge=0, le=45)
     expression_scale: float = param(1.0, "strength of mouth and face", ge=0, le=3)
-    still: bool = param(False, "the head keeps the photo's pose")
+    still: bool = param(True, "the head keeps the photo's pose; within a whole photo, one that turns shows its seam")
     blinks: float = param(1.0, "how often the eyes blink; 0: never", ge=0, le=3)
     device: str = param("auto", "auto: the GPU if torch finds one", choices=("auto", "cpu", "cuda"))
     precision: str = param(
