@@ -238,7 +238,7 @@ def test_mels_are_those_of_the_training(tmp_path: Path) -> None:
     audio.write_wav(tmp_path / "tone", tone, 16_000)
     mels = hearing.mel_spectrogram(tmp_path / "tone", 60)
     assert mels.shape == (1 + 60 * 640 // 200, 80)
-    # On Slaney's scale 1 kHz is 15 mel, and 82 edges lie between 0.8 and 44.5 mel: the nearest middle is that of band 25.
+    # On Slaney's scale 1 kHz is 15 mel. Of 82 edges from 0.8 to 44.5 mel, the middle of band 25 comes nearest.
     assert set(mels[5:75].argmax(axis=1)) == {25}
     assert mels[90:].max() == -4 and mels.max() < 4
     windows = hearing.windows(mels, 0, 60)

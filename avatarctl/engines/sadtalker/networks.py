@@ -89,7 +89,7 @@ class FilmNetworks:
         self._program = Program(program)
         modules = self._program.module
         shapes = self._program.config(RENDERERS[params.preprocess])["model_params"]
-        hearing = _namespace(self._program.config("auido2pose.yaml"))
+        hearing = namespace(self._program.config("auido2pose.yaml"))
         draw = modules("facerender.modules.generator").OcclusionAwareSPADEGenerator
         pose = modules("audio2pose_models.audio2pose").Audio2Pose
         self._transform = modules("facerender.modules.make_animation").keypoint_transformation
@@ -183,10 +183,10 @@ def _device(wanted: str) -> Any:
     return torch.device("cuda" if there and wanted != "cpu" else "cpu")
 
 
-def _namespace(table: Any) -> Any:
+def namespace(table: Any) -> Any:
     """A table whose entries are read as attributes, all the way down."""
     if isinstance(table, dict):
-        return SimpleNamespace(**{key: _namespace(value) for key, value in table.items()})
+        return SimpleNamespace(**{key: namespace(value) for key, value in table.items()})
     return table
 
 
