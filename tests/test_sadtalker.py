@@ -263,6 +263,8 @@ def test_settings_reach_the_networks(animate: Callable[..., Made]) -> None:
     assert {style for *_, style in plain.networks.posed} == {0}
     assert plain.networks.threads == 2
     other = animate(pose_style=7, expression_scale=2.0, blinks=0)
+    # Other blinks are not other poses.
+    assert np.array_equal(plain.networks.posed[0][2], other.networks.posed[0][2])
     assert {style for *_, style in other.networks.posed} == {7}
     assert not any(blinks.any() for *_, blinks in other.networks.heard)
     middle = slice(motion.RADIUS, motion.RADIUS + 1)

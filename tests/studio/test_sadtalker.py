@@ -145,7 +145,7 @@ def test_the_same_seed_gives_the_same_bytes(stand_in: Path, perform: Callable[..
     one = clip(seed=1)
     assert clip(seed=1) == one and clip(seed=1, batch=4) == one
     assert clip(seed=2) != one and clip(seed=1, pose_style=9) != one
-    assert clip(seed=1, expression_scale=3.0) != one and clip(seed=1, blinks=0.0) == one  # too short for a blink
+    assert clip(seed=1, expression_scale=3.0) != one
 
 
 def test_memory_does_not_grow_with_the_clip(
@@ -225,7 +225,7 @@ def test_a_film_has_the_speech_as_it_was_spoken(
     assert figures["lufs"] > -30 and figures["background_min_db"] > 30
     # What its mouth is to do nobody knows, so nothing is compared with it.
     assert figures["as_intended"] is None
-    refused(bare.run("render", "Да.", "--avatar", "a", "--background", str(portraits["hopper"])), 2, "background")
+    refused(bare.run("render", "Да.", "--avatar", "a", "--background", str(portraits["hopper"])), 3, "background")
 
 
 # -- SadTalker itself

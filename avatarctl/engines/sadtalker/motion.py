@@ -79,7 +79,9 @@ def plan(
         random: the only source of chance.
         check: called often; raises to stop.
     """
-    eyes = blinks(heard, params.blinks, random)
+    # Each has chance of its own, so that other blinks are not other poses.
+    of_lids, of_head = random.spawn(2)
+    eyes = blinks(heard, params.blinks, of_lids)
     coefficients = np.empty((heard, 70), np.float32)
     reference = face.coefficients[:70]
     for first in range(0, heard, _AT_A_TIME):
@@ -90,7 +92,7 @@ def plan(
     coefficients[:, EXPRESSION] *= np.float32(params.expression_scale)
     coefficients[:, ANGLES] = reference[ANGLES]
     if not params.still:
-        moved = _poses(networks, mels, heard, reference[ANGLES], params.pose_style, random, check)
+        moved = _poses(networks, mels, heard, reference[ANGLES], params.pose_style, of_head, check)
         coefficients[:, ANGLES] += _window(heard, hearing.RATE, HEAD_RAMP)[:, None] * moved
     # The network for the whole photo knows where in the crop the face lies.
     place = face.coefficients[70:73] if params.preprocess == "full" else face.coefficients[:0]
