@@ -1,4 +1,4 @@
-"""Where SadTalker itself comes from: a checkout or an archive, what is run of it, and what is said when it is not here."""
+"""Where SadTalker comes from: a checkout or an archive, what of it is run, and what is said when it is not here."""
 
 from __future__ import annotations
 
