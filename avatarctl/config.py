@@ -177,6 +177,9 @@ def _from_environment(stages: Mapping[str, object], environment: Mapping[str, st
         elif lower == "models_mirrors":
             # Addresses have colons and folders may have spaces, so it is commas that part them.
             layer["models"] = {"mirrors": [part.strip() for part in value.split(",") if part.strip()]}
+        elif key == "home":
+            # Of a program that an engine drives: AVATARCTL_SADTALKER_HOME.
+            layer.setdefault("engines", {}).setdefault(stage, {})["home"] = value
         elif lower in TOP_LEVEL:
             layer[lower] = value
         elif stage in stages and key:

@@ -129,7 +129,8 @@ def _lay(under: config.Layer, over: Mapping[str, Any]) -> None:
     for name, value in over.items():
         if name not in STAGES:
             if name == "engines":
-                under[name] = {**under.get(name, {}), **value}
+                known = under.get(name, {})
+                under[name] = {**known, **{engine: {**known.get(engine, {}), **t} for engine, t in value.items()}}
             elif name not in _META:
                 under[name] = value
             continue
@@ -237,6 +238,9 @@ class Settings:
                 table = {}
             others = set() if "engine" in table else _params_of_others(stage, spec)
             raw = {k: v for k, v in table.items() if k != "engine" and k not in others}
+            home = self.engines.get(name, {}).get("home", "")
+            if home and "home" in spec.params.__dataclass_fields__:
+                raw.setdefault("home", home)
             self._choices[stage, name] = Choice(spec, spec.params.parse(raw, stage))
         chosen = self._choices[stage, name]
         if not changes:

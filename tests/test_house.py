@@ -56,7 +56,13 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 # An engine's parts are its own; what engines share lies in these modules of their room.
 SHARED_BY_ENGINES = {"contract", "registry"}
-BORROWED_BY = {"puppet": {"facemesh"}, "align": {"espeak"}, "check": {"facemesh"}, "xtts": {"espeak"}}
+BORROWED_BY = {
+    "puppet": {"facemesh"},
+    "align": {"espeak"},
+    "check": {"facemesh"},
+    "xtts": {"espeak"},
+    "sadtalker": {"facemesh", "worker"},
+}
 
 HEAVY = {"numpy", "cv2", "sqlite_utils", "rich", "ffmpeg", "ai_edge_litert", "num2words", "snowballstemmer", "yaml"}
 

@@ -81,6 +81,7 @@ class EngineSpec:
 
 def _no_progress(done: float, total: float, unit: str) -> None: ...
 def _no_emit(text: str) -> None: ...
+def _no_note(message: str) -> None: ...
 def _never() -> bool:
     return False
 
@@ -103,6 +104,8 @@ class Job:
     """`progress(done, total, unit)`, at least every few seconds."""
     emit: Callable[[str], None] = _no_emit
     """For engines that stream: the next piece of text."""
+    note: Callable[[str], None] = _no_note
+    """One line for the user: what did not go as it should have, though the step goes on."""
     cancelled: Callable[[], bool] = _never
     """Ask it at least every half second; when true, clean up children and raise `Cancelled`."""
 

@@ -25,6 +25,7 @@ BUILT_IN = (
     "avatarctl.engines.xtts.spec",
     "avatarctl.engines.align.spec",
     "avatarctl.engines.puppet.spec",
+    "avatarctl.engines.sadtalker.spec",
     "avatarctl.engines.lanczos.spec",
     "avatarctl.engines.realesrgan.spec",
     "avatarctl.engines.film.spec",
@@ -36,7 +37,6 @@ BUILT_IN = (
 PLANNED = {
     ("speak", "piper"),
     ("speak", "silero"),
-    ("animate", "sadtalker"),
     ("upscale", "realesrgan-torch"),
 }
 """Engines of the design that this version does not have: they are refused by name, not as unknown."""

@@ -110,8 +110,8 @@ def _of_folder(files: Iterable[tuple[str, str]]) -> str:
 def _read(models_dir: Path, wanted: Path) -> str:
     if wanted.is_dir():
         files = {p.relative_to(wanted).as_posix(): p for p in sorted(wanted.rglob("*")) if p.is_file()}
-        # What version control and download tools leave behind is no part of a model.
-        files = {name: p for name, p in files.items() if not any(part.startswith(".") for part in name.split("/"))}
+        # What version control, download tools and Python leave behind is no part of a model.
+        files = {name: p for name, p in files.items() if not any(_left_behind(part) for part in name.split("/"))}
     else:
         files = {"": wanted}
     name = hashlib.sha256(os.fsencode(wanted)).hexdigest()[:32] + ".json"
@@ -126,6 +126,10 @@ def _read(models_dir: Path, wanted: Path) -> str:
     if now != before:
         _keep(record, now)
     return str(now[""][2]) if "" in now else _of_folder((name, str(entry[2])) for name, entry in now.items())
+
+
+def _left_behind(part: str) -> bool:
+    return part.startswith(".") or part == "__pycache__"
 
 
 _Entries = dict[str, list[int | str]]

@@ -108,9 +108,10 @@ def rig(run: Run, avatar: AvatarRecord) -> Handle | None:
     """What the animator computes once per photo; None for an animator that computes nothing ahead."""
     if registry.find("rig", run.settings.engine_name("rig")) is None:
         return None
-    film: Any = run.settings.choice("animate").params
-    changes: dict[str, Any] = {"size": film.size, "aspect": film.aspect}
-    if "face" in run.settings.choice("rig").params.as_dict():
+    wanted = run.settings.choice("rig").params.as_dict()
+    # What both have to know (size, aspect, ...) is the film's.
+    changes = {k: v for k, v in run.settings.choice("animate").params.as_dict().items() if k in wanted}
+    if "face" in wanted:
         changes["face"] = chosen_face(avatar.portrait_report)
     portrait = stored(run, avatar.portrait)
     inputs: dict[str, Ref] = {"portrait": portrait}

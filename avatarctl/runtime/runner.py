@@ -256,6 +256,7 @@ class Run:
                 threads=self._threads,
                 progress=progress,
                 emit=handle.emit,
+                note=lambda message: self.note(f"{handle.stage}/{spec.name}: {message}"),
                 cancelled=self._cancel.is_set,
             )
             performed = self._executor.perform(spec, job, started)

@@ -81,7 +81,7 @@ class WorkerEngine:
             "seed": job.seed,
             "threads": job.threads,
         }
-        result = self._ask(process, "run", order, job.progress, job.emit, job.cancelled)
+        result = self._ask(process, "run", order, job.progress, job.emit, job.cancelled, job.note)
         for output in result["outputs"]:
             _check_output(job.out, output, self._title)
 
@@ -120,6 +120,7 @@ class WorkerEngine:
         progress: Callable[[float, float, str], None] | None = None,
         emit: Callable[[str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        note: Callable[[str], None] | None = None,
     ) -> protocol.Message:
         """Send an order and follow it to its result."""
         number = process.send(kind, order)
@@ -152,6 +153,8 @@ class WorkerEngine:
                     progress(message["done"], message["total"], message["unit"])
                 elif message["type"] == "text" and emit is not None:
                     emit(message["text"])
+                elif message["type"] == "log" and note is not None:
+                    note(str(message["message"]))
                 elif message["type"] == "result":
                     self.memory = dict(message["memory"])
                     if stopping is not None:
