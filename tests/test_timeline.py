@@ -30,7 +30,6 @@ class Settings:
     breath: float = 1.0
     mood: str = "neutral"
     emotion: str = ""
-    emotion_before: str = ""
     emotion_strength: float = 1.0
 
 
