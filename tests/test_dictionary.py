@@ -68,7 +68,7 @@ def test_a_wrong_line_is_named(text: str, line: int, complaint: str) -> None:
 
 
 def test_what_is_no_text_is_refused() -> None:
-    with pytest.raises(BadInput, match="words.txt, line 2: this is not UTF-8"):
+    with pytest.raises(BadInput, match=r"words\.txt, line 2: this is not UTF-8"):
         dictionary.decode("a = b\nслово = слово".encode("cp1251"), "words.txt")
     with pytest.raises(BadInput, match="too large"):
         dictionary.decode(b"#" * (dictionary.MAX_BYTES + 1), "words.txt")
@@ -154,7 +154,8 @@ def test_a_person_has_a_dictionary(studio: Studio) -> None:
     kept = Path(studio.ok("avatars", "dictionary", "astronaut", "--json").json["path"])
     assert studio.ok("avatars", "dictionary", "astronaut").out == WORDS.removeprefix("\ufeff")
 
-    refused(studio.run("avatars", "dictionary", "astronaut", str(studio.work / "none.txt")), 2, "there is no dictionary")
+    gone = studio.run("avatars", "dictionary", "astronaut", str(studio.work / "none.txt"))
+    refused(gone, 2, "there is no dictionary")
     file.write_text("слово\n", encoding="utf-8")
     refused(studio.run("avatars", "dictionary", "astronaut", str(file)), 2, "line 1")
     assert "Ollama" in studio.ok("avatars", "dictionary", "astronaut").out, "a wrong file changes nothing"
