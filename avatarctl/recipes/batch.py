@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -285,6 +285,23 @@ class BatchRun:
 def local_executor() -> LocalExecutor:
     """An executor for the batches of one process on this machine."""
     return LocalExecutor(config.paths().models, presets.resolve().interpreter)
+
+
+def ray_executor() -> Executor:
+    """An executor for the batches of this process on the machines of a Ray cluster: `config.ray`.
+
+    Raises:
+        Unavailable: Ray is not installed, or its cluster or store cannot be used.
+        BadConfig: the settings are wrong.
+    """
+    from avatarctl.runtime.executors.ray.executor import RayExecutor
+
+    wanted = config.ray()
+    return RayExecutor(local_executor(), config.paths().models, wanted["address"], wanted["store"])
+
+
+EXECUTORS: Mapping[str, Callable[[], Executor]] = {"local": local_executor, "ray": ray_executor}
+"""By the name that `batch run --executor` takes."""
 
 
 def _told_error(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,7 +19,7 @@ from avatarctl.engines.contract import Cancelled, EngineSpec, Job
 from avatarctl.errors import AvatarctlError, StepFailed, Stopped, Unavailable
 from avatarctl.presets import Settings
 from avatarctl.runtime import events
-from avatarctl.runtime.executors import Executor
+from avatarctl.runtime.executors import Executor, MachineLost, Performed
 from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.runtime.handles import Handle, OutputOf, Ref
 from avatarctl.runtime.plan import Plan, StepOrder
@@ -259,7 +259,7 @@ class Run:
                 note=lambda message: self.note(f"{handle.stage}/{spec.name}: {message}"),
                 cancelled=self._cancel.is_set,
             )
-            performed = self._executor.perform(spec, job, started)
+            performed = self._perform_somewhere(handle, order, job, started)
             made = {}
             for output in contract.outputs:
                 path = folder / (output.role + output.suffix)
@@ -279,6 +279,7 @@ class Run:
                 run_ms=run_ms,
                 memory=performed.memory,
                 device=performed.device,
+                node=performed.node,
             )
             manifest = self.store.publish(
                 key,
@@ -296,6 +297,17 @@ class Run:
         self._tell_finished(handle, order, "done", run_ms, facts)
         return manifest
 
+    def _perform_somewhere(self, handle: Handle, order: StepOrder, job: Job, started: Callable[[], None]) -> Performed:
+        """Have it performed; again, as another attempt in the ledger, for each machine that is lost meanwhile."""
+        while True:
+            try:
+                return self._executor.perform(order.spec, job, started)
+            except MachineLost as lost:
+                self.store.ledger.add_step(self._record(handle, order, job.key, "failed", error=lost))
+                job.note(f"{lost.what}; it is performed elsewhere")
+                for rest in job.out.iterdir():
+                    rest.unlink()
+
     # -- endings
 
     def _record(
@@ -312,6 +324,7 @@ class Run:
         error: BaseException | None = None,
         memory: Mapping[str, Any] | None = None,
         device: str = "",
+        node: str = "",
     ) -> StepRecord:
         known = {r: i.digest for r, i in order.inputs.items() if isinstance(i, Artefact)}
         return StepRecord(
@@ -324,7 +337,7 @@ class Run:
             queue_ms=round(queue_ms, 3),
             load_ms=round(load_ms, 3),
             run_ms=round(run_ms, 3),
-            device=device or (memory["device"] if memory else "cpu"),
+            device=(device or (memory["device"] if memory else "cpu")) + (f" on {node}" if node else ""),
             peak_memory_mb=_peak_memory_mb(memory) if status == "done" else 0.0,
             error_code=getattr(error, "code", type(error).__name__) if error else "",
             error=str(error) if error else "",
