@@ -36,6 +36,10 @@ _REACHABLE = 5.0
 _KNOWN = 1.0
 """Seconds that a list of machines is good for."""
 
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""What keeps Ray, on any system, from taking an address that others can reach: whoever reaches it can run programs."""
+
 
 class Cluster:
     """This process's part in a Ray cluster."""
@@ -48,9 +52,8 @@ class Cluster:
         """
         if address not in ("", "auto"):
             _check_address(address)
-        # Both have to stand there before ray is imported.
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        # They have to stand there before ray is imported.
+        os.environ |= _QUIET | ({} if address else _LOOPBACK)
         try:
             import ray
             from ray import exceptions
@@ -67,7 +70,7 @@ class Cluster:
                 self._connect(address)
 
     def _connect(self, address: str) -> None:
-        own: dict[str, Any] = {"object_store_memory": OBJECT_STORE, "_node_ip_address": "127.0.0.1"}
+        own = {"object_store_memory": OBJECT_STORE}
         try:
             self._ray.init(
                 address=address or "local",
@@ -213,12 +216,7 @@ def _check_address(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise Unavailable(f"[ray] address {address} is not understood", hint='write "host:6379", or "auto"')
-    import ipaddress
-
-    local = host == "localhost"
-    with suppress(ValueError):
-        local = local or ipaddress.ip_address(host).is_loopback
-    if config.offline() and not local:
+    if config.offline() and not _is_here(host):
         raise Offline(f"the Ray cluster {address} is on another machine", hint="unset AVATARCTL_OFFLINE")
     try:
         socket.create_connection((host, int(port)), timeout=_REACHABLE).close()
@@ -228,6 +226,16 @@ def _check_address(address: str) -> None:
             why=error.strerror or str(error),
             hint="ray start --head there, or set [ray] address",
         ) from error
+
+
+def _is_here(host: str) -> bool:
+    """Whether it is an address of this machine."""
+    try:
+        with socket.socket() as probe:
+            probe.bind((host, 0))
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
