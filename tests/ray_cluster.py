@@ -1,16 +1,22 @@
-"""A Ray cluster of several nodes on this machine, each with a home of its own. Ray has to be installed."""
+"""A Ray cluster of several nodes on this machine, each with a home of its own. Where Ray is not installed, whoever
+imports this is skipped.
+"""
 
 from __future__ import annotations
 
 import os
+import socket
+import tempfile
 from pathlib import Path
 from typing import Any, Self
 
 # Before Ray is imported: its processes are to listen on this machine only.
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 
-import ray
-from ray.cluster_utils import Cluster
+import pytest
+
+ray = pytest.importorskip("ray", reason="not tried: Ray is not in this environment (make test-studio makes one)")
+from ray.cluster_utils import Cluster  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 OBJECT_STORE = 80 << 20
@@ -26,7 +32,18 @@ class RayCluster:
         self._models = models
         self._wanted = machines
         self._cluster: Any = None
+        self._count = 0
         self.machines: list[Any] = []
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.s3_port: int = probe.getsockname()[1]
+        self.s3 = {
+            "FSSPEC_S3_ENDPOINT_URL": f"http://127.0.0.1:{self.s3_port}",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        """Settings of an S3 server that a test may start there."""
 
     @property
     def address(self) -> str:
@@ -57,17 +74,17 @@ class RayCluster:
         self._cluster.remove_node(node, allow_graceful=False)
 
     def _add(self, num_cpus: int, include_dashboard: bool | None = None, **environment: str) -> Any:
-        home = self._folder / f"machine{len(self.machines)}"
-        home.mkdir(exist_ok=True)
-        if not (home / "models").exists():
-            (home / "models").symlink_to(self._models, target_is_directory=True)
+        self._count += 1
+        home = self._folder / f"machine{self._count}"
+        home.mkdir()
+        (home / "models").symlink_to(self._models, target_is_directory=True)
         variables = {
             "AVATARCTL_HOME": str(home),
             "AVATARCTL_OFFLINE": "1",
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(ROOT),
             "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_enable_metrics_collection": "0",
+            **self.s3,
             **environment,
         }
         before = dict(os.environ)
@@ -79,3 +96,8 @@ class RayCluster:
         finally:
             os.environ.clear()
             os.environ.update(before)
+
+
+def temporary() -> list[Path]:
+    """Folders and locks of actors that live, or were killed."""
+    return list((Path(tempfile.gettempdir()) / f"avatarctl-ray-{os.getuid()}").glob("*"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -20,8 +19,6 @@ from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.stages.params import param
 from tests import fake_engines
 from tests.fake_workers import Orders
-
-ON_RAY = "not tried: Ray is not in this environment (make test-studio has one)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +46,9 @@ def executor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Executo
     local = LocalExecutor(tmp_path / "models")
     made: Executor = local
     if request.param != "local":
-        pytest.importorskip("ray", reason=ON_RAY)
+        address = request.getfixturevalue("ray_cluster").address
         from avatarctl.runtime.executors.ray.executor import RayExecutor
 
-        address = request.getfixturevalue("ray_cluster").address
         store = str(tmp_path / "общая папка") if "folder" in request.param else ""
         made = RayExecutor(local, tmp_path / "models", address, store)
     yield made
@@ -189,4 +185,3 @@ def test_a_run_is_the_same_whoever_performs_it(executor: Executor, monkeypatch: 
         }
         steps = [step for record in store.ledger.runs() for step in store.ledger.steps(record.id)]
     assert sorted(step.status for step in steps) == ["done", "failed"]
-    assert os.getpid()

@@ -179,8 +179,9 @@ class ThroughStore:
     """Files go through a store that all machines reach. Inputs stay there for later steps, as long as there is room."""
 
     def __init__(self, url: str, session: str, limit: int = KEPT_BYTES) -> None:
-        self.url = url
-        self._store = SharedStore(url, session)
+        # The same on every machine, whatever folder its processes are in.
+        self.url = url if "://" in url else str(Path(url).expanduser().absolute())
+        self._store = SharedStore(self.url, session)
         self._limit = limit
         self._there: dict[str, int] = {}
         self._using: dict[str, int] = {}

@@ -169,5 +169,5 @@ class Places:
             return reasons[-1]
         if not self._living():
             return Unavailable("no machine of the Ray cluster is left", hint="ray status; ray start on other machines")
-        kind = "GPU" if gpu else f"{self._cpus} free CPUs"
+        kind = "a GPU" if gpu else f"{self._cpus} CPUs"
         return Unavailable(f"no machine of the Ray cluster has {kind}", hint="ray status shows what each has")
