@@ -80,11 +80,25 @@ def test_one_failure_loses_no_other(finished: tuple[Studio, Result]) -> None:
     assert [case.get("name") for case in suite if case.find("failure") is not None] == ["broken"]
 
 
+def test_a_jobs_time_is_what_engines_worked_for_it(finished: tuple[Studio, Result]) -> None:
+    studio, result = finished
+    for job in result.json["jobs"][:4]:
+        steps = studio.ok("runs", "show", job["run"], "--json").json["steps"]
+        worked = sum(step["run_ms"] for step in steps) / 1000
+        assert job["seconds"] == pytest.approx(worked, abs=0.01) and worked > 0.1
+
+
+def test_a_film_of_a_batch_is_the_film_of_a_single_command(studio: Studio, finished: tuple[Studio, Result]) -> None:
+    studio.ok("render", "Два.", "--avatar", "astronaut", "--out", "single.mp4")
+    assert (studio.work / "single.mp4").read_bytes() == films(finished[0])["два.mp4"]
+
+
 def test_the_same_file_again_makes_nothing(finished: tuple[Studio, Result], tmp_path: Path) -> None:
     studio = finished[0].copy(tmp_path / "again")
     four(studio)
     again = studio.ok("batch", "run", "films.yaml", "--jsonl")
     told = [json.loads(line) for line in again.out.splitlines()]
+    assert {job["seconds"] for job in told} == {0.0}
     assert {job["name"]: (job["status"], job["cached"]) for job in told} == {
         text.lower().rstrip("."): ("done", True) for text in TEXTS
     }

@@ -75,7 +75,7 @@ def run(
         batches = [_queue(store, f, out) for f in read]
         folders = {str(f.path): _outputs(f, out) for f in read}
         display = stack.enter_context(Display(store, batches, jsonl=jsonl))
-        executor = batch.local_executor()
+        executor = batch.local_executor(jobs)
         stack.callback(executor.close)
         batch.BatchRun(
             store,

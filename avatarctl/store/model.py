@@ -210,7 +210,7 @@ class JobRecord:
     cached: bool
     """Whether nothing had to be made."""
     seconds: float
-    """From claim to end."""
+    """That engines worked for it, steps that ran side by side each counted; without waiting for their turn."""
     media_seconds: float
     """Length of the film."""
     output: str
