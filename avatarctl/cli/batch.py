@@ -344,7 +344,7 @@ def _print_jobs(jobs: Sequence[JobRecord]) -> None:
         took = f"{job.seconds:.1f} s" if job.seconds else ""
         factor = f"{job.seconds / job.media_seconds:.2f}" if job.media_seconds and not job.cached else ""
         rows.append([job.name, word, took, factor, job.output or common.one_line(job.error, 100)])
-    print_table(["job", "status", "time", "rtf", "film, or why not"], rows)
+    print_table(["job", "status", "work", "rtf", "film, or why not"], rows)
 
 
 def _raise_for(jobs: Sequence[JobRecord]) -> None:

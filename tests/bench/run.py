@@ -202,11 +202,7 @@ def many_films(bench: Bench) -> list[Row]:
             ">= 1.8 on 2 cores",
         ),
         Row("the same batch again", f"{found.again.wall:.2f} s", "<= 3 s for 50"),
-        Row(
-            "peak RSS of the batch",
-            f"{found.batch.own_memory:.0f} MB (with ffmpeg {found.batch.all_memory:.0f} MB)",
-            "",
-        ),
+        _memory_row("peak RSS of the batch", found.batch),
         Row(f"{PLANNED:,} jobs planned", f"{planned.wall:.1f} s, {planned.own_memory:.0f} MB", "<= 10 s, <= 300 MB"),
     ]
 
