@@ -61,6 +61,7 @@ BORROWED_BY = {
     "align": {"espeak"},
     "check": {"facemesh"},
     "xtts": {"espeak"},
+    "piper": {"align", "espeak"},
     "sadtalker": {"facemesh", "worker"},
 }
 

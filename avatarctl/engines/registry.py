@@ -22,6 +22,7 @@ BUILT_IN = (
     "avatarctl.engines.extractive.spec",
     "avatarctl.engines.chat.spec",
     "avatarctl.engines.espeak.spec",
+    "avatarctl.engines.piper.spec",
     "avatarctl.engines.xtts.spec",
     "avatarctl.engines.align.spec",
     "avatarctl.engines.puppet.spec",
@@ -35,7 +36,6 @@ BUILT_IN = (
 """Modules with a tuple `SPECS`."""
 
 PLANNED = {
-    ("speak", "piper"),
     ("speak", "silero"),
     ("upscale", "realesrgan-torch"),
 }
