@@ -17,6 +17,7 @@ from typing import Any
 import inside
 import machine
 import texts
+import workers
 from studio import Studio, Timed
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -163,6 +164,14 @@ def runner(bench: Bench) -> list[Row]:
     ]
 
 
+def worker(bench: Bench) -> list[Row]:
+    added, warm, cold = workers.round_trip(bench.repeat)
+    return [
+        Row("worker, round trip of a step", f"{added:.1f} ms", "<= 5 ms"),
+        Row("espeak-ng in a worker, first step / later ones", f"{cold:.0f} ms / {warm:.1f} ms", ""),
+    ]
+
+
 def eight_at_once(bench: Bench) -> list[Row]:
     """The same new question from eight processes: who made what, and are the films the same?"""
     question = bench.new_question()
@@ -190,6 +199,7 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "films": films,
     "puppet": puppet,
     "memory": memory,
+    "worker": worker,
     "eight": eight_at_once,
     "runner": runner,  # last: it fills the ledger
 }
