@@ -51,8 +51,13 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 # An engine's parts are its own; what engines share lies in these modules of their room.
-SHARED_BY_ENGINES = {"contract", "registry"}
-BORROWED_BY = {"puppet": {"facemesh"}, "align": {"espeak"}, "check": {"facemesh"}}
+SHARED_BY_ENGINES = {"contract", "registry", "worker"}
+BORROWED_BY = {
+    "puppet": {"facemesh"},
+    "align": {"espeak"},
+    "check": {"facemesh"},
+    "realesrgan": {"facemesh"},
+}
 
 HEAVY = {"numpy", "cv2", "sqlite_utils", "rich", "ffmpeg", "ai_edge_litert", "num2words", "snowballstemmer"}
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from avatarctl.errors import BadInput
+from avatarctl.models.realesrgan import RELEASES
 from avatarctl.models.whisper import CONVERSIONS
 
 APACHE_2 = "https://www.apache.org/licenses/LICENSE-2.0"
@@ -236,6 +237,20 @@ CATALOG: dict[str, Model] = {
             sha256="a8ca6d734765703b09728ab47fe59f473d93ae3967fc24c7c0288c3c7adb7130",
             size=61_306,
             needed_by=("demo",),
+        ),
+        *(
+            Model(
+                name=release.name,
+                summary=release.summary,
+                licence="BSD-3-Clause",
+                licence_url=BSD_3,
+                source=HttpsSource(url=release.url),
+                file=release.file,
+                sha256=release.sha256,
+                size=release.size,
+                needed_by=("upscale/realesrgan-torch",),
+            )
+            for release in RELEASES
         ),
         *(
             Model(
