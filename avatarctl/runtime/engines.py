@@ -14,7 +14,7 @@ from pathlib import Path
 
 from avatarctl import models
 from avatarctl.engines import readiness, registry
-from avatarctl.engines.contract import Engine, EngineSpec
+from avatarctl.engines.contract import Engine, EngineSpec, Requirements
 from avatarctl.engines.worker.host import WorkerEngine
 from avatarctl.runtime import resources
 from avatarctl.stages.params import Params
@@ -63,7 +63,7 @@ class EnginePool:
                 start = time.perf_counter()
                 files = readiness.paths(spec, params, self._models)
                 self._make_room(wanted.gpu_memory_mb)
-                engine = self._create(spec)
+                engine = self._create(spec, wanted)
                 try:
                     engine.load(files)
                 except BaseException:
@@ -76,10 +76,13 @@ class EnginePool:
             finally:
                 slot.used = time.monotonic()
 
-    def _create(self, spec: EngineSpec) -> Engine:
+    def _create(self, spec: EngineSpec, wanted: Requirements) -> Engine:
         if not spec.worker:
             return registry.create(spec)
         digests = models.digests(spec.models)
+        for role, reference in wanted.weights.items():
+            if reference in models.CATALOG:
+                digests |= {role: models.model(reference).sha256}
         python = self._interpreter(spec.name)
         return WorkerEngine(spec, python, digests) if python else WorkerEngine(spec, digests=digests)
 

@@ -110,14 +110,19 @@ class NcnnNetwork:
     def _extract(self, given: str, planes: Features, blobs: list[str], told: Callable[[float], None]) -> Features:
         """The last of `blobs`, of what is put into the blob `given`. Each goes on from the one before."""
         extractor = self._net.create_extractor()
-        # A Mat is a view of the array: the clone outlives it.
-        extractor.input(given, ncnn.Mat(planes).clone())
-        for number, blob in enumerate(blobs, start=1):
-            code, found = extractor.extract(blob)
-            if code != 0:
-                raise RuntimeError(f"ncnn gave up with code {code}")
-            told(number / len(blobs))
-        return np.array(found, np.float32)
+        found: Any = None
+        try:
+            # A Mat is a view of the array: the clone outlives it.
+            extractor.input(given, ncnn.Mat(planes).clone())
+            for number, blob in enumerate(blobs, start=1):
+                code, found = extractor.extract(blob)
+                if code != 0:
+                    raise RuntimeError(f"ncnn gave up with code {code}")
+                told(number / len(blobs))
+            return np.array(found, np.float32)
+        finally:
+            # Both reach into the network, and must not outlive it in the traceback of a step that was stopped.
+            del extractor, found
 
     def close(self) -> None:
         """Give back the weights' memory."""

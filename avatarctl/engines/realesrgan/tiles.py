@@ -7,7 +7,7 @@ cross-fade, so no seam shows. Where tiles lie depends on the picture's size only
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from typing import Any, Protocol
 
@@ -32,6 +32,8 @@ COARSE = 1.5
 """Standard deviation in pixels of the source of what separates colour and shade, which are the source's, from
 grain, of which some comes back."""
 
+GRID = 16
+"""Pixels of the source, on which the sides of what changes in a film are laid."""
 BAND = 256
 """Larger rows that are mixed at a time, to keep memory flat."""
 
@@ -90,37 +92,44 @@ def enlarge(
     Args:
         told: called with how many tiles are done, and how many there are; may raise.
         spared: share of interpolation at each pixel of the source, float32 (height, width), 0..1.
-        kept: tiles without any change are taken from there.
+        kept: where nothing changes the picture is taken from there, and nothing is drawn. A film of which but a part
+            gains detail is drawn anew.
 
     Raises:
         RuntimeError: the network drew something else: its weights are damaged.
     """
     height, width = source.shape[:2]
+    whole = look.part == (0, 0, width, height)
+    if kept is not None and whole:
+        changed = _bounds(kept.changed)
+        if changed is None:
+            return kept.picture.copy()
+        look = replace(look, part=changed)
     left, top, right, bottom = look.part
-    rows, columns = _inside(slice(top, bottom), 0, look.scale), _inside(slice(left, right), 0, look.scale)
-    if kept is None:
-        part = np.empty(((bottom - top) * look.scale, (right - left) * look.scale, 3), np.uint8)
-    else:
-        part = kept.picture[rows, columns].copy()
-    wanted = [tile for tile in _tiles(look, network.side) if kept is None or _any_change(tile, look.part, kept)]
-    waiting = iter(wanted)
-    done = 0
+    part = np.empty(((bottom - top) * look.scale, (right - left) * look.scale, 3), np.uint8)
+    total, done = count(look, network.side), 0
+    waiting = _tiles(look, network.side)
     while group := list(islice(waiting, network.batch)):
         seen = [_seen(tile, source, look) for tile in group]
         size, before = len(group), done
         drawn = network.enlarge(
             [_shown(source[ys, xs], look) for ys, xs in seen],
-            lambda share, before=before, size=size: told(before + share * size, len(wanted)),  # type: ignore[misc]
+            lambda share, before=before, size=size: told(before + share * size, total),  # type: ignore[misc]
         )
         for tile, (ys, xs), picture in zip(group, seen, drawn, strict=True):
             larger = _mixed(source[ys, xs], picture, look, None if spared is None else spared[ys, xs])
             _place(part, larger, tile, (ys, xs), look)
         done += size
-        told(done, len(wanted))
-    if part.shape[:2] == (height * look.scale, width * look.scale):
+        told(done, total)
+    if look.part == (0, 0, width, height):
         return part
+    rows, columns = _inside(slice(top, bottom), 0, look.scale), _inside(slice(left, right), 0, look.scale)
+    if kept is not None and whole:
+        made = kept.picture.copy()
+        made[rows, columns] = part
+        return made
     size_of_all = width * look.scale, height * look.scale
-    made: Picture = np.asarray(cv2.resize(source, size_of_all, interpolation=cv2.INTER_LANCZOS4), np.uint8)
+    made = np.asarray(cv2.resize(source, size_of_all, interpolation=cv2.INTER_LANCZOS4), np.uint8)
     _lay(made[rows, columns], part, _cover(top, bottom, height, look.scale), _cover(left, right, width, look.scale))
     return made
 
@@ -130,9 +139,14 @@ def count(look: Look, side: int) -> int:
     return sum(1 for _ in _tiles(look, side))
 
 
-def _any_change(tile: Box, part: Box, kept: Kept) -> bool:
-    (columns, _), (rows, _) = _span(tile[0], tile[2], part[0], part[2], 1), _span(tile[1], tile[3], part[1], part[3], 1)
-    return bool(kept.changed[rows, columns].any())
+def _bounds(changed: Pixels) -> Box | None:
+    """The part of the source outside of which nothing changes; its sides lie on a grid, so that they rarely move."""
+    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    if not len(rows):
+        return None
+    height, width = changed.shape
+    down, across = (slice(int(i[0]) // GRID * GRID, (int(i[-1]) // GRID + 1) * GRID) for i in (rows, columns))
+    return across.start, down.start, min(width, across.stop), min(height, down.stop)
 
 
 def _seen(tile: Box, source: Picture, look: Look) -> tuple[slice, slice]:
