@@ -76,7 +76,8 @@ def main(folder: Path) -> None:
     torch.manual_seed(1)
     torch.save({"params_ema": rrdb(4)}, folder / "x4plus.pth")
     torch.save({"params_ema": rrdb(2)}, folder / "x2plus.pth")
-    torch.save({"params": compact()}, folder / "general.pth")
+    small = compact()
+    torch.save({"params": small}, folder / "general.pth")
     torch.save({"some.weight": torch.zeros(3)}, folder / "unknown.pth")
     torch.save([1, 2], folder / "list.pth")
     broken = rrdb(4)
@@ -89,7 +90,7 @@ def main(folder: Path) -> None:
     (folder / "truncated.pth").write_bytes(whole[: len(whole) // 2])
     from safetensors.torch import save_file
 
-    save_file(compact(), folder / "general.safetensors")
+    save_file(small, folder / "general.safetensors")
     whole = (folder / "general.safetensors").read_bytes()
     (folder / "truncated.safetensors").write_bytes(whole[: len(whole) // 2])
 
