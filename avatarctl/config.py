@@ -12,10 +12,12 @@ from typing import Any
 from avatarctl.errors import BadConfig
 
 PROJECT_FILE = "avatarctl.toml"
-TOP_LEVEL = ("preset", "avatar", "outputs", "engines")
-"""Settings that belong to no stage. `engines` holds a table for each engine; see `ENGINE_KEYS`."""
+TOP_LEVEL = ("preset", "avatar", "outputs", "engines", "models")
+"""Settings that belong to no stage. `engines` holds a table for each engine; see `ENGINE_KEYS`, `MODELS_KEYS`."""
 ENGINE_KEYS = ("python", "home")
 """Of an engine that runs in a worker: its interpreter, and the folder of a program that it drives."""
+MODELS_KEYS = ("mirrors",)
+"""Of the table `models`: where else weights may come from, asked first; folders or http(s) addresses."""
 
 # Variables that are not settings of a stage, so that a typing error in the others can be reported.
 _OTHER_VARIABLES = {"HOME", "OFFLINE", "FFMPEG", "LOCK_TIMEOUT", "THREADS", "TEST_MODELS", "SEED"}
@@ -118,6 +120,31 @@ def layers(
     return [layer for layer in found if layer]
 
 
+def check_models(table: object, where: str) -> None:
+    """Raises `BadConfig` when a layer's table `models` is not what it has to be."""
+    if not isinstance(table, dict):
+        raise BadConfig(f"{where}: models has to be a table", hint='[models] mirrors = ["/mnt/models"]')
+    for key, value in table.items():
+        if key not in MODELS_KEYS:
+            raise BadConfig(f"{where}: unknown key models.{key}", hint=f"known: {', '.join(MODELS_KEYS)}")
+        if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
+            raise BadConfig(f"{where}: models.{key} has to be a list of texts", hint='mirrors = ["/mnt/models"]')
+
+
+def mirrors(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Where weights are looked for before their own sources: `[models] mirrors`, or `AVATARCTL_MODELS_MIRRORS`.
+
+    Raises:
+        BadConfig: it is not a list of texts.
+    """
+    found: list[str] = []
+    for layer in layers({}, environment):
+        if "models" in layer:
+            check_models(layer["models"], f"{PROJECT_FILE} or AVATARCTL_*")
+            found = layer["models"].get("mirrors", found)
+    return found
+
+
 def read_toml(path: Path) -> Layer:
     """A TOML file as a layer; empty when there is no such file.
 
@@ -147,6 +174,12 @@ def _from_environment(stages: Mapping[str, object], environment: Mapping[str, st
         if stage == "engines" and key.rpartition("_")[2] in ENGINE_KEYS:
             engine, _, field = key.rpartition("_")
             layer.setdefault("engines", {}).setdefault(engine.replace("_", "-"), {})[field] = value
+        elif lower == "models_mirrors":
+            # Addresses have colons and folders may have spaces, so it is commas that part them.
+            layer["models"] = {"mirrors": [part.strip() for part in value.split(",") if part.strip()]}
+        elif key == "home":
+            # Of a program that an engine drives: AVATARCTL_SADTALKER_HOME.
+            layer.setdefault("engines", {}).setdefault(stage, {})["home"] = value
         elif lower in TOP_LEVEL:
             layer[lower] = value
         elif stage in stages and key:

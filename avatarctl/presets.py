@@ -28,7 +28,9 @@ _PREPARING = {
     "check": ("measure",),
     "export": ("movements",),
 }
-_META = {"description", "extends"}
+FOLLOWING = {"rig": "animate", "speaker": "speak"}
+"""Stages that prepare for another and have its engine, if that prepares anything."""
+_META = {"description", "extends", "wants"}
 
 
 def _shipped() -> Path:
@@ -69,6 +71,35 @@ def read(name: str, where: config.Paths | None = None) -> config.Layer:
     return merged
 
 
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """What a preset asks of a machine: MiB of memory and of a GPU's, bytes of models on the disk; 0 is not said."""
+
+    memory_mb: int = 0
+    gpu_memory_mb: int = 0
+    disk_bytes: int = 0
+
+
+def wants(name: str, where: config.Paths | None = None) -> Wants:
+    """The preset's own table `wants`; what it extends does not count.
+
+    Raises:
+        BadConfig: no such preset, or no such key.
+    """
+    known = available(where)
+    if name not in known:
+        raise BadConfig(f"there is no preset {name!r}", hint=nearest(name, known))
+    table = config.read_toml(known[name]).get("wants", {})
+    keys = {"memory_gb", "gpu_memory_gb", "disk_gb"}
+    if not isinstance(table, dict) or not set(table) <= keys:
+        raise BadConfig(f"preset {name}: wants is not understood", hint=f"a table with {', '.join(sorted(keys))}")
+    try:
+        memory, gpu, disk = (float(table.get(k, 0)) for k in ("memory_gb", "gpu_memory_gb", "disk_gb"))
+    except (TypeError, ValueError):
+        raise BadConfig(f"preset {name}: wants holds something that is no number") from None
+    return Wants(round(memory * 1024), round(gpu * 1024), round(disk * 1e9))
+
+
 def _check_tables(layer: Mapping[str, Any], where: str) -> None:
     for name, value in layer.items():
         if name in STAGES:
@@ -76,6 +107,8 @@ def _check_tables(layer: Mapping[str, Any], where: str) -> None:
                 raise BadConfig(f"{where}: {name} has to be a table", hint=f"write [{name}]")
         elif name == "engines":
             _check_engines(value, where)
+        elif name == "models":
+            config.check_models(value, where)
         elif name not in _META and name not in config.TOP_LEVEL:
             raise BadConfig(f"{where}: unknown key {name!r}", hint=nearest(name, [*STAGES, *config.TOP_LEVEL, *_META]))
 
@@ -96,7 +129,8 @@ def _lay(under: config.Layer, over: Mapping[str, Any]) -> None:
     for name, value in over.items():
         if name not in STAGES:
             if name == "engines":
-                under[name] = {**under.get(name, {}), **value}
+                known = under.get(name, {})
+                under[name] = {**known, **{engine: {**known.get(engine, {}), **t} for engine, t in value.items()}}
             elif name not in _META:
                 under[name] = value
             continue
@@ -171,8 +205,8 @@ class Settings:
         table = self.tables.get(stage, {})
         if "engine" in table:
             return str(table["engine"])
-        if stage == "rig":
-            return self.engine_name("animate")
+        if stage in FOLLOWING:
+            return self.engine_name(FOLLOWING[stage])
         if stage in _PREPARING:
             able = [n for n in _PREPARING[stage] if _suffices(stage, n, roles)] or [_PREPARING[stage][-1]]
             return able[0] if len(able) == 1 else next((n for n in able if self._is_here(stage, n)), able[0])
@@ -184,7 +218,12 @@ class Settings:
         table = {k: v for k, v in self.tables.get(stage, {}).items() if k in spec.params.__dataclass_fields__}
         if spec.languages is not None and table.get("language", "auto") not in ("auto", *spec.languages):
             return False
-        return readiness.is_ready(spec, spec.params.parse(table, stage), config.paths().models)
+        return readiness.is_ready(
+            spec,
+            spec.params.parse(table, stage),
+            config.paths().models,
+            self.interpreter(engine) if spec.worker else "",
+        )
 
     def choice(self, stage: str, roles: Collection[str] = (), engine: str = "", **changes: Any) -> Choice:
         """The engine and its params for a stage that has these inputs; `changes` are params that the recipe decides.
@@ -199,6 +238,9 @@ class Settings:
                 table = {}
             others = set() if "engine" in table else _params_of_others(stage, spec)
             raw = {k: v for k, v in table.items() if k != "engine" and k not in others}
+            home = self.engines.get(name, {}).get("home", "")
+            if home and "home" in spec.params.__dataclass_fields__:
+                raw.setdefault("home", home)
             self._choices[stage, name] = Choice(spec, spec.params.parse(raw, stage))
         chosen = self._choices[stage, name]
         if not changes:
@@ -214,14 +256,15 @@ class Settings:
         made = config.paths().environments / engine / "bin" / "python"
         return str(made) if made.exists() else ""
 
-    def _rig_is_needless(self) -> bool:
-        """Whether the animator prepares nothing: settings of a rig, which are meant for others, say nothing to it."""
-        return registry.find("rig", self.engine_name("rig")) is None
+    def prepares(self, stage: str) -> bool:
+        """Whether the engine that a stage of `FOLLOWING` prepares for has anything to prepare."""
+        return registry.find(stage, self.engine_name(stage)) is not None
 
     def check(self) -> None:
         """Look at every stage that is set, so that a typing error is found before any work is done."""
         for stage in self.tables:
-            if stage == "rig" and "engine" not in self.tables[stage] and self._rig_is_needless():
+            if stage in FOLLOWING and "engine" not in self.tables[stage] and not self.prepares(stage):
+                # Settings of a preparation, which are meant for other engines, say nothing to this one.
                 continue
             try:
                 self.choice(stage, every_role(stage))
@@ -263,6 +306,25 @@ def resolve(
         avatar=avatar or str(base.get("avatar", "")),
         outputs=str(base.get("outputs", "outputs")),
         engines=base.get("engines", {}),
+    )
+    settings.check()
+    return settings
+
+
+def plain(name: str) -> Settings:
+    """A preset as it is, without any of the user's settings; their engines' environments are known all the same.
+
+    Raises:
+        BadConfig: unknown preset, or one that does not fit.
+    """
+    base = read(name)
+    engines: dict[str, Mapping[str, str]] = {}
+    for layer in config.layers(STAGES):
+        engines |= layer.get("engines", {})
+    settings = Settings(
+        preset=name,
+        tables={stage: base[stage] for stage in STAGES if stage in base},
+        engines={**base.get("engines", {}), **engines},
     )
     settings.check()
     return settings

@@ -10,6 +10,9 @@ import pytest
 from tests.tools import Studio
 
 ROOT = Path(__file__).resolve().parent.parent
+# They need environments of their own: `make test-studio`.
+collect_ignore = [] if "AVATARCTL_TEST_ENGINES" in os.environ else ["studio"]
+
 TEST_MODELS = Path(os.environ.get("AVATARCTL_TEST_MODELS", ROOT / ".venv" / "test-models"))
 
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.espeak import events, library, pitch
 from avatarctl.engines.espeak.engine import EspeakEngine
-from avatarctl.engines.espeak.level import LEVEL, PEAK, gain, scaled
 from avatarctl.engines.espeak.spec import SPECS, EspeakParams
 from avatarctl.errors import BadConfig, BadInput, StepFailed, Unavailable
+from avatarctl.media.level import LEVEL, PEAK, gain, scaled
 from avatarctl.text.sentences import CLOSING_PAUSE, speakable
 from avatarctl.text.timings import Timings
 

@@ -44,22 +44,28 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": FOUNDATION,
     "engines": FOUNDATION | LEAVES | {"stages"},
     "presets": FOUNDATION | {"config", "engines", "stages"},
+    "jobs": FOUNDATION | {"stages", "text"},
+    "machine": FOUNDATION | {"config", "presets", "models", "engines", "stages"},
     "runtime": FOUNDATION | LEAVES | {"config", "presets", "stages", "engines", "store"},
-    "recipes": FOUNDATION | LEAVES | {"config", "presets", "stages", "engines", "store", "runtime"},
-    "cli": FOUNDATION | LEAVES | {"config", "presets", "stages", "engines", "store", "runtime", "recipes"},
+    "recipes": FOUNDATION | LEAVES | {"config", "presets", "jobs", "stages", "engines", "store", "runtime"},
+    "cli": FOUNDATION
+    | LEAVES
+    | {"config", "presets", "jobs", "stages", "engines", "store", "runtime", "recipes", "machine"},
     "__main__": {"cli"},
 }
 
 # An engine's parts are its own; what engines share lies in these modules of their room.
-SHARED_BY_ENGINES = {"contract", "registry", "worker"}
+SHARED_BY_ENGINES = {"contract", "registry"}
 BORROWED_BY = {
     "puppet": {"facemesh"},
     "align": {"espeak"},
     "check": {"facemesh"},
-    "realesrgan": {"facemesh"},
+    "xtts": {"espeak"},
+    "sadtalker": {"facemesh", "worker"},
+    "realesrgan": {"facemesh", "worker"},
 }
 
-HEAVY = {"numpy", "cv2", "sqlite_utils", "rich", "ffmpeg", "ai_edge_litert", "num2words", "snowballstemmer"}
+HEAVY = {"numpy", "cv2", "sqlite_utils", "rich", "ffmpeg", "ai_edge_litert", "num2words", "snowballstemmer", "yaml"}
 
 
 def modules() -> list[Path]:
@@ -205,10 +211,13 @@ def test_nothing_names_a_package_registry() -> None:
 
 
 def test_locks_pin_every_package_by_hash() -> None:
-    for lock in (ROOT / "requirements.lock", ROOT / "tests" / "requirements.lock"):
+    locks = [ROOT / "requirements.lock", ROOT / "tests" / "requirements.lock", *PACKAGE.glob("engines/*/*.lock")]
+    assert len(locks) > 5
+    for lock in locks:
         entries = lock.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
-        assert len(entries) > 5
         for entry in entries:
+            if entry.startswith("#"):
+                continue
             assert "==" in entry.split(";")[0]
             assert "--hash=sha256:" in entry
             assert "://" not in entry
@@ -230,6 +239,22 @@ def test_locks_hold_every_dependency() -> None:
     assert names(project["dependencies"]) <= core
     assert names(project["optional-dependencies"]["dev"]) <= core | tests
     assert not core & tests
+
+
+def test_locks_of_engines_share_one_torch() -> None:
+    def pins(lock: Path) -> dict[str, str]:
+        lines = [line.split()[0] for line in lock.read_text(encoding="utf-8").splitlines() if "==" in line]
+        return dict(line.split("==") for line in lines)
+
+    shared = PACKAGE / "engines" / "torch"
+    cuda, cpu, both = (pins(shared / f"{name}.lock") for name in ("cuda", "cpu", "requirements"))
+    assert cpu == {"torch": f"{cuda['torch']}+cpu"}
+    assert any(name.startswith("nvidia-") for name in cuda) and not set(cuda) & set(both)
+    # Built for another torch they do not import, and take others along.
+    unwanted = {*cuda, *both, "torchaudio", "torchvision", "torchcodec"}
+    for lock in PACKAGE.glob("engines/*/requirements.lock"):
+        if lock.parent != shared:
+            assert not set(pins(lock)) & unwanted, lock
 
 
 def test_no_torch_in_the_core() -> None:

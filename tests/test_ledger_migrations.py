@@ -19,7 +19,8 @@ NAMES = [step.name for step in migrations.pending(Database(memory=True))]
 ROWS = {
     "m001_runs_and_cache": """
         INSERT INTO artefacts VALUES ('d1', 3, 'text/plain', 1, 0, '2030'), ('d2', 4, 'audio/wav', 0, 1, '2030');
-        INSERT INTO actions VALUES ('k', 'speak', 'e',
+        INSERT INTO actions (key, stage, engine, manifest, sticky, run_ms, created, last_used)
+            VALUES ('k', 'speak', 'e',
             '{"key":"k","outputs":{"speech":["d2",4,"audio/wav"]},"facts":{},"created":"2030","run_ms":1,"engine":"e"}',
             0, 1.0, '2030', '2030');
         INSERT INTO action_inputs VALUES ('k', 'text', 'd1');
@@ -36,8 +37,9 @@ ROWS = {
         INSERT INTO models VALUES ('/m', 1, 2, 3, 'd3');
     """,
     "m003_jobs_and_conversations": """
-        INSERT INTO batches VALUES ('B', 'jobs.toml', 'd4', '2030', NULL);
-        INSERT INTO jobs VALUES ('J', 'B', 0, 'done', '{}', NULL, NULL, 1, 'R', NULL);
+        INSERT INTO batches (id, source, digest, created) VALUES ('B', 'jobs.toml', 'd4', '2030');
+        INSERT INTO jobs (id, batch_id, position, status, request, attempt, run_id)
+            VALUES ('J', 'B', 0, 'done', '{}', 1, 'R');
         INSERT INTO conversations VALUES ('C', 'A', 'title', '2030');
         INSERT INTO messages VALUES ('M', 'C', 'user', 'Кто ты?', 'R', '2030');
     """,
@@ -78,6 +80,11 @@ def check(ledger: Ledger, version: int) -> None:
         assert ledger.owners() == {"p1": "avatar Анна", "p2": "avatar Анна", "p3": "avatar Анна", "d1": "document d.md"}
     if version >= 3:
         assert ledger.rows("SELECT run_id FROM jobs")[0]["run_id"] == "R"
+        (job,) = ledger.jobs("B")
+        assert (job.status, job.run_id) == ("done", "R")
+        assert ledger.batch("B").round == 1
+    if 3 <= version < 5:
+        assert (ledger.jobs("B")[0].name, ledger.batch("B").ended) == ("J", "2030")
         assert ledger.rows("SELECT text FROM messages")[0]["text"] == "Кто ты?"
     assert ledger.rows("PRAGMA foreign_key_check") == []
 

@@ -17,7 +17,7 @@ import pytest
 
 from avatarctl import models
 from avatarctl.errors import Busy, Unavailable
-from avatarctl.models import CATALOG, HttpsSource, Model, fetch, https
+from avatarctl.models import CATALOG, HttpsSource, Licence, Model, https, locks
 
 CONTENT = random.Random(7).randbytes(300_000)
 TAG = '"v1"'
@@ -150,8 +150,8 @@ def toy(url: str) -> Model:
     return Model(
         name="toy",
         summary="random bytes",
-        licence="CC0-1.0",
-        source=HttpsSource(url=url),
+        licence=Licence(name="CC0-1.0"),
+        sources=(HttpsSource(url=url),),
         file="toy.bin",
         sha256=hashlib.sha256(CONTENT).hexdigest(),
         size=len(CONTENT),
@@ -344,10 +344,10 @@ def test_two_pulls_at_once_fetch_once(server: Server, pull: Callable[[], models.
 CHILD = """
 import sys
 from pathlib import Path
-from avatarctl.models import CATALOG, HttpsSource, Model, pull
+from avatarctl.models import CATALOG, HttpsSource, Licence, Model, pull
 name, url, sha256, size = "toy", sys.argv[1], sys.argv[2], int(sys.argv[3])
-CATALOG["toy"] = Model(name="toy", summary="", licence="", source=HttpsSource(url=url), file="toy.bin",
-                       sha256=sha256, size=size, needed_by=())
+CATALOG["toy"] = Model(name="toy", summary="", licence=Licence(name=""), sources=(HttpsSource(url=url),),
+                       file="toy.bin", sha256=sha256, size=size, needed_by=())
 pull(Path(sys.argv[4]), ["toy"], progress=lambda what, done, total: print(done, flush=True))
 """
 
@@ -364,7 +364,7 @@ def test_killed_in_the_middle_then_again(
         # Progress is told before each block, so the one before last is on its way to the disk.
         while child.stdout.readline().strip() != "150000":
             pass
-        monkeypatch.setattr(fetch, "LOCK_TIMEOUT", 0.1)
+        monkeypatch.setattr(locks, "TIMEOUT", 0.1)
         with pytest.raises(Busy):
             pull()
         child.kill()

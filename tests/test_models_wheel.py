@@ -17,7 +17,7 @@ import pytest
 
 from avatarctl import models
 from avatarctl.errors import Unavailable
-from avatarctl.models import CATALOG, Model, WheelSource, wheel
+from avatarctl.models import CATALOG, Licence, Model, WheelSource, wheel
 
 MEMBER = "tinyface/data/tiny.tflite"
 CONTENT = bytes(range(256)) * 20
@@ -40,16 +40,18 @@ def tiny(file: Path, name: str = "tiny", member: str = MEMBER, content: bytes = 
     return Model(
         name=name,
         summary="a toy",
-        licence="CC0-1.0",
-        source=WheelSource(
-            project="tinyface",
-            version="1.0",
-            sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
-            size=file.stat().st_size,
-            python_version="3.12",
-            platform="manylinux_2_28_x86_64",
-            implementation="cp",
-            member=member,
+        licence=Licence(name="CC0-1.0"),
+        sources=(
+            WheelSource(
+                project="tinyface",
+                version="1.0",
+                sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+                size=file.stat().st_size,
+                python_version="3.12",
+                platform="manylinux_2_28_x86_64",
+                implementation="cp",
+                member=member,
+            ),
         ),
         file=Path(member).name,
         sha256=hashlib.sha256(content).hexdigest(),
@@ -117,9 +119,9 @@ def test_another_wheel_of_the_same_name_is_refused(
 
 def test_an_unknown_project_is_explained(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = tiny(make_wheel(index, {MEMBER: CONTENT}))
-    assert isinstance(wanted.source, WheelSource)
-    source = dataclasses.replace(wanted.source, version="2.0")
-    monkeypatch.setitem(CATALOG, "tiny", dataclasses.replace(wanted, source=source))
+    assert isinstance(wanted.sources[0], WheelSource)
+    source = dataclasses.replace(wanted.sources[0], version="2.0")
+    monkeypatch.setitem(CATALOG, "tiny", dataclasses.replace(wanted, sources=(source,)))
     with pytest.raises(Unavailable) as caught:
         models.pull(tmp_path / "models", ["tiny"])
     assert "tinyface==2.0" in caught.value.why and "\n" not in caught.value.why

@@ -46,7 +46,7 @@ def test_it_is_one_wheel_for_every_machine(wheel: Path) -> None:
 
 
 def test_it_carries_every_module_and_every_document(wheel: Path) -> None:
-    kinds = {".py", ".md", ".typed"}
+    kinds = {".py", ".md", ".typed", ".in", ".lock"}
     wanted = {
         str(p.relative_to(ROOT)) for p in (ROOT / "avatarctl").rglob("*") if p.suffix in kinds or p.name == "py.typed"
     }

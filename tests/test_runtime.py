@@ -58,6 +58,15 @@ def test_made_once_then_a_hit(store: Store) -> None:
     assert fake_engines.CALLS == ["load Echo", "run Echo", "close Echo"]
 
 
+def test_an_engine_says_where_it_ran(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for device, engine in (("cpu", "echo"), ("cuda", "moody")):
+        if device != "cpu":
+            monkeypatch.setattr(fake_engines.Moody, "device", device, raising=False)
+        with session.performing(store, "test", {}, settings(engine)) as run:
+            ask(run)
+        assert [s.device for s in store.ledger.steps(run.id)] == [device]
+
+
 def test_equal_steps_of_one_run_are_made_once_and_the_engine_is_loaded_once(store: Store) -> None:
     with session.performing(store, "test", {}, settings("echo")) as run:
         handles = [run.step("answer", {"question": run.text(q)}) for q in ("а", "б", "а", "б")]

@@ -31,15 +31,27 @@ class Terminal:
         return self.written.rfind(HIDE) <= self.written.rfind(SHOW)
 
 
-def on_terminal(studio: Studio, *arguments: str, stop: signal.Signals | None = None, times: int = 1) -> Terminal:
-    """Run a command on a terminal of its own; `stop` is sent once the live display has hidden the cursor."""
+def on_terminal(
+    studio: Studio,
+    *arguments: str,
+    stop: signal.Signals | None = None,
+    times: int = 1,
+    typed: str = "",
+    **extra: str,
+) -> Terminal:
+    """Run a command on a terminal of its own; `stop` is sent once the live display has hidden the cursor.
+
+    Args:
+        typed: what somebody types ahead.
+    """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    environment = {k: v for k, v in studio.environment(TERM="xterm").items() if k != "NO_COLOR"}
+    environment = {k: v for k, v in studio.environment(TERM="xterm", **extra).items() if k != "NO_COLOR"}
     with subprocess.Popen(
         studio.command(*arguments), cwd=studio.work, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
     ) as process:
         os.close(theirs)
+        os.write(ours, typed.encode())
         written = b""
         while True:
             try:

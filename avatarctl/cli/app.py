@@ -28,11 +28,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "replay": ("replay", "Perform a past run again, with something changed."),
     "avatars": ("avatars", "The enrolled people: list, show, rm."),
     "knowledge": ("knowledge", "The documents that answers come from: add, list, search, rm."),
+    "batch": ("batch", "Many films from a job file: run, check, status, retry, cancel, explain, schema."),
     "runs": ("runs", "Past runs and their steps: list, show."),
     "presets": ("presets", "Named choices of engines: list, show."),
-    "models": ("models", "Weights and demo portraits: list, pull, verify."),
+    "models": ("models", "Weights and demo portraits: list, pull, verify, rm."),
+    "engines": ("engines", "Environments of heavy engines: list, install, rm."),
     "cache": ("cache", "What is kept, and what may go: stats, verify, gc."),
-    "doctor": ("doctor", "Check this machine and this installation."),
+    "doctor": ("doctor", "Check this installation; say which presets this machine can run."),
 }
 
 

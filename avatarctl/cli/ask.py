@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from avatarctl.cli import common
+from avatarctl.cli import common, offer
 from avatarctl.cli.options import print_json, print_result, say, state
 from avatarctl.errors import BadInput
 
@@ -57,6 +57,7 @@ def ask(
         raise BadInput("a background and a shape belong to a film", hint="add --render")
     wanted = exports.checked(export)
     look = common.look(background, aspect)
+    offer.offer(preset)
     settings = common.resolve(preset, [*look.settings, *(set_ or ())], avatar, emotion=emotion)
     options = common.chance(seed, take, refresh)
     if audio is not None:

@@ -25,6 +25,7 @@ def check(
 
     Lips against sound are not measured, since only a run knows what its film says: see `avatarctl runs show`.
     """
+    from avatarctl.recipes import deliveries
     from avatarctl.recipes.check import check as perform
     from avatarctl.runtime import session
 
@@ -35,10 +36,10 @@ def check(
         common.performing(store, "check", {"media": film.name}, settings, **options) as run,
     ):
         figures = dict(run.wait(perform(run, film)).facts)
-        broken = common.broken_limits(figures, settings)
+        broken = deliveries.broken_limits(figures, settings)
     if state.json:
         print_json({"run": run.id, "figures": figures, "broken": [fault.as_dict() for fault in broken]})
     else:
         common.print_figures(figures)
     if broken:
-        raise common.rejection(broken, settings, str(film))
+        raise deliveries.rejection(broken, settings, str(film))

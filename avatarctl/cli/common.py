@@ -15,20 +15,20 @@ import typer
 
 from avatarctl import config, presets
 from avatarctl.cli.options import print_json, print_result, print_table, state
-from avatarctl.errors import BadInput, Rejected
+from avatarctl.errors import BadInput
 from avatarctl.presets import Settings
-from avatarctl.recipes import verdict
+from avatarctl.recipes import deliveries
+from avatarctl.recipes.deliveries import find_avatar as find_avatar
 from avatarctl.recipes.film import Film
-from avatarctl.recipes.verdict import Fault
 from avatarctl.runtime import session
 from avatarctl.runtime.dryrun import DryRun
 from avatarctl.runtime.events import Event, Text
 from avatarctl.runtime.handles import Handle
 from avatarctl.runtime.runner import Run
-from avatarctl.stages.catalog import CheckParams
-from avatarctl.store.model import Artefact, AvatarRecord
+from avatarctl.store.model import Artefact
 from avatarctl.store.store import Store
 from avatarctl.text import colours, emotions
+from avatarctl.text.slugs import slug as slug
 
 AvatarOption = Annotated[str | None, typer.Option("--avatar", "-a", help="Who answers; the newest one if not given.")]
 PresetOption = Annotated[str | None, typer.Option("--preset", "-p", help="Choice of engines (avatarctl presets list).")]
@@ -53,8 +53,6 @@ BackgroundOption = Annotated[
 AspectOption = Annotated[str | None, typer.Option("--aspect", help="Shape of the film: 1:1, 9:16 or 16:9.")]
 
 MAX_INPUT_BYTES = 4 * 2**20
-REJECTED = ".rejected"
-"""What the name of a film that breaks a limit ends with."""
 
 
 def chance(seed: int | None, take: int, refresh: bool) -> dict[str, Any]:
@@ -89,17 +87,6 @@ def read_text(argument: str | None, file: Path | None = None) -> str:
         raise BadInput("the text is not UTF-8", why=str(error), hint="save it as UTF-8") from error
 
 
-def find_avatar(store: Store, name: str | None, settings: Settings) -> AvatarRecord:
-    """The avatar of that name (or name@version, or id), or the newest one."""
-    wanted = name or settings.avatar
-    if wanted:
-        return store.ledger.avatar(wanted)
-    avatars = store.ledger.avatars()
-    if not avatars:
-        raise BadInput("nobody is enrolled yet", hint="avatarctl enroll photo.jpg voice.wav")
-    return max(avatars, key=lambda a: (a.created, a.id))
-
-
 def destination(out: str | None, settings: Settings, name: str, suffix: str) -> Path:
     """Where a result goes: `--out` as a file or a folder, else the outputs folder. Checked to be writable.
 
@@ -117,18 +104,6 @@ def destination(out: str | None, settings: Settings, name: str, suffix: str) -> 
             target = target.with_name(target.name + suffix)
     session.check_writable(target)
     return target
-
-
-def slug(text: str, length: int = 48) -> str:
-    """A file name out of a text: its letters and digits in any script, words joined by dashes."""
-    folded = unicodedata.normalize("NFC", text).lower()
-    words = "".join(c if c.isalnum() else " " for c in folded).split()
-    name = ""
-    for word in words:
-        if len(name) + len(word) + 1 > length:
-            break
-        name = f"{name}-{word}" if name else word
-    return name or (words[0][:length] if words else "film")
 
 
 @contextmanager
@@ -224,73 +199,15 @@ def look(background: str | None, aspect: str | None) -> Look:
 def deliver_film(
     run: Run, film: Film, moves: Handle | None, out: str | None, settings: Settings, name: str
 ) -> dict[str, Path]:
-    """Wait for a film and copy it, with its subtitles and movements, to where the user wants it: paths by role.
-
-    A film that breaks a limit of its preset becomes `NAME.rejected.mp4`, and so do the files beside it. What an
-    earlier run left as `NAME.mp4` then stays as it is; and a good film takes away what runs left as rejected.
-
-    Args:
-        moves: the movements that were asked for, if any.
-
-    Raises:
-        Rejected: the film breaks a limit. It was delivered all the same.
-    """
-    manifest = run.wait(film.made)
-    broken = broken_limits(run.wait(film.checked).facts, settings) if film.checked else []
-    good = destination(out, settings, f"{name}-{manifest.key[3:9]}", ".mp4")
-    rejected = good.with_name(good.stem + REJECTED + ".mp4")
-    target = rejected if broken else good
-    files = {"film": session.deliver(run, manifest.outputs["film"], target, "film")}
-    if "subtitles" in manifest.outputs:
-        beside = target.with_suffix(".srt")
-        files["subtitles"] = session.deliver(run, manifest.outputs["subtitles"], beside, "subtitles")
-    files |= _deliver_exports(run, moves, target)
-    if broken:
-        raise rejection(broken, settings, str(target))
-    for ending in (".mp4", ".srt", *_export_endings().values()):
-        run.store.withdraw(rejected.with_suffix(ending))
-    return files
-
-
-def broken_limits(figures: Mapping[str, Any], settings: Settings) -> list[Fault]:
-    """The limits of these settings that a film with these figures breaks."""
-    limits = settings.choice("check", presets.every_role("check")).params
-    assert isinstance(limits, CheckParams)
-    return verdict.faults(figures, limits)
-
-
-def rejection(broken: list[Fault], settings: Settings, film: str) -> Rejected:
-    """The error that tells each figure with its limit, and what can be done."""
-    as_it_is = " ".join(f"--set check.{fault.limit}=none" for fault in broken)
-    return Rejected(
-        "the film was rejected: " + "; ".join(str(fault) for fault in broken),
-        why=f"these are the limits of the preset {settings.preset} and your own settings",
-        hint=f"look at {film}; make it again with other params, or take it as it is with {as_it_is}",
-    )
+    """Wait for a film and copy it, with what belongs to it, to where the user wants it; see `deliveries.film`."""
+    key = run.wait(film.made).key
+    good = destination(out, settings, f"{name}-{key[3:9]}", ".mp4")
+    return deliveries.film(run, film, moves, good, settings)
 
 
 def print_figures(figures: Mapping[str, Any]) -> None:
     """What a film was measured to be; a dash where that cannot be known."""
     print_table(["figure", "value"], [[n, "-" if v is None else f"{v:g}"] for n, v in figures.items()])
-
-
-def _deliver_exports(run: Run, made: Handle | None, film: Path) -> dict[str, Path]:
-    """Wait for the movements that were asked for, if any, and copy them beside the film: paths by role."""
-    if made is None:
-        return {}
-    outputs = run.wait(made).outputs
-    return {
-        role: session.deliver(run, outputs[role], film.with_suffix(ending), role)
-        for role, ending in _export_endings().items()
-        if role in outputs
-    }
-
-
-def _export_endings() -> dict[str, str]:
-    """What a film's name ends with in place of `.mp4`, by role."""
-    from avatarctl.recipes.exports import FORMATS
-
-    return {role: ending for roles in FORMATS.values() for role, ending in roles.items()}
 
 
 def paths_by_role(files: Mapping[str, Path]) -> dict[str, str]:

@@ -1,24 +1,30 @@
-"""`avatarctl doctor`: whether this machine and this installation can do their work."""
+"""`avatarctl doctor`: whether this installation can do its work, and which presets this machine can run."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from avatarctl import config, models
-from avatarctl.cli import common
-from avatarctl.cli.options import print_json, print_table, state
+from avatarctl import config, models, presets
+from avatarctl.cli import common, offer
+from avatarctl.cli.options import milliseconds, print_json, print_result, print_table, say, size, state
 from avatarctl.errors import AvatarctlError, Unavailable
+from avatarctl.machine import advice, hardware, needs
+from avatarctl.machine.advice import Report
+from avatarctl.machine.hardware import Hardware
+from avatarctl.recipes.estimates import Estimate, estimate
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 LOW_DISK_BYTES = 2 * 10**9
+QUESTION = "Кто первым полетел в космос?"
+"""What `--bench` asks: the demo documents have its answer, and any language model knows it."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +40,26 @@ class Check:
 @app.command()
 def doctor(
     deep: Annotated[bool, typer.Option("--deep", help="Also read every model and every kept file again.")] = False,
+    bench: Annotated[
+        bool, typer.Option("--bench", help="Time every preset that is ready, by a short film of the newest avatar.")
+    ] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Write the best that works into your own settings.")] = False,
     json: common.JsonOption = False,
 ) -> None:
-    """Check this machine and this installation; exit code 4 if something is broken."""
+    """Check this installation, and say which presets this machine can run and what each lacks.
+
+    Exit code 4 if something is broken; a preset that lacks something is not.
+    """
+    folder = config.paths().models
+    machine = hardware.found(folder)
     looks: list[tuple[str, Callable[[], Check]]] = [
         ("python", _python),
+        ("memory", lambda: _memory(machine)),
+        ("gpu", lambda: _gpu(machine)),
         ("ffmpeg", _ffmpeg),
         ("espeak-ng", _espeak),
         ("rhubarb", _rhubarb),
+        ("ollama", _ollama),
         ("full-text search", _search),
         ("face models", lambda: _models(deep)),
         ("recognition", _recognition),
@@ -50,13 +68,125 @@ def doctor(
         ("settings", _settings),
     ]
     checks = [_guarded(name, look) for name, look in looks]
+    found = advice.reports(machine, folder)
+    if bench:
+        _bench(found)
+    times = {report.name: _estimate(report.name) for report in found}
+    best = advice.best(found)
+    applied = offer.apply(best) if apply else None
     if state.json:
-        print_json({"checks": [vars(c) for c in checks]})
+        document: dict[str, Any] = {
+            "checks": [vars(c) for c in checks],
+            "presets": [_as_dict(report, times[report.name]) for report in found],
+            "best": {"preset": best.preset, "settings": {s: dict(t) for s, t in best.tables.items()}},
+        }
+        if applied is not None:
+            document["applied"] = {"file": str(applied[0]), "changed": applied[1]}
+        print_json(document)
     else:
         print_table(["check", "state", "found"], [[c.name, c.state, c.found] for c in checks])
+        for check in checks:
+            if check.state != "ok" and check.hint:
+                print_result(f"{check.name}: {check.hint}")
+        print_result("")
+        _print_presets(found, times)
+        _print_best(best, applied)
     broken = [c for c in checks if c.state == "broken"]
     if broken:
         raise Unavailable(f"not in order: {', '.join(c.name for c in broken)}", hint=broken[0].hint)
+
+
+def _print_presets(found: list[Report], times: dict[str, Estimate | None]) -> None:
+    rows = []
+    for report in found:
+        seconds = known.seconds if (known := times[report.name]) else None
+        rows.append(
+            [
+                report.name,
+                report.state,
+                f"{report.wants.memory_mb / 1024:g} GB",
+                f"{report.wants.gpu_memory_mb / 1024:g} GB" if report.wants.gpu_memory_mb else "-",
+                size(report.wants.disk_bytes),
+                milliseconds(seconds * 1000) if seconds else "not measured",
+                report.description,
+            ]
+        )
+    print_table(["preset", "state", "memory", "gpu", "disk", "a minute of film", "what it is"], rows)
+    for report in found:
+        if report.gaps:
+            to_come = needs.bytes_to_come(report.gaps)
+            print_result("")
+            print_result(f"{report.name} lacks{f' ({size(to_come)} to fetch)' if to_come else ''}:")
+            for gap in needs.distinct(report.gaps):
+                print_result(f"  {gap.what}" + (f" ({gap.advice})" if gap.advice else ""))
+            for command in needs.commands(report.gaps, report.name):
+                print_result(f"    {command}")
+
+
+def _print_best(best: advice.Advice, applied: tuple[Path, bool] | None) -> None:
+    print_result("")
+    if applied is not None:
+        file, changed = applied
+        print_result(f"{best.words()}: {'written into' if changed else 'already in'} {file}")
+    elif advice.in_force(best):
+        print_result(f"best that works here: {best.words()}; your settings say so")
+    else:
+        print_result(f"best that works here: {best.words()}; avatarctl doctor --apply writes it into your settings")
+    if against := offer.overruled(best):
+        say(f"but {against}")
+
+
+def _as_dict(report: Report, known: Estimate | None) -> dict[str, Any]:
+    return {
+        "name": report.name,
+        "state": report.state,
+        "wants": asdict(report.wants),
+        "gaps": [
+            {"stage": g.stage, "what": g.what, "command": g.command, "advice": g.advice, "bytes": g.bytes}
+            for g in needs.distinct(report.gaps)
+        ],
+        "commands": needs.commands(report.gaps, report.name),
+        "bytes": needs.bytes_to_come(report.gaps),
+        "seconds_per_minute": known.seconds if known else None,
+        "stages": dict(known.stages) if known else {},
+    }
+
+
+def _estimate(preset: str) -> Estimate | None:
+    """None where there is no ledger yet, or none that can be read: the check `store` says more."""
+    from avatarctl.runtime import session
+
+    try:
+        with session.open_store(readonly=True) as store:
+            return estimate(store.ledger, presets.plain(preset))
+    except (AvatarctlError, OSError):
+        return None
+
+
+def _bench(found: list[Report]) -> None:
+    """A film of an answer with every preset that is ready, made anew: the ledger then knows how long each stage takes.
+
+    Raises:
+        BadInput: nobody is enrolled.
+    """
+    from avatarctl.recipes import answers, documents
+    from avatarctl.runtime import session
+
+    with session.open_store() as store:
+        for report in found:
+            if report.state != "ready":
+                say(f"{report.name} is {report.state}, and was not measured")
+                continue
+            settings = presets.plain(report.name)
+            who = common.find_avatar(store, None, settings)
+            request = answers.request_of(question=QUESTION, avatar=who.id, documents=documents.known(store))
+            with common.performing(store, "ask", request, settings, refresh_from="answer") as run:
+                given = answers.ask(run, QUESTION, avatar=who)
+                run.wait(given.text)
+                if given.film is not None:
+                    run.wait(given.film.made)
+                    if given.film.checked is not None:
+                        run.wait(given.film.checked)
 
 
 def _guarded(name: str, look: Callable[[], Check]) -> Check:
@@ -73,8 +203,37 @@ def _guarded(name: str, look: Callable[[], Check]) -> Check:
 def _python() -> Check:
     import platform
 
-    cores = len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0))  # those that this process may use
     return Check("python", "ok", f"{platform.python_version()} on {platform.machine()}, {cores} cores")
+
+
+def _memory(machine: Hardware) -> Check:
+    if not machine.memory_mb:
+        return Check("memory", "ok", "this system does not tell")
+    free = f"{machine.available_mb / 1024:.1f} GB of {machine.memory_mb / 1024:.1f} GB free"
+    return Check("memory", "ok", free)
+
+
+def _gpu(machine: Hardware) -> Check:
+    if machine.gpu is None:
+        if machine.silent_card:
+            found = "NVIDIA's card is there, and its driver does not answer"
+            return Check("gpu", "warning", found, f"{needs.driver_command()}, and start the machine anew")
+        return Check("gpu", "ok", "none; only the preset studio needs one")
+    more = f", the largest of {machine.gpu.count}" if machine.gpu.count > 1 else ""
+    return Check("gpu", "ok", f"{machine.gpu.name}, {machine.gpu.memory_mb / 1024:.1f} GB{more}")
+
+
+def _ollama() -> Check:
+    """Nothing but an answer by its engine needs it, so a server that is away is no fault."""
+    from avatarctl.engines.chat import identity
+
+    try:
+        names = identity.ollama_models()
+    except AvatarctlError as error:
+        installed = "" if shutil.which("ollama") else "; not installed: https://ollama.com/download"
+        return Check("ollama", "ok", f"{error.what}{installed}", error.hint)
+    return Check("ollama", "ok", f"{len(names)} models: {', '.join(names)}" if names else "no models yet")
 
 
 def _ffmpeg() -> Check:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
 from avatarctl import presets
 from avatarctl.cli import common
-from avatarctl.cli.options import print_json, print_result, print_table, state
+from avatarctl.cli.options import print_json, print_result, print_table, size, state
 from avatarctl.errors import NotHereYet
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Named choices of engines.")
@@ -19,9 +20,20 @@ def list_(json: common.JsonOption = False) -> None:
     """All presets; yours hide the shipped ones of the same name."""
     found = [(name, str(presets.read(name)["description"]), path) for name, path in presets.available().items()]
     if state.json:
-        print_json({"presets": [{"name": n, "description": d, "path": str(p)} for n, d, p in found]})
+        rows = [{"name": n, "description": d, "path": str(p), "wants": asdict(presets.wants(n))} for n, d, p in found]
+        print_json({"presets": rows})
         return
-    print_table(["preset", "what it is"], [[n, d] for n, d, _ in found])
+    print_table(["preset", "memory", "gpu", "disk", "what it is"], [[n, *_wants(n), d] for n, d, _ in found])
+
+
+def _wants(name: str) -> list[str]:
+    """What a preset says of memory, a GPU's memory and disk; dashes where it says nothing."""
+    wanted = presets.wants(name)
+    megabytes = (wanted.memory_mb, wanted.gpu_memory_mb)
+    return [
+        *(f"{mb / 1024:g} GB" if mb else "-" for mb in megabytes),
+        size(wanted.disk_bytes) if wanted.disk_bytes else "-",
+    ]
 
 
 @app.command()
@@ -38,8 +50,8 @@ def show(
     document: dict[str, Any] = {}
     for stage in STAGES:
         engine = settings.engine_name(stage, presets.every_role(stage))
-        if stage == "rig" and registry.find(stage, engine) is None:
-            continue  # that animator computes nothing ahead
+        if stage in presets.FOLLOWING and registry.find(stage, engine) is None:
+            continue  # that engine prepares nothing
         try:
             choice = settings.choice(stage, presets.every_role(stage))
         except NotHereYet:

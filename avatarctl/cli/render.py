@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from avatarctl.cli import common
+from avatarctl.cli import common, offer
 from avatarctl.cli.options import print_json, print_result, state
 from avatarctl.errors import BadInput
 from avatarctl.recipes.film import Film
@@ -57,6 +57,7 @@ def render(
     if text_file is not None and audio is None:
         raise BadInput("--text-file belongs to a recording", hint="give --audio F too, or the text with --file")
     look = common.look(background, aspect)
+    offer.offer(preset)
     settings = common.resolve(preset, [*look.settings, *(set_ or ())], avatar, emotion=emotion)
     options = common.chance(seed, take, refresh)
     wanted = exports.checked(export)

@@ -81,6 +81,7 @@ class EngineSpec:
 
 def _no_progress(done: float, total: float, unit: str) -> None: ...
 def _no_emit(text: str) -> None: ...
+def _no_note(message: str) -> None: ...
 def _never() -> bool:
     return False
 
@@ -103,6 +104,8 @@ class Job:
     """`progress(done, total, unit)`, at least every few seconds."""
     emit: Callable[[str], None] = _no_emit
     """For engines that stream: the next piece of text."""
+    note: Callable[[str], None] = _no_note
+    """One line for the user: what did not go as it should have, though the step goes on."""
     cancelled: Callable[[], bool] = _never
     """Ask it at least every half second; when true, clean up children and raise `Cancelled`."""
 
@@ -115,6 +118,9 @@ class Engine(Protocol):
     """Light or heavy, in process or in a worker: the same three methods.
 
     `run` may be called from several threads, one at a time per instance.
+
+    An engine that does not always run on the CPU says where it ran last in an attribute `device` ("cpu", "cuda",
+    "server"), which goes into the ledger. A worker tells it with its memory.
     """
 
     def load(self, models: Mapping[str, Path]) -> None:

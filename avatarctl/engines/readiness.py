@@ -19,32 +19,38 @@ def digests(spec: EngineSpec, params: Params, folder: Path) -> dict[str, str]:
         Unavailable: one that the catalog does not know is not here.
     """
     chosen = spec.requirements(params).weights
-    return {**models.digests(spec.models), **{role: weights.digest(folder, ref) for role, ref in chosen.items()}}
+    return {
+        **models.digests(folder, spec.models),
+        **{role: weights.digest(folder, ref) for role, ref in chosen.items()},
+    }
 
 
-def paths(spec: EngineSpec, params: Params, folder: Path) -> dict[str, Path]:
-    """Where every model lies, by its name or role.
+def paths(spec: EngineSpec, params: Params, folder: Path, python: str = "") -> dict[str, Path]:
+    """Where every model lies, by its name or role. `python`: the interpreter of the engine's worker, "" for this one.
 
     Raises:
         Unavailable: a package or a model is not here; the hint says all that is to be typed.
     """
-    package = missing_package(spec)
+    package = missing_package(spec, python)
     if package:
         absent = [ref for ref in _references(spec, params) if weights.state(folder, ref) != "ok"]
         pull = f", then avatarctl models pull {' '.join(absent)}" if absent else ""
+        install = f"pip install 'avatarctl[{spec.extra}]'" if spec.extra else "install avatarctl again"
+        if spec.worker and not spec.extra:
+            install = f"avatarctl engines install {spec.name}"
         raise Unavailable(
             f"the engine {spec.stage}/{spec.name} cannot start",
             why=f"the package {package} is not installed",
-            hint=f"pip install 'avatarctl[{spec.extra}]'{pull}" if spec.extra else "install avatarctl again",
+            hint=f"{install}{pull}",
         )
     chosen = spec.requirements(params).weights
     here = {name: models.path(folder, name) for name in spec.models}
     return {**here, **{role: weights.path(folder, ref) for role, ref in chosen.items()}}
 
 
-def is_ready(spec: EngineSpec, params: Params, folder: Path) -> bool:
+def is_ready(spec: EngineSpec, params: Params, folder: Path, python: str = "") -> bool:
     """Whether packages and models are here, by a look that imports nothing and reads no file."""
-    if missing_package(spec):
+    if missing_package(spec, python):
         return False
     return all(weights.state(folder, ref) == "ok" for ref in _references(spec, params))
 
@@ -61,11 +67,16 @@ def damaged(spec: EngineSpec, params: Params, folder: Path) -> str:
     return ""
 
 
-def missing_package(spec: EngineSpec) -> str:
-    """The first package that is not installed. A worker may have an interpreter of its own, so it is not asked."""
-    if spec.worker:
+def missing_package(spec: EngineSpec, python: str = "") -> str:
+    """The first package that is not installed here. A worker with an interpreter of its own, `python`, has others."""
+    if python:
         return ""
-    return next((name for name in spec.packages if importlib.util.find_spec(name) is None), "")
+    return next((name for name in spec.packages if not is_importable(name)), "")
+
+
+def is_importable(package: str) -> bool:
+    """Whether this interpreter has a package. Nothing is imported."""
+    return importlib.util.find_spec(package) is not None
 
 
 def _references(spec: EngineSpec, params: Params) -> list[str]:

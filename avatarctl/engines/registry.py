@@ -22,8 +22,10 @@ BUILT_IN = (
     "avatarctl.engines.extractive.spec",
     "avatarctl.engines.chat.spec",
     "avatarctl.engines.espeak.spec",
+    "avatarctl.engines.xtts.spec",
     "avatarctl.engines.align.spec",
     "avatarctl.engines.puppet.spec",
+    "avatarctl.engines.sadtalker.spec",
     "avatarctl.engines.lanczos.spec",
     "avatarctl.engines.realesrgan.spec",
     "avatarctl.engines.film.spec",
@@ -33,10 +35,8 @@ BUILT_IN = (
 """Modules with a tuple `SPECS`."""
 
 PLANNED = {
-    ("speak", "xtts"),
     ("speak", "piper"),
     ("speak", "silero"),
-    ("animate", "sadtalker"),
 }
 """Engines of the design that this version does not have: they are refused by name, not as unknown."""
 
@@ -97,9 +97,7 @@ def get(stage: str, name: str) -> EngineSpec:
     here = [s.name for s in specs() if s.stage == stage]
     if (stage, name) in PLANNED:
         hint = f"use --set {stage}.engine={here[0]}" if here else "give the question as text"
-        raise NotHereYet(
-            f"the engine {stage}/{name} is not here yet", why="this version has the preset lite", hint=hint
-        )
+        raise NotHereYet(f"the engine {stage}/{name} is not here yet", why="this version does not have it", hint=hint)
     raise BadConfig(f"there is no engine {stage}/{name}", hint=nearest(name, here))
 
 

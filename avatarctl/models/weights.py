@@ -16,8 +16,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from avatarctl.errors import Unavailable
-from avatarctl.models import fetch
-from avatarctl.models.catalog import CATALOG, Model, groups, resolve
+from avatarctl.models import fetch, records
+from avatarctl.models.catalog import CATALOG, groups, resolve
+from avatarctl.models.entry import Model
 
 KEPT = ".digests"
 """Folder among the models for digests of files that the catalog does not know."""
@@ -62,9 +63,12 @@ def digest(models_dir: Path, reference: str) -> str:
     Raises:
         Unavailable: it is not in the catalog, and not here.
     """
-    known = _known(reference)
-    if known:
-        return known[0].sha256 if reference in CATALOG else _of_folder((m.file, m.sha256) for m in known)
+    entries = _known(reference)
+    if entries:
+        digests = records.digests(models_dir, [one.name for one in entries])
+        if reference in CATALOG:
+            return digests[reference]
+        return _of_folder((one.file, digests[one.name]) for one in entries)
     wanted = _outside(models_dir, reference)
     try:
         return _read(models_dir, wanted)
@@ -106,8 +110,8 @@ def _of_folder(files: Iterable[tuple[str, str]]) -> str:
 def _read(models_dir: Path, wanted: Path) -> str:
     if wanted.is_dir():
         files = {p.relative_to(wanted).as_posix(): p for p in sorted(wanted.rglob("*")) if p.is_file()}
-        # What version control and download tools leave behind is no part of a model.
-        files = {name: p for name, p in files.items() if not any(part.startswith(".") for part in name.split("/"))}
+        # What version control, download tools and Python leave behind is no part of a model.
+        files = {name: p for name, p in files.items() if not any(_left_behind(part) for part in name.split("/"))}
     else:
         files = {"": wanted}
     name = hashlib.sha256(os.fsencode(wanted)).hexdigest()[:32] + ".json"
@@ -122,6 +126,10 @@ def _read(models_dir: Path, wanted: Path) -> str:
     if now != before:
         _keep(record, now)
     return str(now[""][2]) if "" in now else _of_folder((name, str(entry[2])) for name, entry in now.items())
+
+
+def _left_behind(part: str) -> bool:
+    return part.startswith(".") or part == "__pycache__"
 
 
 _Entries = dict[str, list[int | str]]

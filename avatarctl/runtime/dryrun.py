@@ -31,6 +31,8 @@ class PlannedStep:
     reason: str
     key: str
     params: Mapping[str, Any]
+    identity: str = ""
+    """JSON of all that the key is made of; empty where that is not known."""
 
 
 class DryRun(Run):
@@ -77,7 +79,16 @@ class DryRun(Run):
 
     def _plan(self, handle: Handle, order: StepOrder, verdict: str, reason: str, key: str) -> None:
         self.planned.append(
-            PlannedStep(handle.stage, order.spec.name, handle.label, verdict, reason, key, order.params.as_dict())
+            PlannedStep(
+                handle.stage,
+                order.spec.name,
+                handle.label,
+                verdict,
+                reason,
+                key,
+                order.params.as_dict(),
+                order.identity_json() if key else "",
+            )
         )
 
     def sentences(self, handle: Handle, role: str = "answer") -> Iterator[tuple[Sentence, Ref]]:

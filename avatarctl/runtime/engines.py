@@ -16,6 +16,7 @@ from avatarctl import models
 from avatarctl.engines import readiness, registry
 from avatarctl.engines.contract import Engine, EngineSpec, Requirements
 from avatarctl.engines.worker.host import WorkerEngine
+from avatarctl.models import weights
 from avatarctl.runtime import resources
 from avatarctl.stages.params import Params
 
@@ -54,14 +55,16 @@ class EnginePool:
         """
         params = params or spec.params()
         wanted = spec.requirements(params)
-        name = (spec.stage, spec.name, *(f"{role}={ref}" for role, ref in sorted(wanted.weights.items())))
+        # Stages that one worker serves (what a voice prepares, and its speech) share its process and its memory.
+        own = (spec.factory,) if spec.worker else (spec.stage, spec.name)
+        name = (*own, *(f"{role}={ref}" for role, ref in sorted(wanted.weights.items())))
         with self._guard:
             slot = self._slots.setdefault(name, _Slot())
         with slot.lock:
             load_ms = 0.0
             if slot.engine is None:
                 start = time.perf_counter()
-                files = readiness.paths(spec, params, self._models)
+                files = readiness.paths(spec, params, self._models, self._python(spec))
                 self._make_room(wanted.gpu_memory_mb)
                 engine = self._create(spec, wanted)
                 try:
@@ -79,12 +82,14 @@ class EnginePool:
     def _create(self, spec: EngineSpec, wanted: Requirements) -> Engine:
         if not spec.worker:
             return registry.create(spec)
-        digests = models.digests(spec.models)
-        for role, reference in wanted.weights.items():
-            if reference in models.CATALOG:
-                digests |= {role: models.model(reference).sha256}
-        python = self._interpreter(spec.name)
+        digests = models.digests(self._models, spec.models)
+        chosen = {role: ref for role, ref in wanted.weights.items() if ref in models.CATALOG}
+        digests |= {role: weights.digest(self._models, ref) for role, ref in chosen.items()}
+        python = self._python(spec)
         return WorkerEngine(spec, python, digests) if python else WorkerEngine(spec, digests=digests)
+
+    def _python(self, spec: EngineSpec) -> str:
+        return self._interpreter(spec.name) if spec.worker else ""
 
     def _make_room(self, megabytes: int) -> None:
         """Close idle engines until this much fits on the GPU. Busy ones are left alone: the GPU's lane is one wide."""
@@ -108,7 +113,7 @@ class EnginePool:
 
     def has(self, spec: EngineSpec, params: Params | None = None) -> bool:
         """Whether an engine's packages and models are here, by a look that imports nothing and reads no file."""
-        return readiness.is_ready(spec, params or spec.params(), self._models)
+        return readiness.is_ready(spec, params or spec.params(), self._models, self._python(spec))
 
     def damaged(self, spec: EngineSpec, params: Params | None = None) -> str:
         """The first of the engine's models whose bytes are wrong; empty if none is. Reads them all."""

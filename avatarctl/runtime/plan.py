@@ -15,7 +15,7 @@ from avatarctl.runtime.external import ExternalDigests
 from avatarctl.runtime.handles import OutputOf, Ref, Unknown
 from avatarctl.stages.contract import Stage
 from avatarctl.stages.params import Params
-from avatarctl.store.keys import step_key
+from avatarctl.store.keys import canonical_json, step_key
 from avatarctl.store.model import Artefact
 
 
@@ -95,6 +95,10 @@ class StepOrder:
     def key(self) -> str:
         """`s1:` and the SHA-256 of the identity."""
         return step_key(self.identity())
+
+    def identity_json(self) -> str:
+        """The identity as the ledger keeps it, so that another key can be compared with this one."""
+        return canonical_json(self.identity()).decode()
 
 
 class Plan:

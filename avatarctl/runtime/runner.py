@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from avatarctl.engines.contract import Cancelled, EngineSpec, Job
 from avatarctl.errors import AvatarctlError, StepFailed, Stopped, Unavailable
 from avatarctl.presets import Settings
 from avatarctl.runtime import events
-from avatarctl.runtime.engines import EnginePool
+from avatarctl.runtime.executors import Executor
+from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.runtime.handles import Handle, OutputOf, Ref
 from avatarctl.runtime.plan import Plan, StepOrder
 from avatarctl.runtime.resources import peak_memory_mb
@@ -29,9 +30,6 @@ from avatarctl.store.locks import Abandoned, key_lock
 from avatarctl.store.model import Artefact, Manifest, StepRecord
 from avatarctl.store.store import Store
 from avatarctl.text.sentences import Sentence, SentenceStream, split
-
-# How many steps of one lane run at a time. `light` steps take milliseconds.
-LANES = {"light": 2, "cpu": 1, "gpu": 1, "server": 1}
 
 
 class Run:
@@ -50,8 +48,13 @@ class Run:
         take: int = 0,
         refresh_from: str | None = None,
         models_folder: Path | None = None,
+        executor: Executor | None = None,
+        priority: int = 0,
     ) -> None:
-        """`refresh_from`: this stage and all after it are made again ("" for every stage)."""
+        """`refresh_from`: this stage and all after it are made again ("" for every stage).
+
+        `executor`: one that other runs use too; without it the run has one of its own, on this machine.
+        """
         self.store = store
         self.settings = settings
         self.id = run_id
@@ -60,8 +63,9 @@ class Run:
         self.plan = Plan(settings, models_folder=folder, seed=seed, take=take)
         self._refresh = _stages_from(refresh_from)
         self._refreshed: set[str] = set()
-        self._engines = EnginePool(folder, settings.interpreter)
-        self._lanes: dict[str, ThreadPoolExecutor] = {}
+        self._own_executor = executor is None
+        self._executor: Executor = executor or LocalExecutor(folder, settings.interpreter)
+        self._priority = priority
         self._cancel = threading.Event()
         self._error: BaseException | None = None
         self._guard = threading.Lock()
@@ -131,13 +135,17 @@ class Run:
         """The text that a step made; waits for it."""
         return self.store.cas.path(handle.result().outputs[role].digest).read_text(encoding="utf-8")
 
+    def cancel(self) -> None:
+        """Let nothing of this run begin any more, and ask what is under way to stop; `wait` then raises `Cancelled`."""
+        self._cancel.set()
+
     def note(self, message: str) -> None:
         """A line for the user."""
         self.listener(events.Note(message))
 
     def usable(self, spec: EngineSpec) -> bool:
         """Whether an engine's packages and models are here."""
-        return self._engines.has(spec)
+        return self._executor.usable(spec)
 
     # -- from request to work
 
@@ -173,8 +181,12 @@ class Run:
                 if manifest is not None:
                     self._take_hit(handle, order, manifest)
                     return
-            lane = self._lane(order.spec.requirements(order.params).lane)
-            lane.submit(self._perform_guarded, handle, order, key, queued)
+            self._executor.submit(
+                lambda: self._perform_guarded(handle, order, key, queued),
+                order.spec,
+                order.params,
+                priority=self._priority,
+            )
         except BaseException as error:
             self._fail(handle, order, error, "")
             if isinstance(error, Stopped):
@@ -182,12 +194,6 @@ class Run:
 
     def _must_refresh(self, stage_name: str, key: str) -> bool:
         return stage_name in self._refresh and key not in self._refreshed
-
-    def _lane(self, name: str) -> ThreadPoolExecutor:
-        with self._guard:
-            if name not in self._lanes:
-                self._lanes[name] = ThreadPoolExecutor(LANES.get(name, 1), thread_name_prefix=f"lane-{name}")
-            return self._lanes[name]
 
     def _take_hit(self, handle: Handle, order: StepOrder, manifest: Manifest, queue_ms: float = 0.0) -> None:
         record = self._record(handle, order, manifest.key, "hit", queue_ms=queue_ms, manifest=manifest)
@@ -199,7 +205,9 @@ class Run:
         try:
             self._perform(handle, order, key, queued)
         except BaseException as error:
-            self._fail(handle, order, error, key)
+            # The handle has its error whatever happens here; a ledger that cannot be written has been told already.
+            with suppress(Exception):
+                self._fail(handle, order, error, key)
 
     def _perform(self, handle: Handle, order: StepOrder, key: str, queued: float) -> None:
         if self._cancel.is_set():
@@ -226,29 +234,32 @@ class Run:
 
     def _make(self, handle: Handle, order: StepOrder, key: str, queued: float, refresh: bool) -> Manifest:
         spec, contract = order.spec, order.stage
-        with self._engines.use(spec, order.params) as (engine, load_ms), self.store.workspace(self.id) as folder:
-            if self._cancel.is_set():
-                raise Cancelled
-            self.listener(events.Started(handle.index, handle.stage, spec.name, handle.label))
+        with self.store.workspace(self.id) as folder:
             paths = {role: self.store.cas.path(a.digest) for role, a in order.artefacts().items()}
 
             def progress(done: float, total: float, unit: str) -> None:
                 self.listener(events.Progress(handle.index, handle.stage, spec.name, handle.label, done, total, unit))
 
             start = time.perf_counter()
-            engine.run(
-                Job(
-                    inputs=paths,
-                    out=folder,
-                    params=order.params,
-                    key=key,
-                    seed=order.seed,
-                    threads=self._threads,
-                    progress=progress,
-                    emit=handle.emit,
-                    cancelled=self._cancel.is_set,
-                )
+
+            def started() -> None:
+                nonlocal start
+                start = time.perf_counter()
+                self.listener(events.Started(handle.index, handle.stage, spec.name, handle.label))
+
+            job = Job(
+                inputs=paths,
+                out=folder,
+                params=order.params,
+                key=key,
+                seed=order.seed,
+                threads=self._threads,
+                progress=progress,
+                emit=handle.emit,
+                note=lambda message: self.note(f"{handle.stage}/{spec.name}: {message}"),
+                cancelled=self._cancel.is_set,
             )
+            performed = self._executor.perform(spec, job, started)
             made = {}
             for output in contract.outputs:
                 path = folder / (output.role + output.suffix)
@@ -263,10 +274,11 @@ class Run:
                 order,
                 key,
                 "done",
-                queue_ms=max(0.0, (start - queued) * 1000 - load_ms),
-                load_ms=load_ms,
+                queue_ms=max(0.0, (start - queued) * 1000 - performed.load_ms),
+                load_ms=performed.load_ms,
                 run_ms=run_ms,
-                memory=getattr(engine, "memory", None),
+                memory=performed.memory,
+                device=performed.device,
             )
             manifest = self.store.publish(
                 key,
@@ -278,6 +290,7 @@ class Run:
                 step=record,
                 replace=refresh,
                 sticky=not spec.deterministic,
+                identity=order.identity_json(),
             )
         self._refreshed.add(key)
         self._tell_finished(handle, order, "done", run_ms, facts)
@@ -298,6 +311,7 @@ class Run:
         manifest: Manifest | None = None,
         error: BaseException | None = None,
         memory: Mapping[str, Any] | None = None,
+        device: str = "",
     ) -> StepRecord:
         known = {r: i.digest for r, i in order.inputs.items() if isinstance(i, Artefact)}
         return StepRecord(
@@ -310,7 +324,7 @@ class Run:
             queue_ms=round(queue_ms, 3),
             load_ms=round(load_ms, 3),
             run_ms=round(run_ms, 3),
-            device=memory["device"] if memory else "cpu",
+            device=device or (memory["device"] if memory else "cpu"),
             peak_memory_mb=_peak_memory_mb(memory) if status == "done" else 0.0,
             error_code=getattr(error, "code", type(error).__name__) if error else "",
             error=str(error) if error else "",
@@ -339,7 +353,7 @@ class Run:
         explained: AvatarctlError
         if disk_is_full(error):
             explained = Unavailable("the disk is full", why=str(error), hint="make room, or run avatarctl cache gc")
-        elif damaged := self._engines.damaged(order.spec, order.params):
+        elif damaged := self._executor.damaged(order.spec, order.params):
             explained = Unavailable(f"the model {damaged} is damaged", hint=f"avatarctl models pull {damaged}")
         else:
             explained = StepFailed(
@@ -376,9 +390,8 @@ class Run:
         with self._idle:
             while self._open:
                 self._idle.wait(0.5)
-        for lane in self._lanes.values():
-            lane.shutdown(wait=True, cancel_futures=True)
-        self._engines.close()
+        if self._own_executor:
+            self._executor.close()
         if isinstance(error, Cancelled) and self._error is not None:
             raise self._error
 

@@ -13,6 +13,7 @@ from avatarctl.errors import AvatarctlError, Stopped, Unavailable
 from avatarctl.presets import Settings
 from avatarctl.runtime import events
 from avatarctl.runtime.dryrun import DryRun
+from avatarctl.runtime.executors import Executor
 from avatarctl.runtime.runner import Run
 from avatarctl.store.model import Artefact, RunRecord, new_id, now
 from avatarctl.store.store import Store
@@ -34,8 +35,13 @@ def performing(
     seed: int = 0,
     take: int = 0,
     refresh_from: str | None = None,
+    executor: Executor | None = None,
+    priority: int = 0,
 ) -> Iterator[Run]:
-    """A run under way. Its ending, good or bad, is written to the ledger; errors go on to the caller."""
+    """A run under way. Its ending, good or bad, is written to the ledger; errors go on to the caller.
+
+    `executor`, `priority`: see `Run`.
+    """
     record = RunRecord(
         id=new_id(),
         recipe=recipe,
@@ -52,6 +58,8 @@ def performing(
         seed=seed,
         take=take,
         refresh_from=refresh_from,
+        executor=executor,
+        priority=priority,
     )
     with store.run_lock(record.id):
         store.ledger.start_run(record)

@@ -1,8 +1,8 @@
 """All stages, by name. The flow of a film: transcribe -> answer -> speak -> animate -> upscale -> finish -> check.
 
 Beside them stand the stages that prepare what a film needs once per person or per set of documents:
-portrait, voiceprint, rig, index. `align` finds the timings of speech that came without them, and `export` writes a
-film's movements for other programs.
+portrait, voiceprint, rig, speaker, index. `align` finds the timings of speech that came without them, and `export`
+writes a film's movements for other programs.
 """
 
 from __future__ import annotations
@@ -64,6 +64,11 @@ class TranscribeParams(Params):
     """Every recogniser can do this much."""
 
     language: str = param("auto", "language of the recording (ru, en, ...); auto: found from what is heard")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeakerParams(Params):
+    """What every voice that clones has to know when it listens to a sample: nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +219,15 @@ STAGES: dict[str, Stage] = {
             validate=validators.answer,
         ),
         Stage(
+            name="speaker",
+            version=1,
+            summary="what a cloning voice computes once per sample",
+            params=SpeakerParams,
+            inputs=(Input("voice"),),
+            outputs=(Output("speaker", "application/octet-stream", ".speaker"),),
+            validate=validators.nonempty,
+        ),
+        Stage(
             name="speak",
             version=1,
             summary="a sentence to speech",
@@ -222,8 +236,13 @@ STAGES: dict[str, Stage] = {
                 Input("text"),
                 Input("voice", optional=True),
                 Input("voice_report", optional=True),
+                Input("speaker", optional=True),
             ),
-            outputs=(Output("speech", WAV, ".wav"), Output("timings", JSON, ".json", optional=True)),
+            outputs=(
+                Output("speech", WAV, ".wav"),
+                Output("timings", JSON, ".json", optional=True),
+                Output("report", JSON, ".json", optional=True),
+            ),
             validate=validators.speech,
         ),
         Stage(

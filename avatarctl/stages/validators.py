@@ -118,7 +118,12 @@ def speech(outputs: Files, inputs: Files, params: Any) -> Facts:
             if phoneme.start < last - 1e-3 or phoneme.end < phoneme.start or phoneme.end > info.duration + 0.02:
                 raise StepFailed("the timings are out of order", why=f"{phoneme.ipa!r} at {phoneme.start:.3f} s")
             last = phoneme.end
-    return {"duration": round(info.duration, 4), "sample_rate": info.sample_rate}
+    facts = {"duration": round(info.duration, 4), "sample_rate": info.sample_rate}
+    if "report" in outputs:
+        # How often a voice that is left to chance tried, and how much of it a recogniser understood.
+        report = _report(outputs["report"], "report on the speech")
+        facts |= {name: report[name] for name in ("tries", "character_error_rate") if report.get(name) is not None}
+    return facts
 
 
 def clip(outputs: Files, inputs: Files, params: Any) -> Facts:

@@ -27,6 +27,7 @@ class ActionTables(LedgerFile):
         step: StepRecord | None = None,
         *,
         sticky: bool = False,
+        identity: str = "",
         replaces: Callable[[Manifest], bool] = lambda before: False,
     ) -> Manifest:
         """Write an action, its artefacts and its step, all or nothing: the manifest that now holds.
@@ -34,6 +35,7 @@ class ActionTables(LedgerFile):
         Args:
             inputs: digests by role.
             sticky: made by an engine that would not make the same again.
+            identity: JSON of all that the key was made of, so that a later key can be compared with it.
             replaces: whether to take the place of a manifest that is there already. By default the first holds.
         """
         with self.write() as connection:
@@ -47,8 +49,8 @@ class ActionTables(LedgerFile):
                 connection.execute("DELETE FROM actions WHERE key = ?", (manifest.key,))
             connection.execute(
                 """
-                INSERT INTO actions (key, stage, engine, manifest, sticky, run_ms, created, last_used)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                INSERT INTO actions (key, stage, engine, manifest, sticky, run_ms, created, last_used, identity)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
                 (
                     manifest.key,
@@ -59,6 +61,7 @@ class ActionTables(LedgerFile):
                     manifest.run_ms,
                     manifest.created,
                     manifest.created,
+                    identity,
                 ),
             )
             origins = _origins_of(connection, inputs.values())
@@ -74,6 +77,11 @@ class ActionTables(LedgerFile):
                 [(manifest.key, role, artefact.digest) for role, artefact in manifest.outputs.items()],
             )
         return manifest
+
+    def identity(self, key: str) -> str:
+        """JSON of all that a key was made of; empty for an action that is gone, or older than this column."""
+        row = self.row("SELECT identity FROM actions WHERE key = ?", (key,))
+        return str(row["identity"]) if row else ""
 
     def forget_action(self, key: str, only: Manifest | None = None) -> bool:
         """Remove an action, so that its step is made again. Its files stay until garbage is collected.

@@ -247,3 +247,28 @@ def m004_views(db: Database) -> None:
         GROUP BY stage, engine ORDER BY bytes DESC
         """,
     )
+
+
+@migrations()
+def m005_queue(db: Database) -> None:
+    """What a queue of jobs needs that several processes share, and what every made step was made of."""
+    batches = db.table("batches")
+    batches.add_column("outputs", str, not_null_default="")
+    batches.add_column("round", int, not_null_default=1)
+    # Nothing wrote batches before: whatever a hand put there becomes a batch that came to its end.
+    db.execute("UPDATE batches SET ended = created WHERE ended IS NULL")
+    jobs = db.table("jobs")
+    for name in ("name", "fingerprint", "heartbeat", "error_code", "output", "ended"):
+        jobs.add_column(name, str, not_null_default="")
+    for name in ("priority", "cancel", "retryable", "cached"):
+        jobs.add_column(name, int, not_null_default=0)
+    for name in ("seconds", "media_seconds"):
+        jobs.add_column(name, float, not_null_default=0.0)
+    db.execute("UPDATE jobs SET name = id, error = coalesce(error, '')")
+    db.execute("UPDATE jobs SET status = 'queued', owner = NULL WHERE status = 'running'")
+    # A lease would end by the clock; who lives is asked of the kernel instead.
+    db.execute("DROP INDEX idx_jobs_status_lease_until")
+    db.execute("ALTER TABLE jobs DROP COLUMN lease_until")
+    jobs.create_index(["batch_id", "name"], unique=True)
+    jobs.create_index(["batch_id", "status", "priority", "position"])
+    db.table("actions").add_column("identity", str, not_null_default="")

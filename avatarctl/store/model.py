@@ -12,7 +12,9 @@ from avatarctl.store.ids import new_id, now
 __all__ = [
     "Artefact",
     "AvatarRecord",
+    "BatchRecord",
     "DocumentRecord",
+    "JobRecord",
     "Manifest",
     "RunRecord",
     "StepRecord",
@@ -159,3 +161,58 @@ class DocumentRecord:
     added: str
     source: str
     """The file's name when it was added."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRecord:
+    """A job file that is or was performed."""
+
+    id: str
+    source: str
+    """Absolute path of the job file."""
+    digest: str
+    """Of the file's content when it was last queued."""
+    created: str
+    ended: str
+    """Empty while jobs wait or run."""
+    outputs: str
+    """Folder of the results."""
+    round: int
+    """How often the whole file was performed, from 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """One job of a batch."""
+
+    id: str
+    batch_id: str
+    position: int
+    """Place in the file, from 0."""
+    name: str
+    status: str
+    request: Mapping[str, Any]
+    fingerprint: str
+    """Digest of the request and of what is known about its files."""
+    priority: int
+    owner: str
+    """Id of the process that performs it; empty when none does."""
+    heartbeat: str
+    """When its owner last said that it lives."""
+    attempt: int
+    cancel: bool
+    """Somebody wants it stopped."""
+    run_id: str
+    error_code: str
+    error: str
+    retryable: bool
+    """Whether the same again may succeed."""
+    cached: bool
+    """Whether nothing had to be made."""
+    seconds: float
+    """From claim to end."""
+    media_seconds: float
+    """Length of the film."""
+    output: str
+    """The film that was delivered."""
+    ended: str

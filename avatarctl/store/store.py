@@ -129,6 +129,7 @@ class Store:
         step: StepRecord,
         replace: bool = False,
         sticky: bool = False,
+        identity: str = "",
     ) -> Manifest:
         """Take a step's files in, and then write its action and its row in one transaction.
 
@@ -139,6 +140,7 @@ class Store:
             replace: take the place of what was published before. Otherwise the first result is the result, and
                 it is what comes back, even if another process published it a moment ago.
             sticky: the engine would not make the same again; given up last when the cache is too large.
+            identity: JSON of all that the key was made of.
 
         Raises:
             StepFailed: an output is not a regular file.
@@ -156,7 +158,9 @@ class Store:
 
         size = sum(a.size for a in made.values())
         record = dataclasses.replace(step, output_bytes=size)
-        return self.ledger.record_action(manifest, stage, inputs, record, sticky=sticky, replaces=gives_way)
+        return self.ledger.record_action(
+            manifest, stage, inputs, record, sticky=sticky, identity=identity, replaces=gives_way
+        )
 
     def forget(self, digest: str, reason: str) -> list[str]:
         """Put a damaged artefact aside, and forget the actions that made it: their keys."""

@@ -47,6 +47,22 @@ def ollama(params: OllamaParams) -> dict[str, str]:
     raise ollama_missing(params.model)
 
 
+def ollama_models(host: str = "") -> list[str]:
+    """Names of all models that the server has.
+
+    Raises:
+        Unavailable: no server, or none that may be asked.
+    """
+    address = ollama_address(host)
+    address.check_allowed()
+    key = os.environ.get(OLLAMA_KEY_VARIABLE, "")
+    status, reply = _asked(address, "/api/tags", key, ollama_away(address))
+    models = reply.get("models") if status == 200 and isinstance(reply, Mapping) else None
+    if not isinstance(models, list):
+        raise _strange(address, status, reply, key, "Ollama")
+    return [names[0] for entry in models if isinstance(entry, Mapping) and (names := _names(entry))]
+
+
 def ollama_away(address: Address) -> Unavailable:
     """Nobody answers."""
     return Unavailable(

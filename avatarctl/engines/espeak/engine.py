@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.espeak import events, library, pitch
-from avatarctl.engines.espeak.level import gain, scaled
 from avatarctl.engines.espeak.spec import EspeakParams
 from avatarctl.engines.espeak.utterance import say, voice_name, words_a_minute
 from avatarctl.errors import BadInput, StepFailed
+from avatarctl.media.level import gain, scaled
 from avatarctl.text import language as languages
 from avatarctl.text import sentences
 from avatarctl.text.timings import Phoneme, Timings

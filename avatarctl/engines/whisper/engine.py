@@ -35,6 +35,7 @@ class WhisperEngine:
             Unavailable: a file of it is missing. Without its tokenizer, faster-whisper would ask the network.
         """
         self._folder = models[WEIGHTS]
+        self.device = ""
         self._model: Any = None
         self._loaded: tuple[str, str, int] | None = None
         present = {p.name for p in self._folder.iterdir()} if self._folder.is_dir() else set()
@@ -111,7 +112,7 @@ class WhisperEngine:
             # A GPU is there, but not the libraries that CTranslate2 needs for it.
             device = "cpu"
             self._model = self._read(device, _compute_type(params, device), job.threads)
-        self._loaded = wanted
+        self._loaded, self.device = wanted, device
         return self._model
 
     def _device(self, params: WhisperParams) -> str:

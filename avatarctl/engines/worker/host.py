@@ -81,7 +81,7 @@ class WorkerEngine:
             "seed": job.seed,
             "threads": job.threads,
         }
-        result = self._ask(process, "run", order, job.progress, job.emit, job.cancelled)
+        result = self._ask(process, "run", order, job.progress, job.emit, job.cancelled, job.note)
         for output in result["outputs"]:
             _check_output(job.out, output, self._title)
 
@@ -106,7 +106,7 @@ class WorkerEngine:
         if hello.get("code") != protocol.source_digest(self._spec.factory):
             process.end()
             why = f"it is of version {hello.get('version')}, this is {avatarctl.__version__}"
-            hint = f"avatarctl engines install {self._spec.name}"
+            hint = f"avatarctl engines install {self._spec.name} --again"
             raise Unavailable(f"the worker of {self._title} runs other code than this", why=why, hint=hint)
         digests = {name: digest for name, digest in self._digests.items() if name in self._models}
         self._ask(process, "load", {"models": self._models, "digests": digests})
@@ -120,6 +120,7 @@ class WorkerEngine:
         progress: Callable[[float, float, str], None] | None = None,
         emit: Callable[[str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
+        note: Callable[[str], None] | None = None,
     ) -> protocol.Message:
         """Send an order and follow it to its result."""
         number = process.send(kind, order)
@@ -152,6 +153,8 @@ class WorkerEngine:
                     progress(message["done"], message["total"], message["unit"])
                 elif message["type"] == "text" and emit is not None:
                     emit(message["text"])
+                elif message["type"] == "log" and note is not None:
+                    note(str(message["message"]))
                 elif message["type"] == "result":
                     self.memory = dict(message["memory"])
                     if stopping is not None:
@@ -168,8 +171,9 @@ class WorkerEngine:
         error = protocol.error_of(message["code"], message["what"], message["why"], message["hint"])
         if message["what"] == "the engine failed":
             error = protocol.error_of(message["code"], f"{self._title} failed", message["why"], message["hint"])
-        if isinstance(error, Unavailable) and not error.hint and self._spec.extra:
-            error.hint = f"pip install 'avatarctl[{self._spec.extra}]'"
+        if isinstance(error, Unavailable) and not error.hint:
+            extra, name = self._spec.extra, self._spec.name
+            error.hint = f"pip install 'avatarctl[{extra}]'" if extra else f"avatarctl engines install {name} --again"
         error.__cause__ = WorkerTrace(message.get("detail", ""))
         return error
 

@@ -5,7 +5,7 @@
                     error     {id, code, what, why, hint, detail}
                     progress  {id, done, total, unit}     at least every HEARTBEAT seconds while working
                     text      {id, text}                  a piece of a streamed text
-                    log       {level, message}
+                    log       {id, level, message}        one line for the user
     run -> worker   load      {id, models: {name: path}, digests: {name: sha256}}
                     run       {id, inputs: {role: path}, out, params, params_class, key, seed, threads}
                     cancel    {id}

@@ -148,6 +148,7 @@ class Server:
                 threads=order["threads"],
                 progress=progress,
                 emit=lambda text: self.say("text", id=number, text=text),
+                note=lambda message: self.say("log", id=number, level="note", message=message),
                 cancelled=lambda: number in self._cancelled,
             )
         )

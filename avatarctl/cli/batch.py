@@ -1,0 +1,385 @@
+"""`avatarctl batch`: job files, performed as one queue."""
+
+from __future__ import annotations
+
+import hashlib
+import json as jsons
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from avatarctl.cli import common
+from avatarctl.cli.batch_display import Display, duration
+from avatarctl.cli.options import print_json, print_table, say, state
+from avatarctl.errors import AvatarctlError, BadInput
+from avatarctl.jobs import BadJobFile, Job, JobFile, Problem
+from avatarctl.stages.params import nearest
+from avatarctl.store.model import BatchRecord, JobRecord
+from avatarctl.store.store import Store
+
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Many films from a job file, as one queue."
+)
+
+FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Job files: YAML, JSONL or CSV.")]
+BatchArgument = Annotated[str, typer.Argument(metavar="[BATCH]", help="A job file, a batch's id, or `last`.")]
+OutsideOption = Annotated[
+    bool, typer.Option("--allow-outside", help="Let jobs read and write outside the job file's folder.")
+]
+
+
+class SomeFailed(AvatarctlError):
+    """A batch came to its end, and not every film was made."""
+
+    code = "jobs_failed"
+    exit_code = 1
+
+
+@app.command()
+def run(
+    files: FilesArgument,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going/--fail-fast", help="Go on after a failure, or stop at the first.")
+    ] = True,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=1000, help="Films under way at a time.")] = 16,
+    retries: Annotated[int, typer.Option("--retries", min=0, max=10, help="Further attempts at what may pass.")] = 1,
+    wait_lock: Annotated[
+        float | None, typer.Option("--wait-lock", min=0, help="Be alone on these files; wait so many seconds for it.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the results.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write the results as JUnit XML, too.")] = None,
+    allow_outside: OutsideOption = False,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON document a line for each job that ends.")] = False,
+    json: common.JsonOption = False,
+) -> None:
+    """Perform job files. The same command again does only what is missing."""
+    from avatarctl.recipes import batch
+    from avatarctl.runtime import session
+    from avatarctl.store.locks import FileLock
+
+    read = _read(files, allow_outside)
+    began = time.monotonic()
+    with ExitStack() as stack:
+        store = stack.enter_context(session.open_store())
+        if wait_lock is not None:
+            for name in sorted({_lock_name(f.path) for f in read}):
+                lock = FileLock(store.locks_folder / "batches" / name, what="this batch")
+                stack.enter_context(lock.exclusive(wait_lock))
+        _preflight(store, read, out)
+        batches = [_queue(store, f, out) for f in read]
+        folders = {str(f.path): _outputs(f, out) for f in read}
+        display = stack.enter_context(Display(store, batches, jsonl=jsonl))
+        executor = batch.local_executor()
+        stack.callback(executor.close)
+        batch.BatchRun(
+            store,
+            [b.id for b in batches],
+            executor,
+            outputs=lambda job: folders[job.file] / job.output,
+            told=display.told,
+            options=batch.Options(jobs, keep_going, retries),
+        ).perform()
+        display.close()
+        ended = [job for b in batches for job in store.ledger.jobs(b.id)]
+    seconds = time.monotonic() - began
+    if junit is not None:
+        from avatarctl.recipes.junit import write
+
+        write(junit, ended, seconds)
+    _tell(batches, ended, seconds, jsonl)
+    _raise_for(ended)
+
+
+@app.command()
+def check(
+    files: FilesArgument,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the results.")] = None,
+    allow_outside: OutsideOption = False,
+    json: common.JsonOption = False,
+) -> None:
+    """Find out what would fail, how long it takes and how much room it needs. Performs nothing."""
+    from avatarctl.recipes import preflight
+    from avatarctl.runtime import session
+
+    try:
+        read = _read(files, allow_outside)
+    except BadJobFile as error:
+        if not state.json:
+            for problem in error.problems:
+                say(str(problem))
+        raise
+    with session.open_store(readonly=True) as store:
+        wanted = [job for f in read for job in f.jobs]
+        report = preflight.look(store, wanted, _outputs(read[0], out))
+    if state.json:
+        print_json(report.as_dict())
+    else:
+        for finding in report.findings:
+            say(str(finding.problem()))
+        expected = "unknown" if report.seconds is None else f"about {duration(report.seconds)}"
+        rows = [
+            ["jobs", str(report.jobs)],
+            ["would fail", str(len(report.findings))],
+            ["films", f"about {duration(report.media_seconds)}"],
+            ["time on this machine", expected],
+            ["room", f"{report.bytes_needed / 1e6:.0f} MB of {report.bytes_free / 1e6:.0f} MB"],
+        ]
+        print_table(["", ""], rows)
+    if report.findings:
+        raise report.findings[0].error
+
+
+@app.command()
+def status(
+    batch: Annotated[str | None, typer.Argument(metavar="[BATCH]", help="A job file, a batch's id, or `last`.")] = None,
+    json: common.JsonOption = False,
+) -> None:
+    """Batches and how far they are; with a batch, each of its jobs."""
+    from avatarctl.runtime import session
+
+    with session.open_store(readonly=True) as store:
+        if batch is None:
+            found = [(b, store.ledger.job_counts(b.id)) for b in store.ledger.batches()]
+            if state.json:
+                print_json({"batches": [{**_batch_json(b), "counts": counts} for b, counts in found]})
+                return
+            rows = [[b.id, _state(b, c), _counts(c), common.one_line(b.source, 60)] for b, c in found]
+            print_table(["batch", "state", "jobs", "file"], rows)
+            return
+        chosen = _find(store, batch)
+        jobs = store.ledger.jobs(chosen.id)
+        counts = store.ledger.job_counts(chosen.id)
+    if state.json:
+        print_json({**_batch_json(chosen), "counts": counts, "jobs": [_job_json(job) for job in jobs]})
+        return
+    _print_jobs(jobs)
+    say(f"{_state(chosen, counts)}: {_counts(counts)}")
+
+
+@app.command()
+def retry(
+    batch: BatchArgument = "last",
+    permanent: Annotated[bool, typer.Option("--all", help="Also what failed for good, or was cancelled.")] = False,
+    json: common.JsonOption = False,
+) -> None:
+    """Queue again what failed and may pass this time. `avatarctl batch run` performs it."""
+    from avatarctl.runtime import session
+
+    with session.open_store() as store:
+        chosen = _find(store, batch)
+        count = store.ledger.retry_jobs(chosen.id, permanent=permanent)
+    if state.json:
+        print_json({**_batch_json(chosen), "queued": count})
+    else:
+        say(f"{count} queued again" + (f": avatarctl batch run {chosen.source}" if count else ""))
+
+
+@app.command()
+def cancel(batch: BatchArgument = "last", json: common.JsonOption = False) -> None:
+    """Cancel what waits, and stop what runs, in whatever process it does."""
+    from avatarctl.runtime import session
+
+    with session.open_store() as store:
+        chosen = _find(store, batch)
+        store.ledger.free_jobs_of_the_dead(store.is_alive, [chosen.id])
+        queued, running = store.ledger.cancel_jobs(chosen.id)
+        store.ledger.end_batch(chosen.id)
+    if state.json:
+        print_json({**_batch_json(chosen), "cancelled": queued, "asked_to_stop": running})
+    else:
+        say(f"{queued} cancelled, {running} asked to stop")
+
+
+@app.command()
+def explain(
+    job: Annotated[str, typer.Argument(help="A job's name or id.")],
+    batch: Annotated[str, typer.Option("--batch", "-b", help="A job file, a batch's id, or `last`.")] = "last",
+    allow_outside: OutsideOption = False,
+    json: common.JsonOption = False,
+) -> None:
+    """Say of each step of a job whether it would run or come from the cache, and why. Performs nothing.
+
+    A job file is read as it is now; a batch that is given by its id, as it was queued.
+    """
+    from avatarctl.recipes.explain import explain as perform
+    from avatarctl.runtime import session
+
+    with session.open_store(readonly=True) as store:
+        known = [record for b in _known_batches(store, batch) for record in store.ledger.jobs(b.id)]
+        wanted = {record.name: Job.from_request(record.request) for record in known}
+        if Path(batch).is_file():
+            wanted = {found.name: found for found in _read([Path(batch)], allow_outside)[0].jobs}
+        records = [record for record in known if job in (record.name, record.id)]
+        name = records[0].name if records else job
+        if name not in wanted:
+            raise BadInput(f"there is no job {job!r}", hint=nearest(job, wanted) if wanted else "avatarctl batch run")
+        steps = perform(store, wanted[name], records[0].run_id if records else "")
+    if state.json:
+        print_json({"job": name, "steps": [asdict(step) for step in steps]})
+        return
+    print_table(
+        ["", "step", "about", "why"],
+        [[s.verdict, f"{s.stage}/{s.engine}", common.one_line(s.label, 34), s.reason] for s in steps],
+    )
+
+
+def _known_batches(store: Store, wanted: str) -> list[BatchRecord]:
+    """The batch, or none where a job file was never performed."""
+    try:
+        return [_find(store, wanted)]
+    except BadInput:
+        if Path(wanted).is_file():
+            return []
+        raise
+
+
+@app.command()
+def schema() -> None:
+    """The JSON Schema of job files, for editors."""
+    from avatarctl.jobs.schema import json_schema
+
+    sys.stdout.write(jsons.dumps(json_schema(), ensure_ascii=False, indent=2) + "\n")
+
+
+# -- job files
+
+
+def _read(files: Sequence[Path], allow_outside: bool) -> list[JobFile]:
+    from avatarctl.jobs import read
+
+    if len({path.absolute().resolve() for path in files}) < len(files):
+        raise BadInput("a job file is given twice", hint="give each once")
+    problems: list[Problem] = []
+    found = []
+    for path in files:
+        try:
+            found.append(read(path, allow_outside=allow_outside))
+        except BadJobFile as error:
+            problems += error.problems
+    if problems:
+        raise BadJobFile(problems)
+    return found
+
+
+def _outputs(file: JobFile, out: Path | None) -> Path:
+    if out is not None:
+        return out.absolute()
+    return Path(file.outputs or common.resolve(None, None).outputs).absolute()
+
+
+def _preflight(store: Store, read: Sequence[JobFile], out: Path | None) -> None:
+    """Tell what would fail. Only where nothing can succeed is that the end."""
+    from avatarctl.recipes import preflight
+
+    wanted = [job for f in read for job in f.jobs]
+    report = preflight.look(store, wanted, _outputs(read[0], out))
+    if len(report.findings) >= len(wanted):
+        raise report.findings[0].error
+    for finding in report.findings:
+        say(f"warning: {finding.problem()}")
+    films = f"{report.jobs} jobs, about {duration(report.media_seconds)} of film"
+    say(films + ("" if report.seconds is None else f", about {duration(report.seconds)} of work"))
+
+
+def _queue(store: Store, file: JobFile, out: Path | None) -> BatchRecord:
+    from avatarctl.store.queue import Wanted
+
+    source = file.path.absolute().resolve()
+    folder = str(_outputs(file, out))
+    wanted = [Wanted(job.name, job.as_request(), _fingerprint(job, folder), job.priority) for job in file.jobs]
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    return store.ledger.queue_batch(str(source), digest, wanted, store.is_alive, folder)
+
+
+def _fingerprint(job: Job, folder: str) -> str:
+    """Of all that the job file says of a job, where the film goes, and the looks of its files; not of its place."""
+    from avatarctl.store.keys import canonical_json
+
+    said = {k: v for k, v in job.as_request().items() if k not in ("file", "line", "priority", "timeout")}
+    stats = [(p.stat().st_size, p.stat().st_mtime_ns) for p in job.assets()]
+    return hashlib.sha256(canonical_json([said, folder, stats])).hexdigest()
+
+
+def _lock_name(path: Path) -> str:
+    return hashlib.sha256(str(path.absolute().resolve()).encode()).hexdigest()[:32]
+
+
+def _find(store: Store, wanted: str) -> BatchRecord:
+    path = Path(wanted)
+    return store.ledger.batch(str(path.absolute().resolve()) if path.is_file() else wanted)
+
+
+# -- what people read
+
+
+def _tell(batches: Sequence[BatchRecord], jobs: Sequence[JobRecord], seconds: float, jsonl: bool) -> None:
+    if jsonl:
+        return
+    if state.json:
+        document: dict[str, Any] = {
+            "batches": [_batch_json(b) for b in batches],
+            "seconds": round(seconds, 3),
+            "jobs": [_job_json(job) for job in jobs],
+        }
+        print_json(document)
+        return
+    _print_jobs(jobs)
+    made = sum(job.media_seconds for job in jobs if job.status == "done")
+    done = sum(job.status == "done" for job in jobs)
+    cached = sum(job.cached for job in jobs)
+    factor = f", real-time factor {seconds / made:.2f}" if made else ""
+    say(f"{done} of {len(jobs)} done ({cached} cached), {duration(made)} of film in {duration(seconds)}{factor}")
+
+
+def _print_jobs(jobs: Sequence[JobRecord]) -> None:
+    rows = []
+    for job in jobs:
+        word = "cached" if job.status == "done" and job.cached else job.status
+        took = f"{job.seconds:.1f} s" if job.seconds else ""
+        factor = f"{job.seconds / job.media_seconds:.2f}" if job.media_seconds and not job.cached else ""
+        rows.append([job.name, word, took, factor, job.output or common.one_line(job.error, 100)])
+    print_table(["job", "status", "time", "rtf", "film, or why not"], rows)
+
+
+def _raise_for(jobs: Sequence[JobRecord]) -> None:
+    wrong = [job for job in jobs if job.status != "done"]
+    if wrong:
+        raise SomeFailed(
+            f"{len(wrong)} of {len(jobs)} films were not made",
+            why=f"{wrong[0].name}: {wrong[0].error or wrong[0].status}",
+            hint="the same command tries them again; avatarctl batch status shows each",
+        )
+
+
+def _counts(counts: dict[str, int]) -> str:
+    order = ("done", "failed", "cancelled", "running", "queued")
+    return ", ".join(f"{counts[name]} {name}" for name in order if counts.get(name))
+
+
+def _state(batch: BatchRecord, counts: dict[str, int]) -> str:
+    if batch.ended:
+        return "ended"
+    return "running" if counts.get("running") else "waiting"
+
+
+def _batch_json(batch: BatchRecord) -> dict[str, Any]:
+    return {
+        "batch": batch.id,
+        "file": batch.source,
+        "outputs": batch.outputs,
+        "round": batch.round,
+        "created": batch.created,
+        "ended": batch.ended,
+    }
+
+
+def _job_json(job: JobRecord) -> dict[str, Any]:
+    from avatarctl.cli.batch_display import job_json
+
+    return job_json(job)

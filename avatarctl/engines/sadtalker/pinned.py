@@ -1,0 +1,39 @@
+"""SadTalker's last commit, and the SHA-256 of every file of it that is imported or read."""
+
+from __future__ import annotations
+
+COMMIT = "cd4c0465ae0b54a6f85af57f5c65fec9fe23e7f8"
+"""Of 2023-10-11, in the repository OpenTalker/SadTalker on GitHub."""
+
+_SUMS = """
+9cb8d79b6143e5815ccdf0ef25baed44d6b551408e897638dd7bf4cd9c1eae97  audio2exp_models/networks.py
+69295af76f750412d11607134693a10999669c63e05014d1ed2400772a550ad5  audio2pose_models/audio2pose.py
+632d3444b3d901b56f495454678227b0c6b12d375317b77d180cf4a31aa92ff0  audio2pose_models/audio_encoder.py
+72354f099264fe74be03678e85a1bfb55635574d3e68e9f876d5a8fe8a693cae  audio2pose_models/cvae.py
+02d02a9cdd5876f3e797439b8ecd5c550b98708559c8f16734b6ca7475d86bb3  audio2pose_models/discriminator.py
+d8e3788a1119d731324756327db003895dfcc221ef11889565564c5767149c6a  audio2pose_models/networks.py
+3f22b3d002bade283250d4641756418e23e7531f3819de6e523dca9a5a1d2758  audio2pose_models/res_unet.py
+045223a96f5f447686a866db02455234ccc9b53deb25bf1702550c2cb8ae5dd9  config/auido2pose.yaml
+3e2a460eb024b4a6926490ed5c609d3bce46df5eeaf31876bcff1ee3da1d407b  config/facerender.yaml
+9fe93b41d221bb82f34ca877a07a230ffb322c9e079dc6bcce3bd7ecf3f7a39f  config/facerender_still.yaml
+53b83ce6e35c50ddc3e97603650cef4970320c157e75c241c844f29c1dcba65a  config/similarity_Lm3D_all.mat
+14c5fc569d2a775ab35bcae14b641d0b568f78581408ec19c7cc913020eb12e6  face3d/models/__init__.py
+44a007942daef8da07b6ad71a767d37b46e693e80c05716c2dac4130a3f1ba6a  face3d/models/arcface_torch/backbones/__init__.py
+1e257dc81310340e6c68489191f2753dfa4cc0702dddcb661158ce16662b1197  face3d/models/arcface_torch/backbones/iresnet.py
+d96265a617c82cd58025609c8d2f1c4d5359187b4281812dcab7c8951a744ef8  face3d/models/arcface_torch/backbones/mobilefacenet.py
+7bac653c3cfe5af9ac3760f8df3b31d72e22f4d2aa230bf6e09033e76ba72bf1  face3d/models/base_model.py
+23089fbe495f406ef25056be2c7386374a32b6ba8965dd6f9c1981f9f083edf4  face3d/models/networks.py
+70bd3715cc7e617471f3065bb452ee43720260b6448afeaf260018dc59bb99a4  facerender/modules/dense_motion.py
+7b8f1494c92dd5895bf1ea542bba0e8e19e8f28af55869de6a9b0d3553eb2fa9  facerender/modules/generator.py
+462a2ce9f09612b3e4075b0659d52f99ed2458cbc9376a98a03bb03da395013e  facerender/modules/keypoint_detector.py
+fd76bec058aac585cecf4a661443a7005cfa72acf81fe292d18f7997d7397cce  facerender/modules/make_animation.py
+16a40e34f15e04e0cecff967022b3ebd2879e689bd555b295dc4f17809dd6563  facerender/modules/mapping.py
+13479831b799152222e2c3f039bb5fc32a6cb26a03975969430a87fafcce1b00  facerender/modules/util.py
+0701e2062245ab6c90b3df6934a21be5c942b44b13c2ebb70695433599af7a15  facerender/sync_batchnorm/__init__.py
+cba637062db5ee8cd5d6aaf80cd32cd2a64a8109af6ebdd9aba0618f91e8cd28  facerender/sync_batchnorm/batchnorm.py
+9d2e776a0398e5ac29ce13d43b7475300f70f409e56f3c38428029000557a57a  facerender/sync_batchnorm/comm.py
+4498b873404fce05202d4f891262e249a95733816d3877e3aee3d2401138a6af  facerender/sync_batchnorm/replicate.py
+"""
+
+FILES = {f"src/{path}": digest for digest, _, path in (line.partition("  ") for line in _SUMS.split("\n") if line)}
+"""Digests in hex, by path."""

@@ -1,0 +1,1 @@
+"""What this machine has, what each preset wants of it, and how the one is brought to the other."""

@@ -1,0 +1,223 @@
+"""What can be known about a batch before it begins: what would fail, how long it takes, how much room it needs.
+
+Nothing is performed and nothing is written. Each distinct setting, person and file is looked at once, so that a
+batch of ten thousand jobs costs little more than one of ten.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from avatarctl import config, presets
+from avatarctl.engines import readiness
+from avatarctl.errors import AvatarctlError, BadInput, Unavailable
+from avatarctl.jobs import Job, Problem
+from avatarctl.presets import Settings
+from avatarctl.recipes import exports, jobs
+from avatarctl.recipes.enroll import MAX_SAMPLE_BYTES, readable_file
+from avatarctl.store.store import Store
+
+_LETTERS_A_SECOND = 14.0
+"""Of speech at the usual rate, Russian and English alike; read aloud by espeak-ng at its default."""
+_ANSWER_SECONDS = 15.0
+"""Of a film whose answer is not known yet."""
+_BYTES_A_PIXEL_SECOND = 1.2
+"""Of everything that is kept for a film (speech, clips, the film, its copy): 512 px and 25 fps take 0.3 MB/s."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A job that would fail, and why. `error` has the exit code."""
+
+    job: Job
+    error: AvatarctlError
+
+    def problem(self) -> Problem:
+        """As a line of the job file."""
+        what = f"{self.error.what} ({self.error.why})" if self.error.why else self.error.what
+        return Problem(self.job.file, self.job.line, f"{self.job.name}: {what}", self.error.hint)
+
+
+@dataclass
+class Report:
+    """What was found. `seconds`: expected time of work on one lane after the other, from this machine's history; None
+    where it has none. `media_seconds`: expected length of all films."""
+
+    findings: list[Finding] = field(default_factory=list)
+    jobs: int = 0
+    media_seconds: float = 0.0
+    seconds: float | None = None
+    bytes_needed: int = 0
+    bytes_free: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "jobs": self.jobs,
+            "problems": [finding.problem().as_dict() for finding in self.findings],
+            "media_seconds": round(self.media_seconds, 1),
+            "estimated_seconds": None if self.seconds is None else round(self.seconds, 1),
+            "bytes_needed": self.bytes_needed,
+            "bytes_free": self.bytes_free,
+        }
+
+
+def look(store: Store, wanted: Sequence[Job], folder: Path) -> Report:
+    """Look at every job.
+
+    Args:
+        folder: of the results.
+    """
+    return _Preflight(store).report(wanted, folder)
+
+
+class _Preflight:
+    """Remembers what it found: by settings and person, by recording."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._choices: dict[tuple[Any, ...], _Choice | AvatarctlError] = {}
+        self._missing: dict[tuple[Any, ...], AvatarctlError | None] = {}
+        self._recordings: dict[str, float | AvatarctlError] = {}
+
+    def report(self, wanted: Sequence[Job], folder: Path) -> Report:
+        report = Report(jobs=len(wanted))
+        known: float | None = 0.0
+        for job in wanted:
+            try:
+                choice, length = self._look_at(job)
+            except AvatarctlError as error:
+                report.findings.append(Finding(job, error))
+                continue
+            report.media_seconds += length
+            known = known + choice.rate * length if known is not None and choice.rate is not None else None
+            report.bytes_needed += int(length * choice.pixels * _BYTES_A_PIXEL_SECOND)
+        report.seconds = known
+        report.bytes_free = min(shutil.disk_usage(_existing(p)).free for p in (folder, self._store.cache))
+        if wanted and report.bytes_needed > report.bytes_free:
+            full = Unavailable(
+                f"the films may need {report.bytes_needed / 1e6:.0f} MB, and {report.bytes_free / 1e6:.0f} MB are free",
+                hint="make room, or run avatarctl cache gc",
+            )
+            report.findings.append(Finding(wanted[0], full))
+        return report
+
+    def _look_at(self, job: Job) -> tuple[_Choice, float]:
+        """Its settings, and the expected seconds of film. Raises what the job would fail with."""
+        key = (job.preset, job.settings, job.emotion, job.aspect, job.background, job.avatar)
+        if key not in self._choices:
+            self._choices[key] = _caught(lambda: self._choose(job))
+        choice = _or_raise(self._choices[key])
+        exports.checked(job.exports)
+        kinds = (*key, bool(job.question), bool(job.audio), job.idle is not None)
+        if kinds not in self._missing:
+            self._missing[kinds] = _missing(choice.settings, job)
+        missing = self._missing[kinds]
+        if missing is not None:
+            raise missing
+        said = jobs.spoken_text(job)
+        if job.audio:
+            if job.audio not in self._recordings:
+                self._recordings[job.audio] = _caught(lambda: _length(Path(job.audio)))
+            return choice, _or_raise(self._recordings[job.audio])
+        if job.idle is not None:
+            return choice, job.idle
+        return choice, _ANSWER_SECONDS if job.question else max(len(said) / _LETTERS_A_SECOND, 1.0)
+
+    def _choose(self, job: Job) -> _Choice:
+        settings = jobs.settings_of(job)
+        avatar = jobs.avatar_of(job, self._store, settings)
+        if any(self._store.artefact(digest) is None for digest in avatar.files()):
+            raise Unavailable(f"a file of the avatar {avatar.name} is gone", hint="enrol the person again")
+        film: Any = settings.choice("animate").params
+        return _Choice(settings, self._rate(settings), film.size * film.size)
+
+    def _rate(self, settings: Settings) -> float | None:
+        total = 0.0
+        for stage in ("speak", "animate", "finish", "check"):
+            engine = settings.engine_name(stage, presets.every_role(stage))
+            history = self._store.ledger.history(stage, engine)
+            lengths = [(ms, _seconds(facts)) for ms, facts in history]
+            length = sum(seconds for _, seconds in lengths)
+            if length:
+                total += sum(ms for ms, seconds in lengths if seconds) / 1000 / length
+            elif stage == "animate":
+                return None
+        return total
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Settings that some jobs share."""
+
+    settings: Settings
+    rate: float | None
+    """Seconds of work for a second of film, from the ledger; None without a history of the animator."""
+    pixels: int
+    """Of a picture."""
+
+
+T = TypeVar("T")
+
+
+def _caught(look: Callable[[], T]) -> T | AvatarctlError:
+    try:
+        return look()
+    except AvatarctlError as error:
+        return error
+
+
+def _or_raise(found: T | AvatarctlError) -> T:
+    if isinstance(found, AvatarctlError):
+        raise found
+    return found
+
+
+def _missing(settings: Settings, job: Job) -> AvatarctlError | None:
+    """Why an engine that the job needs could not start; None if all can."""
+    folder = config.paths().models
+    try:
+        for stage in _stages(settings, job):
+            chosen = settings.choice(stage, presets.every_role(stage))
+            readiness.paths(chosen.spec, chosen.params, folder)
+    except AvatarctlError as error:
+        return error
+    return None
+
+
+def _length(path: Path) -> float:
+    """Seconds of a recording, by its header; 0 where that does not tell."""
+    from avatarctl.media import probe
+
+    readable_file(path, MAX_SAMPLE_BYTES * 4, "recording")
+    return probe.header(path, what=f"{path.name} is no sound file", blame=BadInput).duration or 0.0
+
+
+def _stages(settings: Settings, job: Job) -> Iterator[str]:
+    if job.question:
+        yield "answer"
+    if job.audio:
+        yield "align"
+    elif job.idle is None:
+        yield "speak"
+    yield "animate"
+    if settings.choice("upscale").params.scale != 1:  # type: ignore[attr-defined]
+        yield "upscale"
+    yield "finish"
+
+
+def _seconds(facts: Mapping[str, Any]) -> float:
+    """Length of what a step made."""
+    if facts.get("duration"):
+        return float(facts["duration"])
+    return float(facts["frames"]) / float(facts["fps"]) if facts.get("fps") and facts.get("frames") else 0.0
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path

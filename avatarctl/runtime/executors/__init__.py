@@ -1,0 +1,56 @@
+"""Where steps are performed: on this machine, or on others. One contract, which one suite of tests asks of all.
+
+A run plans, names, caches, publishes and writes the ledger; an executor only queues work and lets engines run. So
+nothing but the driver ever opens the store, wherever the engines are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from avatarctl.engines.contract import EngineSpec, Job
+from avatarctl.stages.params import Params
+
+
+@dataclass(frozen=True, slots=True)
+class Performed:
+    """What is known about a step besides the files that it left in `job.out`."""
+
+    load_ms: float
+    """0 when the engine was warm."""
+    memory: Mapping[str, Any] | None = None
+    """What a worker said about its memory and device, bytes; None for an engine in this process."""
+    device: str = ""
+    """What an engine of this process says it computes on; empty for the CPU."""
+    node: str = ""
+    """The machine, where it was another one."""
+
+
+class Executor(Protocol):
+    """Shared by the runs of a process; threads may call it at once."""
+
+    def submit(self, work: Callable[[], None], spec: EngineSpec, params: Params, *, priority: int = 0) -> None:
+        """Call `work` on a thread of the lane that a step of this engine occupies, when its turn comes."""
+
+    def perform(self, spec: EngineSpec, job: Job, started: Callable[[], None]) -> Performed:
+        """Load the engine if it is not, call `started`, and let it write its outputs into `job.out`.
+
+        Called from within `work`. It returns only after everything that it began has ended, also when the job was
+        cancelled or failed.
+
+        Raises:
+            Unavailable: a package, model or machine that it needs is missing.
+            Cancelled: `job.cancelled()` became true.
+            Exception: whatever the engine raised.
+        """
+
+    def usable(self, spec: EngineSpec, params: Params | None = None) -> bool:
+        """Whether an engine's packages and models are there, by a quick look."""
+
+    def damaged(self, spec: EngineSpec, params: Params | None = None) -> str:
+        """The first of the engine's models whose bytes are wrong; empty if none is."""
+
+    def close(self) -> None:
+        """End every engine and worker. Nothing is under way when this is called."""

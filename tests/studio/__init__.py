@@ -1,0 +1,1 @@
+"""Tests of engines that have environments of their own, on small random weights; `make test-studio` runs them."""

@@ -1,0 +1,33 @@
+"""Which heavy engines are here. A test of one that is not is skipped, and the closing lines say why."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from avatarctl.runtime import environments
+
+# Set by `run.py`: where it has installed the engines.
+MADE = Path(os.environ.get("AVATARCTL_TEST_ENGINES", "/nonexistent"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("engine"):
+        for name in marker.args:
+            if environments.read(MADE, name) is None:
+                pytest.skip(f"the engine {name} is not installed")
+
+
+@pytest.fixture(scope="session")
+def interpreter() -> Callable[[str], str]:
+    """The Python of an engine's environment, by the engine's name."""
+
+    def find(name: str) -> str:
+        made = environments.read(MADE, name)
+        assert made is not None, f"mark the test with @pytest.mark.engine({name!r})"
+        return str(made.interpreter)
+
+    return find

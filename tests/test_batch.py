@@ -1,0 +1,241 @@
+"""Batches on the command line: real processes, real films, small ones."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.tools import Result, Studio, refused
+
+TEXTS = ("Раз.", "Два.", "Три.", "Четыре.")
+
+
+def write(studio: Studio, text: str, name: str = "films.yaml") -> Path:
+    path = studio.work / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def four(studio: Studio, extra: str = "") -> Path:
+    jobs = "".join(f"  - text: {text}\n" for text in TEXTS)
+    return write(studio, f"defaults: {{avatar: astronaut, preset: lite}}\njobs:\n{jobs}{extra}")
+
+
+def status(studio: Studio) -> dict[str, str]:
+    found = studio.ok("batch", "status", "films.yaml", "--json").json
+    return {job["name"]: job["status"] for job in found["jobs"]}
+
+
+def wait_until_running(studio: Studio) -> None:
+    """Until a job of the batch was claimed."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = studio.run("batch", "status", "films.yaml", "--json")
+        if found.code == 0 and "running" in {job["status"] for job in found.json["jobs"]}:
+            return
+        time.sleep(0.05)
+    raise AssertionError("no job was begun")
+
+
+def films(studio: Studio) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted((studio.work / "outputs").glob("*.mp4"))}
+
+
+def steps_made_twice(studio: Studio) -> list[tuple[str, int]]:
+    connection = sqlite3.connect(studio.home / "ledger.sqlite", timeout=30)
+    found = connection.execute(
+        "SELECT key, count(*) FROM steps WHERE status = 'done' GROUP BY key HAVING count(*) > 1"
+    ).fetchall()
+    connection.close()
+    return found
+
+
+@pytest.fixture(scope="module")
+def finished(enrolled: Studio, tmp_path_factory: pytest.TempPathFactory) -> tuple[Studio, Result]:
+    """A batch of four films and one that cannot be made, after its first run."""
+    studio = enrolled.copy(tmp_path_factory.mktemp("batch") / "studio")
+    four(studio, "  - {name: broken, text: А., avatar: nobody}\n")
+    return studio, studio.run("batch", "run", "films.yaml", "--json", "--junit", "results.xml")
+
+
+def test_one_failure_loses_no_other(finished: tuple[Studio, Result]) -> None:
+    studio, result = finished
+    assert result.code == 1
+    document = result.json
+    assert [job["status"] for job in document["jobs"]] == ["done"] * 4 + ["failed"]
+    assert sorted(films(studio)) == ["два.mp4", "раз.mp4", "три.mp4", "четыре.mp4"]
+    assert document["jobs"][4]["error"]["code"] == "bad_input"
+    assert not document["jobs"][4]["error"]["retryable"]
+    assert all(job["media_seconds"] > 0.5 for job in document["jobs"][:4])
+    error = json.loads(result.err.splitlines()[-1])
+    assert error["code"] == "jobs_failed"
+    suite = ElementTree.parse(studio.work / "results.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures")) == ("5", "1")
+    assert [case.get("name") for case in suite if case.find("failure") is not None] == ["broken"]
+
+
+def test_the_same_file_again_makes_nothing(finished: tuple[Studio, Result], tmp_path: Path) -> None:
+    studio = finished[0].copy(tmp_path / "again")
+    four(studio)
+    again = studio.ok("batch", "run", "films.yaml", "--jsonl")
+    told = [json.loads(line) for line in again.out.splitlines()]
+    assert {job["name"]: (job["status"], job["cached"]) for job in told} == {
+        text.lower().rstrip("."): ("done", True) for text in TEXTS
+    }
+    assert steps_made_twice(studio) == []
+    assert len(films(studio)) == 4
+
+
+def test_only_what_was_edited_is_made(finished: tuple[Studio, Result], tmp_path: Path) -> None:
+    studio = finished[0].copy(tmp_path / "edited")
+    path = four(studio)
+    path.write_text(path.read_text().replace("Три.", "Пять."))
+    document = studio.ok("batch", "run", "films.yaml", "--json").json
+    assert {job["name"]: job["cached"] for job in document["jobs"]} == {
+        "раз": True,
+        "два": True,
+        "пять": False,
+        "четыре": True,
+    }
+
+
+def test_two_processes_share_a_queue(studio: Studio) -> None:
+    four(studio)
+    both = [studio.start("batch", "run", "films.yaml", "--json", "--jobs", "1") for _ in range(2)]
+    ended = [process.communicate(timeout=180) for process in both]
+    assert [process.returncode for process in both] == [0, 0], ended
+    runs = [{job["run"] for job in json.loads(out)["jobs"]} for out, _ in ended]
+    assert runs[0] == runs[1] and len(runs[0]) == 4
+    assert steps_made_twice(studio) == []
+    assert len(films(studio)) == 4
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_stopped_and_gone_on(
+    studio: Studio, finished: tuple[Studio, Result], number: signal.Signals, code: int
+) -> None:
+    four(studio)
+    process = studio.start("batch", "run", "films.yaml", "--jobs", "2")
+    wait_until_running(studio)
+    asked = time.monotonic()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert time.monotonic() - asked < 30
+    assert b"Traceback" not in err
+    if number == signal.SIGTERM:
+        assert "running" not in status(studio).values()
+    studio.ok("batch", "run", "films.yaml")
+    assert set(status(studio).values()) == {"done"}
+    assert steps_made_twice(studio) == []
+    assert films(studio) == films(finished[0])
+
+
+def test_a_job_may_take_only_so_long(studio: Studio) -> None:
+    write(studio, "jobs:\n  - {text: Раз., avatar: astronaut, timeout: 0.05}\n")
+    result = studio.run("batch", "run", "films.yaml", "--json", "--retries", "0")
+    assert result.code == 1
+    (job,) = result.json["jobs"]
+    assert (job["error"]["code"], job["error"]["retryable"]) == ("timeout", True)
+    assert "1 queued again" in studio.ok("batch", "retry", "films.yaml").err
+    assert status(studio) == {"раз": "queued"}
+
+
+def test_fail_fast_stops_at_the_first(studio: Studio) -> None:
+    write(
+        studio,
+        "jobs:\n  - {name: broken, text: А., avatar: nobody, priority: 9}\n"
+        "  - {text: Раз., avatar: astronaut}\n  - {text: Два., avatar: astronaut}\n",
+    )
+    result = studio.run("batch", "run", "films.yaml", "--fail-fast", "--jobs", "1", "--json")
+    assert result.code == 1
+    assert status(studio) == {"broken": "failed", "раз": "queued", "два": "queued"}
+    assert studio.delivered() == []
+
+
+def test_cancelled_from_outside(studio: Studio) -> None:
+    four(studio)
+    process = studio.start("batch", "run", "films.yaml", "--jobs", "1")
+    wait_until_running(studio)
+    studio.ok("batch", "cancel", "films.yaml")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1, err
+    assert set(status(studio).values()) <= {"cancelled", "done"}
+    assert "cancelled" in status(studio).values()
+
+
+def test_who_wants_to_be_alone_waits_and_gives_up(studio: Studio) -> None:
+    four(studio)
+    first = studio.start("batch", "run", "films.yaml", "--wait-lock", "0")
+    wait_until_running(studio)
+    refused(studio.run("batch", "run", "films.yaml", "--wait-lock", "0.2"), 75, "this batch")
+    studio.ok("batch", "cancel", "films.yaml")
+    first.communicate(timeout=60)
+
+
+def test_nothing_is_performed_where_nothing_can_succeed(studio: Studio) -> None:
+    write(studio, "jobs:\n  - {text: Раз., avatar: nobody}\n")
+    refused(studio.run("batch", "run", "films.yaml"), 2, "no avatar 'nobody'")
+    write(studio, "jobs:\n  - {text: Раз., presett: lite}\n")
+    refused(studio.run("batch", "run", "films.yaml"), 3, "films.yaml:2", "did you mean 'preset'")
+    assert studio.ok("batch", "status", "--json").json["batches"] == []
+
+
+def test_checking_a_file_tells_everything_and_does_nothing(studio: Studio) -> None:
+    four(studio, "  - {name: broken, text: А., avatar: nobody}\n  - {name: mute, text: '...'}\n")
+    result = studio.run("batch", "check", "films.yaml", "--json")
+    assert result.code == 2
+    report = result.json
+    assert report["jobs"] == 6
+    assert [problem["line"] for problem in report["problems"]] == [7, 8]
+    assert report["bytes_needed"] > 0 and report["media_seconds"] > 3
+    assert studio.ok("batch", "status", "--json").json["batches"] == []
+
+
+def test_a_job_is_explained(finished: tuple[Studio, Result], tmp_path: Path) -> None:
+    studio = finished[0].copy(tmp_path / "explained")
+    path = four(studio)
+    studio.ok("batch", "run", "films.yaml")
+
+    assert studio.ok("batch", "check", "films.yaml", "--json").json["estimated_seconds"] > 0
+
+    def why(name: str = "раз") -> dict[str, tuple[str, str]]:
+        steps = studio.ok("batch", "explain", name, "--batch", "films.yaml", "--json").json["steps"]
+        return {step["stage"]: (step["verdict"], step["reason"]) for step in steps}
+
+    assert {verdict for verdict, _ in why().values()} == {"hit"}
+    text = path.read_text()
+    path.write_text(text.replace("- text: Раз.", "- {text: Раз., seed: 3}"))
+    assert why()["animate"] == ("run", "seed changed from 0 to 3")
+    assert why()["speak"][0] == "hit"
+    path.write_text(text.replace("- text: Раз.", "- {text: Раз., set: {speak.rate: 1.3}}"))
+    assert why()["speak"] == ("run", "rate changed from 1.0 to 1.3")
+    assert why()["animate"][0] == "unknown"
+    path.write_text(text.replace("- text: Раз.", "- {name: раз, text: Раз-два.}"))
+    assert why()["speak"] == ("run", "its text changed")
+    path.write_text(text + "  - {name: new, text: Новое.}\n")
+    assert why("new")["speak"] == ("run", "the job was never performed")
+
+
+def test_the_schema_is_printed(bare: Studio) -> None:
+    assert studio_schema(bare)["$defs"]["job"]["properties"]["question"]["type"] == "string"
+
+
+def studio_schema(bare: Studio) -> dict[str, dict[str, dict[str, dict[str, dict[str, str]]]]]:
+    schema: dict[str, dict[str, dict[str, dict[str, dict[str, str]]]]] = bare.ok("batch", "schema").json
+    return schema
+
+
+def test_what_ships_is_right() -> None:
+    """The examples in jobs/ say what the program understands."""
+    from avatarctl.jobs import read
+
+    folder = Path(__file__).resolve().parent.parent / "jobs"
+    assert len(read(folder / "twenty-questions.yaml").jobs) == 20
+    assert [job.emotion for job in read(folder / "films.csv").jobs] == ["happy", "thinking", "sad"]
