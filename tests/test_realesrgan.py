@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import cv2
@@ -86,10 +87,23 @@ class Nearest:
     def enlarge(self, given: list[tiles.Pixels], told: Callable[[float], None]) -> list[tiles.Pixels]:
         self.largest = max(self.largest, *(side for pixels in given for side in pixels.shape[:2]))
         told(1.0)
-        return [self.draw(pixels).repeat(4, axis=0).repeat(4, axis=1) for pixels in given]
+        return [pixels.repeat(4, axis=0).repeat(4, axis=1) + np.float32(self.offset) for pixels in given]
 
-    def draw(self, pixels: tiles.Pixels) -> tiles.Pixels:
-        return pixels + np.float32(self.offset)
+
+class Stripes(Nearest):
+    """Draws stripes finer than a pixel, so there is no shade that could be told from the source's; how strong ones,
+    is told for each tile in turn."""
+
+    def __init__(self, side: int, *strengths: float) -> None:
+        super().__init__(side)
+        self.strengths = cycle(strengths)
+
+    def enlarge(self, given: list[tiles.Pixels], told: Callable[[float], None]) -> list[tiles.Pixels]:
+        drawn = super().enlarge(given, told)
+        for picture in drawn:
+            stripes = np.tile(np.array([1, 1, -1, -1], np.float32), picture.shape[1] // 4)
+            picture += next(self.strengths) * stripes[:, None]
+        return drawn
 
 
 def silent(done: float, total: int) -> None: ...
@@ -110,43 +124,24 @@ def test_tiles_cover_a_picture_without_a_seam(height: int, width: int, scale: in
 
 
 def test_neighbouring_tiles_fade_into_each_other() -> None:
-    class Uneven(Nearest):
-        def draw(self, pixels: tiles.Pixels) -> tiles.Pixels:
-            self.offset = 12.0 - self.offset
-            return super().draw(pixels)
-
-    # Of colour and shade nothing is taken from a network: so the tiles differ by what they look like, not by shade.
-    checks = np.full((40, 160, 3), 100, np.uint8)
-    made = {}
-    for offset in (0.0, 12.0):
-        look = tiles.Look(4, 1.0, 0.0, (0, 0, 160, 40))
-        made[offset] = tiles.enlarge(checks, Uneven(80, offset), look, silent)
-    assert (made[0.0] == 100).all() and (made[12.0] == 100).all()
+    flat = np.full((40, 160, 3), 100, np.uint8)
+    made = tiles.enlarge(flat, Stripes(80, 0, 12), tiles.Look(4, 1.0, 0.0, (0, 0, 160, 40)), silent)
+    swing = np.abs(made[80, :, 0].astype(int) - 100)
+    assert (swing[0], swing[-1]) == (0, 12)
+    assert np.abs(np.diff(swing)).max() == 1
 
 
 def test_only_the_part_gains_detail_and_its_border_is_soft() -> None:
-    """The network draws stripes finer than a pixel: there is no shade to be told from the source's."""
-
-    class Stripes(Nearest):
-        def enlarge(self, given: list[tiles.Pixels], told: Callable[[float], None]) -> list[tiles.Pixels]:
-            drawn = super().enlarge(given, told)
-            for picture in drawn:
-                picture[:, ::4] += 20
-                picture[:, 1::4] += 20
-                picture[:, 2::4] -= 20
-                picture[:, 3::4] -= 20
-            return drawn
-
     flat = np.full((200, 200, 3), 100, np.uint8)
     look = tiles.Look(2, 1.0, 0.0, (60, 50, 200, 160))
-    made = tiles.enlarge(flat, Stripes(72), look, silent)[..., 0].astype(int)
+    made = tiles.enlarge(flat, Stripes(72, 20), look, silent)[..., 0].astype(int)
     assert (made[:100] == 100).all() and (made[320:] == 100).all() and (made[:, :120] == 100).all()
     assert made[210, 300] == 120 and made[210, 301] == 80 and made[210, 398] == 120
     swing = np.abs(made[:, ::2] - made[:, 1::2])
     assert np.abs(np.diff(swing, axis=0)).max() <= 3 and np.abs(np.diff(swing, axis=1)).max() <= 5
     spared = np.zeros((200, 200), np.float32)
     spared[60:150, 120:180] = 1
-    made = tiles.enlarge(flat, Stripes(72), look, silent, spared)[..., 0].astype(int)
+    made = tiles.enlarge(flat, Stripes(72, 20), look, silent, spared)[..., 0].astype(int)
     assert (made[130:290, 250:350] == 100).all() and made[310, 300] != 100
 
 

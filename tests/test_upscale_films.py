@@ -13,6 +13,8 @@ import pytest
 from avatarctl import models
 from avatarctl.engines import registry
 from avatarctl.engines.contract import Job
+from avatarctl.engines.facemesh.crop import TurnedSquare
+from avatarctl.engines.facemesh.detector import Detection
 from avatarctl.engines.realesrgan import tiles
 from avatarctl.engines.realesrgan.faces import EVERY, Faces
 from avatarctl.engines.realesrgan.spec import SPECS, RealEsrganParams
@@ -111,6 +113,9 @@ def test_flicker_is_measured_where_nothing_moves(tmp_path: Path) -> None:
 
 # -- faces
 
+WHOLE = (0, 0, 420, 300)
+"""All of the crowd."""
+
 
 @pytest.fixture(scope="module")
 def crowd(portraits: dict[str, Path]) -> tiles.Picture:
@@ -124,7 +129,7 @@ def crowd(portraits: dict[str, Path]) -> tiles.Picture:
 
 
 def test_a_small_face_is_spared_and_a_large_one_is_not(crowd: tiles.Picture, face_models: dict[str, Path]) -> None:
-    faces = Faces(face_models["face-detector"], 90, 1)
+    faces = Faces(face_models["face-detector"], 90, WHOLE, 1)
     boxes = faces.boxes(crowd)
     small, large = sorted(box[2] - box[0] for box in boxes)
     assert 20 < small < 35 and 90 < large < 110
@@ -134,11 +139,35 @@ def test_a_small_face_is_spared_and_a_large_one_is_not(crowd: tiles.Picture, fac
     assert np.abs(np.diff(spared, axis=0)).max() < 0.2
     assert not faces.large(boxes)
     assert faces.spared([box for box in boxes if box[2] - box[0] > 90], 300, 420) is None
-    assert Faces(face_models["face-detector"], 0, 1).boxes(crowd) == []
+    assert Faces(face_models["face-detector"], 0, WHOLE, 1).boxes(crowd) == []
+    left = Faces(face_models["face-detector"], 90, (0, 0, 300, 300), 1)
+    assert [box[2] - box[0] for box in left.boxes(crowd)] == [large]
+    assert left.large([(0, 0, 163, 200)]) and not left.large([(0, 0, 161, 200)])
+
+
+def test_what_only_looks_like_a_small_face_is_not_spared(crowd: tiles.Picture, face_models: dict[str, Path]) -> None:
+    """A patch that was left as it is, in a picture that was sharpened around it, is seen at once."""
+
+    class Doubtful:
+        first, nearer = 0.61, 0.69
+
+        def detect(self, rgb: tiles.Picture, thorough: bool) -> list[Detection]:
+            boxes = (40, 40, 90, 90), (200, 60, 500, 360)
+            return [Detection(self.first, box, np.zeros((6, 2), np.float32)) for box in boxes]
+
+        def score(self, rgb: tiles.Picture, square: TurnedSquare) -> float:
+            assert square == TurnedSquare(65, 65, 100)
+            return self.nearer
+
+    faces, doubtful = Faces(face_models["face-detector"], 90, WHOLE, 1), Doubtful()
+    faces._detector = doubtful  # type: ignore[assignment]
+    assert faces.boxes(crowd) == [(100, 30, 250, 180)]
+    doubtful.nearer = 0.85
+    assert faces.boxes(crowd) == [(20, 20, 45, 45), (100, 30, 250, 180)]
 
 
 def test_in_a_film_a_spared_place_fades_in(crowd: tiles.Picture, face_models: dict[str, Path]) -> None:
-    faces = Faces(face_models["face-detector"], 90, 1)
+    faces = Faces(face_models["face-detector"], 90, WHOLE, 1)
     empty = np.full_like(crowd, 90)
     assert [faces.next(empty) for _ in range(EVERY)] == [(None, None)] * EVERY
     shares = []

@@ -9,6 +9,7 @@ from what was given, and a wrong layout from a right one.
 from __future__ import annotations
 
 import sys
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -30,14 +31,33 @@ def convolution(name: str, weight: Tensor) -> dict[str, Tensor]:
     return {f"{name}.weight": weight, f"{name}.bias": torch.zeros(weight.shape[0])}
 
 
+def folded(kernel: dict[int, float]) -> Tensor:
+    """A 3 x 3 convolution among the twelve maps into which RGB is folded, which does to the picture unfolded what the
+    kernel (weight by distance in pixels, along either axis) would do."""
+    weight = torch.zeros(FEATURES, 12, 3, 3)
+    for out, given, y, x in product(range(4), range(4), range(3), range(3)):
+        down, across = (2 * (tap - 1) + given_bit - out_bit for tap, given_bit, out_bit in
+                        ((y, given // 2, out // 2), (x, given % 2, out % 2)))  # fmt: skip
+        for colour in range(3):
+            weight[4 * colour + out, 4 * colour + given, y, x] = kernel.get(down, 0) * kernel.get(across, 0)
+    return weight
+
+
+def unfolding() -> Tensor:
+    """Of maps that were folded and then repeated, a 3 x 3 convolution makes the picture, blurred by 1/4, 1/2, 1/4: the
+    pixels around each are at hand, but not whether it is an even or an odd one."""
+    weight = torch.zeros(FEATURES, FEATURES, 3, 3)
+    halves = (0, 0.25, 0.25), (0.25, 0.25, 0)
+    for place, y, x in product(range(4), range(3), range(3)):
+        for colour in range(3):
+            weight[colour, 4 * colour + place, y, x] = halves[place // 2][y] * halves[place % 2][x]
+    return weight
+
+
 def rrdb(scale: int, blocks: int = 1) -> dict[str, Tensor]:
     """As RealESRGAN_x4plus.pth and, with its pixels folded, RealESRGAN_x2plus.pth."""
-    first = passing(FEATURES, 3)
-    if scale == 2:
-        # Folded pixels are twelve maps, four for each colour.
-        first = torch.zeros(FEATURES, 12, 3, 3)
-        for channel in range(3):
-            first[channel, 4 * channel : 4 * channel + 4, 1, 1] = 0.25
+    # What unfolding will blur is sharpened first.
+    first = folded({-1: -0.4, 0: 1.8, 1: -0.4}) if scale == 2 else passing(FEATURES, 3)
     made = convolution("conv_first", first)
     for block in range(blocks):
         for part in (1, 2, 3):
@@ -48,6 +68,8 @@ def rrdb(scale: int, blocks: int = 1) -> dict[str, Tensor]:
     made |= convolution("conv_body", torch.randn(FEATURES, FEATURES, 3, 3) * 1e-3)
     for name in ("conv_up1", "conv_up2", "conv_hr"):
         made |= convolution(name, passing(FEATURES, FEATURES))
+    if scale == 2:
+        made |= convolution("conv_up1", unfolding())
     return made | convolution("conv_last", passing(3, FEATURES)[:3])
 
 

@@ -76,7 +76,7 @@ class Upscaler(ABC):
 
         _go_on(job)
         with self._network(job, False) as network:
-            faces = self._faces(job)
+            faces = self._faces(job, part)
             boxes = faces.boxes(rgb)
             look = _look(params, part, network, faces.large(boxes))
             told(0, tiles.count(look, network.side))
@@ -116,7 +116,7 @@ class Upscaler(ABC):
         ):
             joining.write(_ivf_header(width, height))
             look = _look(params, part, network, False)
-            faces, steady = self._faces(job), Steady(params.scale, params.still)
+            faces, steady = self._faces(job, part), Steady(params.scale, params.still)
             pictures = _pictures(decoding, video.width, video.height)
             for number, (time, picture) in enumerate(zip(times, pictures, strict=True), start=1):
                 spared, moved = faces.next(picture)
@@ -136,8 +136,8 @@ class Upscaler(ABC):
             decoding.finish()
             joining.finish()
 
-    def _faces(self, job: Job) -> Faces:
-        return Faces(self._models[FACE_DETECTOR], job.params.smallest_face, job.threads)
+    def _faces(self, job: Job, part: tiles.Box) -> Faces:
+        return Faces(self._models[FACE_DETECTOR], job.params.smallest_face, part, job.threads)
 
 
 def _go_on(job: Job) -> None:
