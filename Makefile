@@ -122,7 +122,7 @@ lock: $(VENV)/.made ## Write all locks anew, with the newest versions
 		$(TORCH)/requirements.in --output-file $(TORCH)/cuda.lock >/dev/null
 	@set -e; for engine in $(filter-out $(TORCH),$(patsubst %/requirements.in,%,$(ENGINE_INPUTS))); do \
 		$(UV_COMPILE) --upgrade --constraints $(TORCH)/requirements.lock --constraints $(TORCH)/cuda.lock \
-		$(call all_of,$(TORCH)/requirements.lock $(TORCH)/cuda.lock) \
+		--constraints $(VENV)/lock/constraints.txt $(call all_of,$(TORCH)/requirements.lock $(TORCH)/cuda.lock) \
 		$$(sed -n 's/^# leave out: *//p' $$engine/requirements.in | xargs -r printf -- '--no-emit-package %s ') \
 		$$engine/requirements.in --output-file $$engine/requirements.lock >/dev/null; done
 

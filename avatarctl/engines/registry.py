@@ -21,6 +21,7 @@ BUILT_IN = (
     "avatarctl.engines.voiceprint.spec",
     "avatarctl.engines.extractive.spec",
     "avatarctl.engines.chat.spec",
+    "avatarctl.engines.cloud.spec",
     "avatarctl.engines.espeak.spec",
     "avatarctl.engines.xtts.spec",
     "avatarctl.engines.align.spec",
