@@ -63,6 +63,7 @@ BORROWED_BY = {
     "check": {"facemesh"},
     "xtts": {"espeak"},
     "sadtalker": {"facemesh", "worker"},
+    "realesrgan": {"facemesh", "worker"},
 }
 
 HEAVY = {"numpy", "cv2", "sqlite_utils", "rich", "ffmpeg", "ai_edge_litert", "num2words", "snowballstemmer", "yaml"}

@@ -38,7 +38,6 @@ BUILT_IN = (
 PLANNED = {
     ("speak", "piper"),
     ("speak", "silero"),
-    ("upscale", "realesrgan-torch"),
 }
 """Engines of the design that this version does not have: they are refused by name, not as unknown."""
 

@@ -17,6 +17,7 @@ from typing import Any
 import inside
 import machine
 import texts
+import upscaling
 import workers
 from studio import Studio, Timed
 
@@ -194,6 +195,11 @@ def eight_at_once(bench: Bench) -> list[Row]:
     return [Row("8 processes, the same question at once", measured, "each step once; 8 films, all alike")]
 
 
+def upscaler(bench: Bench) -> list[Row]:
+    """Real-ESRGAN's films against the plain ncnn package, and a portrait."""
+    return [Row(*row) for row in upscaling.rows(bench.studio)]
+
+
 PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "start-up": start_up,
     "films": films,
@@ -201,6 +207,7 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "memory": memory,
     "worker": worker,
     "eight": eight_at_once,
+    "upscaler": upscaler,
     "runner": runner,  # last: it fills the ledger
 }
 
