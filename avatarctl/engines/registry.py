@@ -21,6 +21,7 @@ BUILT_IN = (
     "avatarctl.engines.voiceprint.spec",
     "avatarctl.engines.extractive.spec",
     "avatarctl.engines.chat.spec",
+    "avatarctl.engines.cloud.spec",
     "avatarctl.engines.espeak.spec",
     "avatarctl.engines.piper.spec",
     "avatarctl.engines.xtts.spec",
@@ -37,7 +38,6 @@ BUILT_IN = (
 
 PLANNED = {
     ("speak", "silero"),
-    ("upscale", "realesrgan-torch"),
 }
 """Engines of the design that this version does not have: they are refused by name, not as unknown."""
 
