@@ -18,6 +18,8 @@ import inside
 import machine
 import many
 import texts
+import upscaling
+import workers
 from studio import Studio, Timed
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -165,6 +167,14 @@ def runner(bench: Bench) -> list[Row]:
     ]
 
 
+def worker(bench: Bench) -> list[Row]:
+    added, warm, cold = workers.round_trip(bench.repeat)
+    return [
+        Row("worker, round trip of a step", f"{added:.1f} ms", "<= 5 ms"),
+        Row("espeak-ng in a worker, first step / later ones", f"{cold:.0f} ms / {warm:.1f} ms", ""),
+    ]
+
+
 def eight_at_once(bench: Bench) -> list[Row]:
     """The same new question from eight processes: who made what, and are the films the same?"""
     question = bench.new_question()
@@ -207,13 +217,20 @@ def many_films(bench: Bench) -> list[Row]:
     ]
 
 
+def upscaler(bench: Bench) -> list[Row]:
+    """Real-ESRGAN's films against the plain ncnn package, and a portrait."""
+    return [Row(*row) for row in upscaling.rows(bench.studio)]
+
+
 PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "start-up": start_up,
     "films": films,
     "puppet": puppet,
     "memory": memory,
+    "worker": worker,
     "eight": eight_at_once,
     "many": many_films,
+    "upscaler": upscaler,
     "runner": runner,  # last: it fills the ledger
 }
 
