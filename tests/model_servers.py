@@ -92,7 +92,8 @@ Behaviour = Callable[[Reply], None]
 
 
 class ModelServer(ThreadingHTTPServer):
-    """`answer` performs each POST; GETs are looked up in `documents` by path: (status, document), or a behaviour.
+    """`answer` performs each POST; GETs are looked up in `documents` by path, with its query
+    or without: (status, document), or a behaviour.
     `posts` have their body as JSON, or as bytes where it is none."""
 
     daemon_threads = True
@@ -124,7 +125,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.gets.append(self.path)
         self.server.headers.append({k.lower(): v for k, v in self.headers.items()})
-        found = self.server.documents.get(self.path, (404, b"404 page not found"))
+        known, bare = self.server.documents, self.path.partition("?")[0]
+        found = known.get(self.path, known.get(bare, (404, b"404 page not found")))
         self._perform(found if callable(found) else lambda reply: reply.whole(*found), None)
 
     def do_DELETE(self) -> None:

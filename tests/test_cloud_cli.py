@@ -82,7 +82,7 @@ def test_a_film_of_two_sentences(server: ModelServer, studio: Studio, monkeypatc
     assert server.posts == []
     film = studio.ok(*asked, AVATARCTL_CLOUD_ALLOW="heygen").out.strip()
     assert len(service.made) == 2 and sorted(d for d in server.deletes if "videos" in d) == sorted(service.made)
-    made = probe.decode_all(Path(film))
+    made = probe.decode_all(studio.work / film)
     assert made.video is not None and (made.video.width, made.video.height) == (256, 256) and made.audio is not None
     # Nothing is paid twice.
     count = len(server.posts)
@@ -97,6 +97,7 @@ class Filming:
         self.server, self.folder, self.made = server, folder, list[str]()
         self.assets: dict[str, bytes] = {}
         server.answer = self._post
+        server.documents["/v3/videos"] = (200, {"data": [], "has_more": False})
 
     def _post(self, reply: Reply) -> None:
         if reply.path == "/v3/assets":

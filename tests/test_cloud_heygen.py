@@ -211,6 +211,9 @@ def test_a_film_under_way_is_not_paid_twice(there: HeyGen, step: Step) -> None:
     step.film()
     assert there.wanted == [] and there.assets == [] and "waiting for it" in step.notes[0]
     assert there.server.deletes == ["/v3/videos/v1"]
+    there.server.documents = {k: v for k, v in there.server.documents.items() if not k.startswith("/v3/videos?")}
+    step.film()
+    assert len(there.wanted) == 1, "where films cannot be listed, one is made"
 
 
 def test_a_film_that_takes_too_long_is_found_again(there: HeyGen, step: Step) -> None:
