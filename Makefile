@@ -10,7 +10,7 @@ QUESTION ?= Кто первым полетел в космос?
 UV_COMPILE := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
-ENGINE_INPUTS := $(wildcard avatarctl/engines/*/requirements.in)
+ENGINE_INPUTS := $(wildcard avatarctl/engines/*/requirements.in avatarctl/engines/*/*/requirements.in)
 TORCH := avatarctl/engines/torch
 # Options that keep what these locks hold out of another one.
 all_of = $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' $(1))

@@ -62,7 +62,9 @@ BORROWED_BY = {
     "cloud": {"chat", "xtts"},
     "check": {"facemesh"},
     "xtts": {"espeak"},
+    "piper": {"align", "espeak"},
     "sadtalker": {"facemesh", "worker"},
+    "realesrgan": {"facemesh", "worker"},
 }
 
 HEAVY = {"numpy", "cv2", "sqlite_utils", "rich", "ffmpeg", "ai_edge_litert", "num2words", "snowballstemmer", "yaml"}
