@@ -259,7 +259,7 @@ def test_a_job_whose_end_cannot_be_written_ends_the_batch(tmp_path: Path, monkey
     with Store.open(tmp_path / "home") as store:
         job = Job(file="f.yaml", line=1, name="a", output="a", text="А.", avatar="nobody")
         queued = store.ledger.queue_batch("/f.yaml", "d", [Wanted("a", job.as_request(), "x")], store.is_alive)
-        executor = batch.local_executor()
+        executor = batch.local_executor(1)
         work = batch.BatchRun(store, [queued.id], executor, outputs=lambda job: tmp_path / job.output)
         with monkeypatch.context() as patch, pytest.raises(Unavailable, match="the disk is full"):
             patch.setattr(store.ledger, "finish_job", full)
