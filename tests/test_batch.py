@@ -11,6 +11,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from avatarctl.errors import Unavailable
+from avatarctl.jobs import Job
+from avatarctl.recipes import batch
+from avatarctl.store.queue import Wanted
+from avatarctl.store.store import Store
 from tests.tools import Result, Studio, refused
 
 TEXTS = ("Раз.", "Два.", "Три.", "Четыре.")
@@ -187,6 +192,14 @@ def test_nothing_is_performed_where_nothing_can_succeed(studio: Studio) -> None:
     assert studio.ok("batch", "status", "--json").json["batches"] == []
 
 
+def test_a_report_that_cannot_be_written_is_found_out_first(studio: Studio) -> None:
+    four(studio)
+    (studio.work / "reports").write_text("a file stands where the folder should be")
+    refused(studio.run("batch", "run", "films.yaml", "--junit", "reports/results.xml"), 4, "reports", "--junit")
+    refused(studio.run("batch", "run", "films.yaml", "--junit", "."), 4, "is a folder", "--junit")
+    assert studio.delivered() == []
+
+
 def test_checking_a_file_tells_everything_and_does_nothing(studio: Studio) -> None:
     four(studio, "  - {name: broken, text: А., avatar: nobody}\n  - {name: mute, text: '...'}\n")
     result = studio.run("batch", "check", "films.yaml", "--json")
@@ -221,6 +234,24 @@ def test_a_job_is_explained(finished: tuple[Studio, Result], tmp_path: Path) -> 
     assert why()["speak"] == ("run", "its text changed")
     path.write_text(text + "  - {name: new, text: Новое.}\n")
     assert why("new")["speak"] == ("run", "the job was never performed")
+
+
+def test_a_job_whose_end_cannot_be_written_ends_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a ledger there is no queue: neither silence nor an endless wait for a job that is over."""
+
+    def full(*_: object, **__: object) -> None:
+        raise Unavailable("the disk is full")
+
+    with Store.open(tmp_path / "home") as store:
+        job = Job(file="f.yaml", line=1, name="a", output="a", text="А.", avatar="nobody")
+        queued = store.ledger.queue_batch("/f.yaml", "d", [Wanted("a", job.as_request(), "x")], store.is_alive)
+        executor = batch.local_executor()
+        work = batch.BatchRun(store, [queued.id], executor, outputs=lambda job: tmp_path / job.output)
+        with monkeypatch.context() as patch, pytest.raises(Unavailable, match="the disk is full"):
+            patch.setattr(store.ledger, "finish_job", full)
+            work.perform()
+        executor.close()
+        assert [j.status for j in store.ledger.jobs(queued.id)] == ["queued"]
 
 
 def test_the_schema_is_printed(bare: Studio) -> None:

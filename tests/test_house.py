@@ -60,9 +60,12 @@ SHARED_BY_ENGINES = {"contract", "registry"}
 BORROWED_BY = {
     "puppet": {"facemesh"},
     "align": {"espeak"},
+    "cloud": {"chat"},
     "check": {"facemesh"},
     "xtts": {"espeak"},
+    "piper": {"align", "espeak"},
     "sadtalker": {"facemesh", "worker"},
+    "realesrgan": {"facemesh", "worker"},
 }
 
 HEAVY = {"numpy", "cv2", "sqlite_utils", "rich", "ffmpeg", "ai_edge_litert", "num2words", "snowballstemmer", "yaml"}

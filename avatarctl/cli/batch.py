@@ -64,6 +64,8 @@ def run(
     from avatarctl.store.locks import FileLock
 
     read = _read(files, allow_outside)
+    if junit is not None:
+        session.check_writable(junit, "--junit")
     began = time.monotonic()
     with ExitStack() as stack:
         store = stack.enter_context(session.open_store())
@@ -88,11 +90,11 @@ def run(
         display.close()
         ended = [job for b in batches for job in store.ledger.jobs(b.id)]
     seconds = time.monotonic() - began
+    _tell(batches, ended, seconds, jsonl)
     if junit is not None:
         from avatarctl.recipes.junit import write
 
         write(junit, ended, seconds)
-    _tell(batches, ended, seconds, jsonl)
     _raise_for(ended)
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from avatarctl import config, presets
 from avatarctl.engines.contract import Cancelled
@@ -72,6 +73,8 @@ class _Open:
     cancelled: bool = False
     released: bool = False
     over: bool = False
+    untold: Exception | None = None
+    """Why its end could not be written into the ledger."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +177,9 @@ class BatchRun:
             assert opened.thread is not None
             opened.thread.join()
             del self._open[job_id]
+            if opened.untold is not None:
+                # Without a ledger there is no queue. The job is let go with all others of this owner.
+                raise opened.untold
             if opened.released:
                 continue
             record = self._store.ledger.job(job_id)
@@ -210,39 +216,43 @@ class BatchRun:
     # -- one job, on its own thread
 
     def _perform(self, opened: _Open) -> None:
-        record, ledger = opened.record, self._store.ledger
         try:
-            output, media_seconds, cached = self._film(opened)
-        except BaseException as error:
-            if not opened.released:
-                failed = opened.why or error
-                delivered = opened.run.delivered if opened.run is not None and isinstance(error, Rejected) else []
-                cancelled = opened.cancelled and opened.why is None
-                ledger.finish_job(
-                    record.id,
-                    self._owner,
-                    "cancelled" if cancelled else "failed",
-                    error_code="cancelled" if cancelled else getattr(failed, "code", type(failed).__name__),
-                    error=_told_error(failed),
-                    retryable=bool(getattr(failed, "retryable", False)),
-                    seconds=time.monotonic() - opened.began,
-                    output=delivered[0]["path"] if delivered else "",
-                )
-        else:
-            opened.released = False
-            ledger.finish_job(
-                record.id,
-                self._owner,
-                "done",
-                cached=cached,
-                seconds=time.monotonic() - opened.began,
-                media_seconds=media_seconds,
-                output=output,
-            )
+            ending = self._ending(opened)
+            if ending is not None:
+                self._store.ledger.finish_job(opened.record.id, self._owner, **ending)
+        except Exception as error:
+            opened.untold = error
         finally:
             with self._changed:
                 opened.over = True
                 self._changed.notify_all()
+
+    def _ending(self, opened: _Open) -> dict[str, Any] | None:
+        """Make the job's film: what the ledger is to hold of its end; None for a job that was let go."""
+        try:
+            output, media_seconds, cached = self._film(opened)
+        except BaseException as error:
+            if opened.released:
+                return None
+            failed = opened.why or error
+            delivered = opened.run.delivered if opened.run is not None and isinstance(error, Rejected) else []
+            cancelled = opened.cancelled and opened.why is None
+            return {
+                "status": "cancelled" if cancelled else "failed",
+                "error_code": "cancelled" if cancelled else getattr(failed, "code", type(failed).__name__),
+                "error": _told_error(failed),
+                "retryable": bool(getattr(failed, "retryable", False)),
+                "seconds": time.monotonic() - opened.began,
+                "output": delivered[0]["path"] if delivered else "",
+            }
+        opened.released = False
+        return {
+            "status": "done",
+            "cached": cached,
+            "seconds": time.monotonic() - opened.began,
+            "media_seconds": media_seconds,
+            "output": output,
+        }
 
     def _film(self, opened: _Open) -> tuple[str, float, bool]:
         """Perform and deliver: path, seconds of film, whether nothing had to be made."""

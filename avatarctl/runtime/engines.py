@@ -14,8 +14,9 @@ from pathlib import Path
 
 from avatarctl import models
 from avatarctl.engines import readiness, registry
-from avatarctl.engines.contract import Engine, EngineSpec
+from avatarctl.engines.contract import Engine, EngineSpec, Requirements
 from avatarctl.engines.worker.host import WorkerEngine
+from avatarctl.models import weights
 from avatarctl.runtime import resources
 from avatarctl.stages.params import Params
 
@@ -65,7 +66,7 @@ class EnginePool:
                 start = time.perf_counter()
                 files = readiness.paths(spec, params, self._models, self._python(spec))
                 self._make_room(wanted.gpu_memory_mb)
-                engine = self._create(spec)
+                engine = self._create(spec, wanted)
                 try:
                     engine.load(files)
                 except BaseException:
@@ -78,10 +79,12 @@ class EnginePool:
             finally:
                 slot.used = time.monotonic()
 
-    def _create(self, spec: EngineSpec) -> Engine:
+    def _create(self, spec: EngineSpec, wanted: Requirements) -> Engine:
         if not spec.worker:
             return registry.create(spec)
         digests = models.digests(self._models, spec.models)
+        chosen = {role: ref for role, ref in wanted.weights.items() if ref in models.CATALOG}
+        digests |= {role: weights.digest(self._models, ref) for role, ref in chosen.items()}
         python = self._python(spec)
         return WorkerEngine(spec, python, digests) if python else WorkerEngine(spec, digests=digests)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from avatarctl import config
+from avatarctl.engines import readiness
 from avatarctl.engines.contract import Cancelled, EngineSpec, Job
 from avatarctl.errors import AvatarctlError, StepFailed, Stopped, Unavailable
 from avatarctl.presets import Settings
@@ -181,6 +182,7 @@ class Run:
                 if manifest is not None:
                     self._take_hit(handle, order, manifest)
                     return
+            readiness.check_allowed(order.spec, config.cloud_allows)
             self._executor.submit(
                 lambda: self._perform_guarded(handle, order, key, queued),
                 order.spec,
@@ -240,6 +242,7 @@ class Run:
             def progress(done: float, total: float, unit: str) -> None:
                 self.listener(events.Progress(handle.index, handle.stage, spec.name, handle.label, done, total, unit))
 
+            used: dict[str, float] = {}
             start = time.perf_counter()
 
             def started() -> None:
@@ -257,6 +260,7 @@ class Run:
                 progress=progress,
                 emit=handle.emit,
                 note=lambda message: self.note(f"{handle.stage}/{spec.name}: {message}"),
+                used=used.__setitem__,
                 cancelled=self._cancel.is_set,
             )
             performed = self._executor.perform(spec, job, started)
@@ -268,6 +272,8 @@ class Run:
                 elif not output.optional:
                     raise StepFailed(f"{handle.stage}/{spec.name} did not make its {output.role}")
             facts = contract.validate(made, paths, order.params)
+            if used:
+                facts["used"] = used
             run_ms = (time.perf_counter() - start) * 1000
             record = self._record(
                 handle,

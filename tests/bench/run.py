@@ -17,6 +17,8 @@ from typing import Any
 import inside
 import machine
 import texts
+import upscaling
+import workers
 from studio import Studio, Timed
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -163,6 +165,14 @@ def runner(bench: Bench) -> list[Row]:
     ]
 
 
+def worker(bench: Bench) -> list[Row]:
+    added, warm, cold = workers.round_trip(bench.repeat)
+    return [
+        Row("worker, round trip of a step", f"{added:.1f} ms", "<= 5 ms"),
+        Row("espeak-ng in a worker, first step / later ones", f"{cold:.0f} ms / {warm:.1f} ms", ""),
+    ]
+
+
 def eight_at_once(bench: Bench) -> list[Row]:
     """The same new question from eight processes: who made what, and are the films the same?"""
     question = bench.new_question()
@@ -185,12 +195,19 @@ def eight_at_once(bench: Bench) -> list[Row]:
     return [Row("8 processes, the same question at once", measured, "each step once; 8 films, all alike")]
 
 
+def upscaler(bench: Bench) -> list[Row]:
+    """Real-ESRGAN's films against the plain ncnn package, and a portrait."""
+    return [Row(*row) for row in upscaling.rows(bench.studio)]
+
+
 PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "start-up": start_up,
     "films": films,
     "puppet": puppet,
     "memory": memory,
+    "worker": worker,
     "eight": eight_at_once,
+    "upscaler": upscaler,
     "runner": runner,  # last: it fills the ledger
 }
 

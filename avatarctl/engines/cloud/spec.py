@@ -1,0 +1,86 @@
+"""What the engines on other companies' machines need and offer. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from avatarctl.engines.chat.spec import ChatParams
+from avatarctl.engines.contract import Cloud, EngineSpec
+from avatarctl.errors import BadConfig
+from avatarctl.stages.catalog import TranscribeParams
+from avatarctl.stages.params import param
+
+DEEPGRAM = Cloud(title="Deepgram", sends="the recording", key_variable="DEEPGRAM_API_KEY")
+GEMINI = Cloud(
+    title="Google", sends="the question, passages of your documents and the persona", key_variable="GEMINI_API_KEY"
+)
+
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def _check_model(model: str, where: str) -> None:
+    """It becomes part of an address."""
+    if not _MODEL.fullmatch(model):
+        raise BadConfig(f"{where} = {model!r} is no name of a model", hint="letters, digits, points and dashes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepgramParams(TranscribeParams):
+    """What Deepgram is asked for (its /v1/listen)."""
+
+    model: str = param("nova-3", "name of one of its models")
+    keyterms: str = param("", "names and words that are likely to come up, with commas between (nova-3)")
+    mip_opt_out: bool = param(
+        False, "keep the recording out of its Model Improvement Program, at a higher price", keyed=False
+    )
+    timeout: float = param(600.0, "seconds without a sign of the service before giving up", ge=1, le=7200, keyed=False)
+
+    def __post_init__(self) -> None:
+        _check_model(self.model, "transcribe.model")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeminiParams(ChatParams):
+    """A model of Google's Gemini API."""
+
+    model: str = param("gemini-3.5-flash", "name of one of its models")
+    max_tokens: int = param(1500, "tokens of an answer at most, thoughts included", ge=1, le=65536)
+    thinking: str = param(
+        "low",
+        "how much it thinks first, which is paid for and never spoken; default: as the model likes",
+        choices=("default", "minimal", "low", "medium", "high"),
+    )
+
+    def __post_init__(self) -> None:
+        _check_model(self.model, "answer.model")
+
+
+SPECS: tuple[EngineSpec, ...] = (
+    EngineSpec(
+        stage="transcribe",
+        name="deepgram",
+        summary="Deepgram's service: many languages, punctuation, timings of words; the recording leaves this machine",
+        cache_version=1,
+        factory="avatarctl.engines.cloud.deepgram:DeepgramEngine",
+        params=DeepgramParams,
+        gives_timings=True,
+        deterministic=False,
+        lane="server",
+        cloud=DEEPGRAM,
+    ),
+    EngineSpec(
+        stage="answer",
+        name="gemini",
+        summary="Google's Gemini API, with passages of your documents, which leave this machine",
+        cache_version=1,
+        factory="avatarctl.engines.cloud.gemini:GeminiEngine",
+        params=GeminiParams,
+        reads=("index", "persona"),
+        deterministic=False,
+        uses_seed=True,
+        streams=True,
+        lane="server",
+        cloud=GEMINI,
+    ),
+)
