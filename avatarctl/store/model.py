@@ -98,6 +98,8 @@ class StepRecord:
     inputs: Mapping[str, str] = field(default_factory=dict)
     """Digests by role."""
     output_bytes: int = 0
+    ended: str = field(default="", compare=False)
+    """When its row was written, which the ledger fills in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
