@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from avatarctl import presets
+from avatarctl import config, presets
 from avatarctl.engines import registry
 from avatarctl.engines.contract import Cancelled, EngineSpec, Job, Requirements
 from avatarctl.errors import AvatarctlError, NoFace, Unavailable
@@ -71,9 +71,12 @@ def test_a_step_reads_and_writes_files(executor: Executor, tmp_path: Path) -> No
     out = tmp_path / "имя с пробелом"
     began: list[int] = []
     told: list[tuple[float, float, str]] = []
-    job = order(out, threads=1, progress=lambda *at: told.append(at))
+    job = order(out, progress=lambda *at: told.append(at))
     performed = executor.perform(SPEC, job, lambda: began.append(len(list(out.iterdir()))))
-    assert made(out) == "Привет, мир|7|k|1|1|{}"
+    text, seed, key, threads, runs, weights = made(out).split("|")
+    assert (text, seed, key, runs, weights) == ("Привет, мир", "7", "k", "1", "{}")
+    # How many is for the executor to say.
+    assert 1 <= int(threads) <= config.threads()
     assert sorted(p.name for p in out.iterdir()) == ["text.txt"]
     assert (began, told[-1]) == ([0], (2, 2, "words"))
     assert performed.load_ms > 0

@@ -1,8 +1,8 @@
 """Make the environment of every engine that ships a lock, run the heavy tests, and say which engines were not tried.
 
 `run.py HOME [ENGINE ...]`: environments are kept in HOME/environments; `ray`, which is no engine, has one too, for the
-tests of batches on several machines. The exit code is that of the tests; what cannot be installed here is told, with
-the reason, and is no failure.
+tests of batches on several machines. The exit code is that of the tests; it is 1, too, if an environment that was asked
+for cannot be made: its lock may be the reason.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def lay_over_this_one(made: environments.Environment) -> None:
 def main(home: Path, names: list[str]) -> int:
     place = home.absolute() / "environments"
     absent: dict[str, str] = {}
-    ray = ""
+    failed, ray = False, ""
     for wanted in [*environments.installable(), RAY]:
         if names and wanted.name not in names:
             absent[wanted.name] = "not asked for"
@@ -46,6 +46,7 @@ def main(home: Path, names: list[str]) -> int:
             made, new = environments.install(wanted, place)
         except AvatarctlError as error:
             absent[wanted.name] = f"{error.what}: {error.why}" if error.why else error.what
+            failed = True
             continue
         if wanted is RAY:
             lay_over_this_one(made)
@@ -60,7 +61,7 @@ def main(home: Path, names: list[str]) -> int:
     codes = [subprocess.run(command, env=environment, check=False).returncode for command in runs]
     for name, why in absent.items():
         print(f"not tried: {name}: {why}")
-    return max(codes, default=0)
+    return max([*codes, int(failed)])
 
 
 if __name__ == "__main__":
