@@ -45,12 +45,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engines": FOUNDATION | LEAVES | {"stages"},
     "presets": FOUNDATION | {"config", "engines", "stages"},
     "jobs": FOUNDATION | {"stages", "text"},
+    "pages": FOUNDATION,
     "machine": FOUNDATION | {"config", "presets", "models", "engines", "stages"},
     "runtime": FOUNDATION | LEAVES | {"config", "presets", "stages", "engines", "store"},
-    "recipes": FOUNDATION | LEAVES | {"config", "presets", "jobs", "stages", "engines", "store", "runtime"},
+    "recipes": FOUNDATION | LEAVES | {"config", "presets", "jobs", "pages", "stages", "engines", "store", "runtime"},
     "cli": FOUNDATION
     | LEAVES
-    | {"config", "presets", "jobs", "stages", "engines", "store", "runtime", "recipes", "machine"},
+    | {"config", "presets", "jobs", "pages", "stages", "engines", "store", "runtime", "recipes", "machine"},
     "__main__": {"cli"},
 }
 
@@ -59,10 +60,12 @@ SHARED_BY_ENGINES = {"contract", "registry"}
 BORROWED_BY = {
     "puppet": {"facemesh"},
     "align": {"espeak"},
-    "cloud": {"chat"},
+    "cloud": {"chat", "xtts"},
     "check": {"facemesh"},
     "xtts": {"espeak"},
+    "piper": {"align", "espeak"},
     "sadtalker": {"facemesh", "worker"},
+    "realesrgan": {"facemesh", "worker"},
 }
 
 HEAVY = {"numpy", "cv2", "sqlite_utils", "rich", "ffmpeg", "ai_edge_litert", "num2words", "snowballstemmer", "yaml"}
@@ -211,7 +214,7 @@ def test_nothing_names_a_package_registry() -> None:
 
 
 def test_locks_pin_every_package_by_hash() -> None:
-    locks = [ROOT / "requirements.lock", ROOT / "tests" / "requirements.lock", *PACKAGE.glob("engines/*/*.lock")]
+    locks = [ROOT / "requirements.lock", *(ROOT / "tests").rglob("*.lock"), *PACKAGE.glob("engines/*/*.lock")]
     assert len(locks) > 5
     for lock in locks:
         entries = lock.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()

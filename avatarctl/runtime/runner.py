@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,7 +20,7 @@ from avatarctl.engines.contract import Cancelled, EngineSpec, Job
 from avatarctl.errors import AvatarctlError, StepFailed, Stopped, Unavailable
 from avatarctl.presets import Settings
 from avatarctl.runtime import events
-from avatarctl.runtime.executors import Executor
+from avatarctl.runtime.executors import Executor, MachineLost, Performed
 from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.runtime.handles import Handle, OutputOf, Ref
 from avatarctl.runtime.plan import Plan, StepOrder
@@ -72,7 +72,6 @@ class Run:
         self._guard = threading.Lock()
         self._open = 0
         self._idle = threading.Condition(self._guard)
-        self._threads = config.threads()
         self.handles: list[Handle] = []
         self.delivered: list[dict[str, str]] = []
         """What was copied out of the store: path, digest, role."""
@@ -248,7 +247,7 @@ class Run:
 
             def started() -> None:
                 nonlocal start
-                start = time.perf_counter()
+                start = handle.began = time.perf_counter()
                 self.listener(events.Started(handle.index, handle.stage, spec.name, handle.label))
 
             job = Job(
@@ -257,14 +256,13 @@ class Run:
                 params=order.params,
                 key=key,
                 seed=order.seed,
-                threads=self._threads,
                 progress=progress,
                 emit=handle.emit,
                 note=lambda message: self.note(f"{handle.stage}/{spec.name}: {message}"),
                 used=used.__setitem__,
                 cancelled=self._cancel.is_set,
             )
-            performed = self._executor.perform(spec, job, started)
+            performed = self._perform_somewhere(handle, order, job, started)
             made = {}
             for output in contract.outputs:
                 path = folder / (output.role + output.suffix)
@@ -286,6 +284,7 @@ class Run:
                 run_ms=run_ms,
                 memory=performed.memory,
                 device=performed.device,
+                node=performed.node,
             )
             manifest = self.store.publish(
                 key,
@@ -303,6 +302,17 @@ class Run:
         self._tell_finished(handle, order, "done", run_ms, facts)
         return manifest
 
+    def _perform_somewhere(self, handle: Handle, order: StepOrder, job: Job, started: Callable[[], None]) -> Performed:
+        """Have it performed; again, as another attempt in the ledger, for each machine that is lost meanwhile."""
+        while True:
+            try:
+                return self._executor.perform(order.spec, job, started)
+            except MachineLost as lost:
+                self.store.ledger.add_step(self._record(handle, order, job.key, "failed", error=lost))
+                job.note(f"{lost.what}; it is performed elsewhere")
+                for rest in job.out.iterdir():
+                    rest.unlink()
+
     # -- endings
 
     def _record(
@@ -319,6 +329,7 @@ class Run:
         error: BaseException | None = None,
         memory: Mapping[str, Any] | None = None,
         device: str = "",
+        node: str = "",
     ) -> StepRecord:
         known = {r: i.digest for r, i in order.inputs.items() if isinstance(i, Artefact)}
         return StepRecord(
@@ -331,7 +342,7 @@ class Run:
             queue_ms=round(queue_ms, 3),
             load_ms=round(load_ms, 3),
             run_ms=round(run_ms, 3),
-            device=device or (memory["device"] if memory else "cpu"),
+            device=(device or (memory["device"] if memory else "cpu")) + (f" on {node}" if node else ""),
             peak_memory_mb=_peak_memory_mb(memory) if status == "done" else 0.0,
             error_code=getattr(error, "code", type(error).__name__) if error else "",
             error=str(error) if error else "",
@@ -349,9 +360,10 @@ class Run:
                 self._error = error
         self._cancel.set()
         status = "cancelled" if cancelled else "failed"
+        run_ms = 0.0 if handle.began is None else (time.perf_counter() - handle.began) * 1000
         try:
-            self.store.ledger.add_step(self._record(handle, order, key, status, error=error))
-            self._tell_finished(handle, order, status, 0.0, {})
+            self.store.ledger.add_step(self._record(handle, order, key, status, run_ms=run_ms, error=error))
+            self._tell_finished(handle, order, status, run_ms, {})
         finally:
             handle.fail(error)
 

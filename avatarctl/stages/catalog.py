@@ -101,6 +101,13 @@ class UpscaleParams(Params):
     """Every upscaler can do this much."""
 
     scale: int = param(1, "how many times larger; 1 leaves the picture as it is", choices=(1, 2, 4))
+    # In the key, unlike the limits of a check: a step that broke it is not to be had from the cache.
+    max_flicker: float | None = param(
+        None,
+        "levels of 255 by which still places of a film may change from picture to picture, more than before; "
+        "none: no limit",
+        ge=0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

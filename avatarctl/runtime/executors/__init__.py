@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from avatarctl.engines.contract import EngineSpec, Job
+from avatarctl.errors import StepFailed
 from avatarctl.stages.params import Params
+
+
+class MachineLost(StepFailed):
+    """The machine that performed a step is gone. The step is not at fault, and goes on elsewhere."""
+
+    code = "machine_lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +44,14 @@ class Executor(Protocol):
     def perform(self, spec: EngineSpec, job: Job, started: Callable[[], None]) -> Performed:
         """Load the engine if it is not, call `started`, and let it write its outputs into `job.out`.
 
+        How many threads the job may keep busy is for the executor to say: it knows what else is under way.
+
         Called from within `work`. It returns only after everything that it began has ended, also when the job was
         cancelled or failed.
 
         Raises:
             Unavailable: a package, model or machine that it needs is missing.
+            MachineLost: its machine is gone; what is in `job.out` is to be forgotten, and the same asked again.
             Cancelled: `job.cancelled()` became true.
             Exception: whatever the engine raised.
         """
