@@ -1,4 +1,5 @@
-"""Make the environment of every engine that ships a lock, run the heavy tests, and say which engines were not tried.
+"""Make the environment of every engine that ships a lock, and one with llama.cpp's server; run the heavy tests, and say
+what was not tried.
 
 `run.py HOME [ENGINE ...]`: environments are kept in HOME/environments. The exit code is that of the tests; it is 1,
 too, if the environment of an engine that was asked for cannot be made: its lock may be the reason.
@@ -11,6 +12,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+import llama_server
 
 from avatarctl.errors import AvatarctlError
 from avatarctl.runtime import environments
@@ -35,8 +38,21 @@ def main(home: Path, names: list[str]) -> int:
             continue
         spent = f"made in {time.monotonic() - begun:.0f} s" if new else "there already"
         print(f"{wanted.name}: {spent}, Python {made.python}, torch for {made.build or 'nobody'}", flush=True)
+    environment = dict(os.environ)
+    if names and llama_server.NAME not in names:
+        absent[llama_server.NAME] = "not asked for"
+    else:
+        begun = time.monotonic()
+        try:
+            python, new = llama_server.interpreter(home.absolute() / "llama")
+            environment["AVATARCTL_TEST_LLAMA"] = str(python)
+            spent = f"built in {time.monotonic() - begun:.0f} s" if new else "there already"
+            print(f"{llama_server.NAME}: {spent}", flush=True)
+        except llama_server.Absent as error:
+            absent[llama_server.NAME] = str(error)
+            failed = failed or error.blame
     # Threads that spin while they wait for each other slow everything down on few cores.
-    environment = {**os.environ, "AVATARCTL_TEST_ENGINES": str(place), "OMP_WAIT_POLICY": "passive"}
+    environment |= {"AVATARCTL_TEST_ENGINES": str(place), "OMP_WAIT_POLICY": "passive"}
     tests = subprocess.run([sys.executable, "-m", "pytest", "-q", str(FOLDER)], env=environment, check=False)
     for name, why in absent.items():
         print(f"not tried: {name}: {why}")
