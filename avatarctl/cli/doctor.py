@@ -287,6 +287,7 @@ def _recognition() -> Check:
 
     chosen = common.resolve(None, None).choice("transcribe", {"audio"})
     try:
+        readiness.check_allowed(chosen.spec, config.cloud_allows)
         readiness.paths(chosen.spec, chosen.params, config.paths().models)
     except Unavailable as error:
         # Nothing but `ask --audio` needs it.
