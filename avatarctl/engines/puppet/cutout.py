@@ -7,6 +7,7 @@ nothing but background can come to lie is left as it is, one where all is person
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from itertools import groupby
 
 import cv2
@@ -50,6 +51,12 @@ class Cutout:
         # A node speaks for its cell, which may be read from twice as wide a place.
         reach = int(np.ceil(step / BLOCK)) + 1
         self._least, self._most = _extremes(alpha, reach)
+
+    def twin(self) -> Cutout:
+        """Another one for another thread."""
+        other = copy(self)
+        other._alpha = np.zeros_like(self._alpha)
+        return other
 
     def tiles(self, backward: Array) -> NDArray[np.uint8]:
         """What each tile shows; uint8 (rows, columns). `backward`: of the lattice, canvas pixels."""
