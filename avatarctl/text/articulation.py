@@ -60,8 +60,9 @@ _EARLY = 0.2
 """Seconds before a rounded vowel from which on the lips begin to round."""
 _ROUNDED = 0.5
 """Rounding from which on a sound rounds the ones before it."""
-_FREE, _SPREAD = 1.0, 0.3
-"""Share of the rounding that consonants take over, if they leave the lips free or need them spread."""
+_FREE, _PRESSED, _SPREAD = 1.0, 0.6, 0.3
+"""Share of the rounding that consonants take over, if they leave the lips free, press them on each other, or need them
+spread."""
 
 _BURST_AFTER, _BURST_WIDTH = 0.012, 0.022
 """Seconds from the end of a stop to the peak of its release, and its width."""
@@ -219,7 +220,8 @@ def _round_early(sounds: list[_Sound], poses: NDArray[np.float64], shape: NDArra
             away = vowel.start - (before.start + before.end) / 2
             if before.made.vowel or not before.ipa or away > _EARLY:
                 break
-            share = (_SPREAD if before.made.spreads else _FREE) * (1 - 0.5 * away / _EARLY)
+            taken = _SPREAD if before.made.spreads else _PRESSED if before.made.closes else _FREE
+            share = taken * (1 - 0.5 * away / _EARLY)
             poses[j, rounding] = max(poses[j, rounding], share * aim)
             poses[j, wide] *= 1 - share
             shape[j] = max(shape[j], 0.8 * share)
@@ -321,7 +323,8 @@ def _close(values: NDArray[np.float64], track: _Track, fps: int) -> None:
         shut[first : last + 1] = True
     for name in ("open", "up", "tuck"):
         values[shut, INDEX[name]] = 0.0
-    values[shut, INDEX["press"]] = np.maximum(values[shut, INDEX["press"]], 0.5)
+    pressed = CLASSES["bilabial stop"].pose[INDEX["press"]]
+    values[shut, INDEX["press"]] = np.maximum(values[shut, INDEX["press"]], pressed)
     jaw = INDEX["jaw"]
     values[:, jaw] = np.minimum(values[:, jaw], _JAW_SHUT + _JAW_OPENS * _away(shut) / fps)
     parted = np.array([f for f in opened if f < frames - 1 and not shut[f]], np.int64)

@@ -68,7 +68,7 @@ CLASSES: dict[str, Viseme] = {
     "open round": _viseme(1.3, 1.0, 14, vowel=True, open=0.24, jaw=0.21, up=0.015, round=0.4),
     "close round": _viseme(1.0, 1.4, 14, vowel=True, open=0.085, jaw=0.07, up=0.01, round=1.0),
     "front round": _viseme(1.0, 1.3, 14, vowel=True, open=0.1, jaw=0.08, up=0.015, round=0.85),
-    "bilabial stop": _viseme(3.4, 0.5, 46, closes=True, press=0.75),
+    "bilabial stop": _viseme(3.4, 0.9, 46, closes=True, press=0.75),
     "bilabial fricative": _viseme(2.5, 0.6, 22, open=0.03, jaw=0.03, press=0.2, round=0.2),
     "labiodental": _viseme(3.2, 0.6, 32, tucks=True, open=0.05, jaw=0.03, up=0.02, tuck=0.65),
     "dental": _viseme(1.2, 0.3, 22, open=0.125, jaw=0.08, up=0.015, tongue=1.0, tip=4.0),

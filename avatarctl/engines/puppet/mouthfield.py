@@ -119,7 +119,8 @@ def mouth_field(frame: MouthFrame, lips: PhotoLips, points: Array, outline: Arra
     inside = np.minimum(aside, 1)
     # The lips' thin ends give way, so that round lips keep most of what is full in them.
     reach = np.where(aside <= 1, 0.6 * inside + 0.4 * inside**3, away)
-    corner = np.sign(x) * reach * np.exp(-((band / ((0.33 + 0.10 * on_cheek) * unit)) ** 2))
+    # Nearly a bell, but one that ends: the lids are not to feel a smile let go.
+    corner = np.sign(x) * reach * np.maximum(1 - (band / ((0.57 + 0.17 * on_cheek) * unit)) ** 2, 0) ** 3
     # Of a face that looks aside, the far half is foreshortened: its corner moves less, and the outline is near.
     corner *= np.where(x < 0, 1 + lips.middle, 1 - lips.middle)
     corner = np.asarray(corner, np.float32)
