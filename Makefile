@@ -10,7 +10,7 @@ QUESTION ?= Кто первым полетел в космос?
 UV_COMPILE := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	--generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
-ENGINE_INPUTS := $(wildcard avatarctl/engines/*/requirements.in)
+ENGINE_INPUTS := $(wildcard avatarctl/engines/*/requirements.in avatarctl/engines/*/*/requirements.in)
 TORCH := avatarctl/engines/torch
 # Options that keep what these locks hold out of another one.
 all_of = $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' $(1))
@@ -18,7 +18,7 @@ all_of = $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' $(1))
 NCNN_ZOO := requests portalocker charset-normalizer urllib3 pywin32
 
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-batch test test-studio lint bench quality wheel lock clean
+.PHONY: help demo demo-batch test test-studio lint bench quality torture wheel lock clean
 
 help: ## Show what can be made (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -94,6 +94,9 @@ bench: $(VENV)/.dev $(VENV)/.test-models ## Measure what the design promises, an
 quality: $(VENV)/.core $(VENV)/.test-models ## Try many faces: a table, and sheets in outputs/quality/ (ALL=1, PORTRAITS=...)
 	@$(PY) tests/quality/run.py $(if $(ALL),--all) $(PORTRAITS)
 
+torture: $(VENV)/.dev $(VENV)/.test-models ## Kill, fill, damage and confuse batches, and print a table (PART=quick, PART=disk)
+	@$(PY) tests/torture/run.py $(PART)
+
 wheel: $(VENV)/.core ## Build the wheel into dist/
 	@$(PY) -m hatchling build --target wheel --directory dist
 
@@ -122,7 +125,7 @@ lock: $(VENV)/.made ## Write all locks anew, with the newest versions
 		$(TORCH)/requirements.in --output-file $(TORCH)/cuda.lock >/dev/null
 	@set -e; for engine in $(filter-out $(TORCH),$(patsubst %/requirements.in,%,$(ENGINE_INPUTS))); do \
 		$(UV_COMPILE) --upgrade --constraints $(TORCH)/requirements.lock --constraints $(TORCH)/cuda.lock \
-		$(call all_of,$(TORCH)/requirements.lock $(TORCH)/cuda.lock) \
+		--constraints $(VENV)/lock/constraints.txt $(call all_of,$(TORCH)/requirements.lock $(TORCH)/cuda.lock) \
 		$$(sed -n 's/^# leave out: *//p' $$engine/requirements.in | xargs -r printf -- '--no-emit-package %s ') \
 		$$engine/requirements.in --output-file $$engine/requirements.lock >/dev/null; done
 

@@ -16,6 +16,9 @@ TOP_LEVEL = ("preset", "avatar", "outputs", "engines", "models")
 """Settings that belong to no stage. `engines` holds a table for each engine; see `ENGINE_KEYS`, `MODELS_KEYS`."""
 ENGINE_KEYS = ("python", "home")
 """Of an engine that runs in a worker: its interpreter, and the folder of a program that it drives."""
+CLOUD = "cloud"
+"""The table that says which engines may send anything to a company's machines. It is the user's own to write: neither
+a preset nor the `avatarctl.toml` of a folder can allow anything."""
 MODELS_KEYS = ("mirrors",)
 """Of the table `models`: where else weights may come from, asked first; folders or http(s) addresses."""
 
@@ -103,6 +106,8 @@ def _number(environment: Mapping[str, str], name: str) -> float | None:
         raise BadConfig(f"{name}={text!r} is not a sensible number") from None
 
 
+_SWITCH = {**dict.fromkeys(("1", "true", "yes", "on"), True), **dict.fromkeys(("0", "false", "no", "off"), False)}
+
 Layer = dict[str, Any]
 """One source of settings: top-level values and a table for each stage."""
 
@@ -115,9 +120,37 @@ def layers(
 ) -> list[Layer]:
     """Settings outside presets and flags, weakest first: user config, project file, environment."""
     where = where or paths(environment)
-    found = [read_toml(where.user_file), read_toml((folder or Path()) / PROJECT_FILE)]
-    found.append(_from_environment(stages, environment))
-    return [layer for layer in found if layer]
+    project = read_toml((folder or Path()) / PROJECT_FILE)
+    if CLOUD in project:
+        raise BadConfig(
+            f"./{PROJECT_FILE}: a folder cannot allow that anything is sent away",
+            hint=f"put [cloud] into {where.user_file}, or set AVATARCTL_CLOUD_ALLOW",
+        )
+    found = [read_toml(where.user_file), project, _from_environment(stages, environment)]
+    return [kept for layer in found if (kept := {k: v for k, v in layer.items() if k != CLOUD})]
+
+
+def cloud_allows(engine: str, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the user lets this engine send what it sends: `[cloud] allow` of their own file, a list of engines or
+    true for all, or `AVATARCTL_CLOUD_ALLOW`, which wins.
+
+    Raises:
+        BadConfig: it is neither.
+    """
+    said = environment.get("AVATARCTL_CLOUD_ALLOW", "").strip()
+    table = read_toml(paths(environment).user_file).get(CLOUD, {})
+    if said:
+        words = [word.strip() for word in said.split(",") if word.strip()]
+        allow: object = _SWITCH.get(said.lower(), words)
+    elif not isinstance(table, dict) or not set(table) <= {"allow"}:
+        raise BadConfig(f"{PROJECT_FILE}: cloud has to be a table with allow", hint='[cloud] allow = ["gemini"]')
+    else:
+        allow = table.get("allow", False)
+    if isinstance(allow, bool):
+        return allow
+    if not isinstance(allow, list) or not all(isinstance(one, str) for one in allow):
+        raise BadConfig(f"{PROJECT_FILE}: cloud.allow has to be a list of engines, true or false", hint='["gemini"]')
+    return engine in allow
 
 
 def check_models(table: object, where: str) -> None:

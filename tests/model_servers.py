@@ -34,6 +34,7 @@ class Reply:
 
     def __init__(self, handler: BaseHTTPRequestHandler, body: Any) -> None:
         self._handler = handler
+        self.path = handler.path
         self.body = body
 
     def start(self, content_type: str, status: int = 200) -> None:
@@ -49,9 +50,11 @@ class Reply:
     def end(self) -> None:
         self._handler.wfile.write(b"0\r\n\r\n")
 
-    def whole(self, status: int, document: Any, content_type: str = "application/json") -> None:
+    def whole(self, status: int, document: Any, content_type: str = "application/json", **headers: str) -> None:
         data = document if isinstance(document, bytes) else json.dumps(document).encode()
         self._handler.send_response(status)
+        for name, value in headers.items():
+            self._handler.send_header(name.replace("_", "-"), value)
         self._handler.send_header("Content-Type", content_type)
         self._handler.send_header("Content-Length", str(len(data)))
         self._handler.end_headers()
@@ -62,6 +65,14 @@ class Reply:
         self._handler.send_header("Location", location)
         self._handler.send_header("Content-Length", "0")
         self._handler.end_headers()
+
+    def cut_short(self, data: bytes, sent: int) -> None:
+        """Promise all of `data`, send so many bytes of it, and be gone."""
+        self._handler.send_response(200)
+        self._handler.send_header("Content-Length", str(len(data)))
+        self._handler.end_headers()
+        self._handler.wfile.write(data[:sent])
+        self.die()
 
     def die(self) -> None:
         """The process is gone: no last chunk, no goodbye."""
@@ -81,16 +92,19 @@ Behaviour = Callable[[Reply], None]
 
 
 class ModelServer(ThreadingHTTPServer):
-    """`answer` performs each POST; GETs are looked up in `documents` by path: (status, document)."""
+    """`answer` performs each POST; GETs are looked up in `documents` by path, with its query
+    or without: (status, document), or a behaviour.
+    `posts` have their body as JSON, or as bytes where it is none."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.documents: dict[str, tuple[int, Any]] = {}
+        self.documents: dict[str, tuple[int, Any] | Behaviour] = {}
         self.answer: Behaviour = lambda reply: reply.whole(500, {"error": "no answer was set"})
         self.posts: list[tuple[str, Any]] = []
         self.gets: list[str] = []
+        self.deletes: list[str] = []
         self.headers: list[dict[str, str]] = []
         """Of every request, names in lower case."""
         self.failure: BaseException | None = None
@@ -111,15 +125,24 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.gets.append(self.path)
         self.server.headers.append({k.lower(): v for k, v in self.headers.items()})
-        status, document = self.server.documents.get(self.path, (404, b"404 page not found"))
-        Reply(self, None).whole(status, document)
+        known, bare = self.server.documents, self.path.partition("?")[0]
+        found = known.get(self.path, known.get(bare, (404, b"404 page not found")))
+        self._perform(found if callable(found) else lambda reply: reply.whole(*found), None)
+
+    def do_DELETE(self) -> None:
+        self.server.deletes.append(self.path)
+        Reply(self, None).whole(200, {"data": {"id": self.path.rpartition("/")[2]}})
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.loads(data) if self.headers.get_content_type() == "application/json" else data
         self.server.posts.append((self.path, body))
         self.server.headers.append({k.lower(): v for k, v in self.headers.items()})
+        self._perform(self.server.answer, body)
+
+    def _perform(self, behaviour: Behaviour, body: Any) -> None:
         try:
-            self.server.answer(Reply(self, body))
+            behaviour(Reply(self, body))
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 

@@ -177,8 +177,7 @@ def test_the_key_comes_from_the_variable_that_is_named(
 def test_a_key_is_not_sent_in_clear_text_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     for url, sent in (("http://10.0.0.1", ""), ("https://api.example.com", SECRET), ("http://localhost", SECRET)):
-        params = OpenAiParams(base_url=url)
-        assert identity.openai_key(params, identity.openai_address(url)) == sent
+        assert identity.openai_address(url).secret(OpenAiParams(base_url=url).key_variable) == sent
 
 
 @pytest.mark.parametrize("when", ["before the headers", "in the middle"])

@@ -6,6 +6,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from avatarctl.errors import BadInput, Busy, Unavailable
 from avatarctl.store import connection as connections
 from avatarctl.store import ids
+from avatarctl.store.faults import ledger_fault
 from avatarctl.store.ledger import Ledger
 from avatarctl.store.model import AvatarRecord, DocumentRecord, Manifest, RunRecord, StepRecord, new_id, now
 from tests.store_support import finish, start, together
@@ -205,6 +207,8 @@ def test_processes_write_at_once(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     code = """
 from pathlib import Path
+from types import SimpleNamespace
+from avatarctl.store.faults import ledger_fault
 from avatarctl.store.ledger import Ledger
 from avatarctl.store.model import RunRecord, new_id
 go()
@@ -268,7 +272,9 @@ def test_a_file_system_without_wal_is_refused(tmp_path: Path, monkeypatch: pytes
 FULL = """
 import resource
 from pathlib import Path
+from types import SimpleNamespace
 from avatarctl.errors import Unavailable
+from avatarctl.store.faults import ledger_fault
 from avatarctl.store.ledger import Ledger
 from avatarctl.store.model import RunRecord, new_id
 path = Path(sys.argv[1])
@@ -293,6 +299,16 @@ def test_a_full_disk_keeps_what_was_written(tmp_path: Path) -> None:
         assert all(r.recipe == "x" * 5000 for r in runs[:-1])
 
 
+def test_a_full_disk_is_told_from_a_broken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite says "disk I/O error" where it cannot enlarge the memory that its users share."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = "SQLITE_IOERR_SHMSIZE"
+    path = tmp_path / "ledger.sqlite"
+    assert "cannot be used" in ledger_fault(error, path).what
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(total=2**20, used=2**20, free=0))
+    assert "the disk is full" in ledger_fault(error, path).what
+
+
 def test_ids_grow_even_if_the_clock_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     made = [new_id() for _ in range(1000)]
     assert made == sorted(set(made))
@@ -315,6 +331,7 @@ def test_opening_a_ledger_of_this_version_loads_no_sqlite_utils(tmp_path: Path) 
         pass
     code = """
 from pathlib import Path
+from types import SimpleNamespace
 from avatarctl.store import erase, gc, verify
 from avatarctl.store.store import Store
 Store.open(Path(sys.argv[1])).close()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import cv2
@@ -74,56 +77,97 @@ def plain(rgb: Picture, scale: int) -> Picture:
 class Nearest:
     """Repeats pixels; remembers what it was given."""
 
-    def __init__(self, offset: float = 0.0) -> None:
+    scale, batch, slow = 4, 3, False
+
+    def __init__(self, side: int, offset: float = 0.0) -> None:
+        self.side = side
         self.offset = offset
         self.largest = 0
 
-    def enlarge(self, pixels: tiles.Pixels) -> tiles.Pixels:
-        self.largest = max(self.largest, *pixels.shape[:2])
-        return pixels.repeat(4, axis=0).repeat(4, axis=1) + np.float32(self.offset)
+    def enlarge(self, given: list[tiles.Pixels], told: Callable[[float], None]) -> list[tiles.Pixels]:
+        self.largest = max(self.largest, *(side for pixels in given for side in pixels.shape[:2]))
+        told(1.0)
+        return [pixels.repeat(4, axis=0).repeat(4, axis=1) + np.float32(self.offset) for pixels in given]
+
+
+class Stripes(Nearest):
+    """Draws stripes finer than a pixel, so there is no shade that could be told from the source's; how strong ones,
+    is told for each tile in turn."""
+
+    def __init__(self, side: int, *strengths: float) -> None:
+        super().__init__(side)
+        self.strengths = cycle(strengths)
+
+    def enlarge(self, given: list[tiles.Pixels], told: Callable[[float], None]) -> list[tiles.Pixels]:
+        drawn = super().enlarge(given, told)
+        for picture in drawn:
+            stripes = np.tile(np.array([1, 1, -1, -1], np.float32), picture.shape[1] // 4)
+            picture += next(self.strengths) * stripes[:, None]
+        return drawn
+
+
+def silent(done: float, total: int) -> None: ...
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 300), (72, 73), (217, 145)])
 @pytest.mark.parametrize("scale", [2, 4])
 def test_tiles_cover_a_picture_without_a_seam(height: int, width: int, scale: int) -> None:
     rgb = np.random.default_rng(1).integers(0, 255, (height, width, 3)).astype(np.uint8)
-    network = Nearest()
-    look = tiles.Look(scale, 1.0, 0.0, 72, (0, 0, width, height))
-    seen: list[int] = []
-    made = tiles.enlarge(rgb, network, look, seen.append)
+    network = Nearest(72)
+    look = tiles.Look(scale, 1.0, 1.0, (0, 0, width, height))
+    seen: list[tuple[float, int]] = []
+    made = tiles.enlarge(rgb, network, look, lambda *at: seen.append(at))
     assert np.abs(made.astype(int) - rgb.repeat(scale, 0).repeat(scale, 1)).max() <= 1
-    assert seen == list(range(1, tiles.count(look) + 1))
+    total = tiles.count(look, 72)
+    assert seen[-1] == (total, total) and seen == sorted(seen)
     assert network.largest <= 72 + 2 * (tiles.FADE + tiles.CONTEXT)
 
 
 def test_neighbouring_tiles_fade_into_each_other() -> None:
-    class Uneven(Nearest):
-        def enlarge(self, pixels: tiles.Pixels) -> tiles.Pixels:
-            self.offset = 12.0 - self.offset
-            return super().enlarge(pixels)
-
     flat = np.full((40, 160, 3), 100, np.uint8)
-    made = tiles.enlarge(flat, Uneven(), tiles.Look(4, 1.0, 0.0, 80, (0, 0, 160, 40)), lambda _: None)
-    line = made[80, :, 0].astype(int)
-    assert {line[0], line[-1]} == {100, 112}
-    assert np.abs(np.diff(line)).max() == 1
+    made = tiles.enlarge(flat, Stripes(80, 0, 12), tiles.Look(4, 1.0, 0.0, (0, 0, 160, 40)), silent)
+    swing = np.abs(made[80, :, 0].astype(int) - 100)
+    assert (swing[0], swing[-1]) == (0, 12)
+    assert np.abs(np.diff(swing)).max() == 1
 
 
 def test_only_the_part_gains_detail_and_its_border_is_soft() -> None:
     flat = np.full((200, 200, 3), 100, np.uint8)
-    look = tiles.Look(2, 1.0, 0.0, 72, (60, 50, 200, 160))
-    made = tiles.enlarge(flat, Nearest(20.0), look, lambda _: None)[..., 0].astype(int)
+    look = tiles.Look(2, 1.0, 0.0, (60, 50, 200, 160))
+    made = tiles.enlarge(flat, Stripes(72, 20), look, silent)[..., 0].astype(int)
     assert (made[:100] == 100).all() and (made[320:] == 100).all() and (made[:, :120] == 100).all()
-    assert made[210, 300] == made[210, 399] == 120
-    assert np.abs(np.diff(made, axis=0)).max() <= 2 and np.abs(np.diff(made, axis=1)).max() <= 2
+    assert made[210, 300] == 120 and made[210, 301] == 80 and made[210, 398] == 120
+    swing = np.abs(made[:, ::2] - made[:, 1::2])
+    assert np.abs(np.diff(swing, axis=0)).max() <= 3 and np.abs(np.diff(swing, axis=1)).max() <= 5
+    spared = np.zeros((200, 200), np.float32)
+    spared[60:150, 120:180] = 1
+    made = tiles.enlarge(flat, Stripes(72, 20), look, silent, spared)[..., 0].astype(int)
+    assert (made[130:290, 250:350] == 100).all() and made[310, 300] != 100
+
+
+def test_colour_and_shade_are_the_sources() -> None:
+    ramp = np.tile(np.linspace(60, 180, 120, dtype=np.uint8)[None, :, None], (60, 1, 3))
+    made = tiles.enlarge(ramp, Nearest(200, 15.0), tiles.Look(2, 1.0, 0.0, (0, 0, 120, 60)), silent)
+    assert np.abs(made.astype(int) - plain(ramp, 2)).max() <= 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 60), (41, 163)])
+def test_a_picture_is_drawn_from_half_its_size(height: int, width: int) -> None:
+    rgb = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 255, (height, width, 3)).astype(np.uint8), (0, 0), 3)
+    network = Nearest(30)
+    look = tiles.Look(2, 1.0, 1.0, (0, 0, width, height), half=True)
+    made = tiles.enlarge(rgb.astype(np.uint8), network, look, silent)
+    assert made.shape == (2 * height, 2 * width, 3)
+    assert np.abs(made.astype(int) - plain(rgb.astype(np.uint8), 2)).mean() < 3
+    assert network.largest <= 30 + tiles.FADE + 2 * tiles.CONTEXT + 1
 
 
 def test_another_picture_than_the_given_one_is_refused() -> None:
     flat = np.full((20, 20, 3), 100, np.uint8)
-    look = tiles.Look(2, 1.0, 0.0, 72, (0, 0, 20, 20))
+    look = tiles.Look(2, 1.0, 0.0, (0, 0, 20, 20))
     for wrong in (60.0, float("nan")):
         with pytest.raises(RuntimeError, match="another picture"):
-            tiles.enlarge(flat, Nearest(wrong), look, lambda _: None)
+            tiles.enlarge(flat, Nearest(72, wrong), look, silent)
 
 
 # -- the networks
@@ -159,7 +203,7 @@ def test_no_seam_shows_between_tiles(face: Picture, tmp_path: Path, monkeypatch:
 
     given = picture(tmp_path, face)
     whole = image.read_png(enlarge(given, tmp_path / "whole", model="video")).astype(int)
-    monkeypatch.setitem(engine.SIDES, "video", 24)
+    monkeypatch.setitem(engine.LAYOUTS, "video", replace(engine.LAYOUTS["video"], side=24))
     tiled = image.read_png(enlarge(given, tmp_path / "tiled", model="video")).astype(int)
     difference = np.abs(tiled - whole)
     assert difference.mean() < 0.3 and difference.max() <= 16
@@ -213,7 +257,7 @@ def test_stopping_between_tiles_and_between_frames(
 ) -> None:
     from avatarctl.engines.realesrgan import engine
 
-    monkeypatch.setitem(engine.SIDES, "video", 24)
+    monkeypatch.setitem(engine.LAYOUTS, "video", replace(engine.LAYOUTS["video"], side=24))
     done: list[float] = []
     given = picture(tmp_path, face)
     with pytest.raises(Cancelled):
@@ -224,7 +268,7 @@ def test_stopping_between_tiles_and_between_frames(
             progress=lambda n, total, unit: done.append(n),
             cancelled=lambda: done[-1:] == [2],
         )
-    assert done == [0, 1, 2]
+    assert done[0] == 0 and done[-1] == 2 and done == sorted(done)
     frames: list[float] = []
     with pytest.raises(Cancelled):
         enlarge(
@@ -233,7 +277,7 @@ def test_stopping_between_tiles_and_between_frames(
             progress=lambda n, total, unit: frames.append(n),
             cancelled=lambda: frames[-1:] == [4],
         )
-    assert frames == [0, 1, 2, 3, 4]
+    assert frames[-1] == 4 and frames == sorted(frames)
 
 
 @needs_ncnn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -57,6 +58,38 @@ def show(name: NameArgument, json: common.JsonOption = False) -> None:
     print_result(f"persona   {avatar.persona or '-'}\nconsent   {avatar.consent_by or '-'}")
     for line in (*common.describe_portrait(avatar.portrait_report), *common.describe_voice(avatar.voice_report)):
         print_result(line)
+
+
+@app.command()
+def dictionary(
+    name: NameArgument,
+    file: Annotated[Path | None, typer.Argument(help="Take these entries in place of the person's own.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Forget the person's own entries.")] = False,
+    json: common.JsonOption = False,
+) -> None:
+    """How a person says words: show, take from a file, or forget lines like `Ollama = оллама`, `замок = з+амок`."""
+    from avatarctl.recipes import dictionaries
+    from avatarctl.runtime import session
+    from avatarctl.store import dictionaries as kept
+
+    if file is not None and remove:
+        raise BadInput("give a file, or --remove, not both")
+    with session.open_store(readonly=file is None and not remove) as store:
+        person = store.ledger.avatar(name).name
+        if file is not None:
+            dictionaries.load(file)
+            kept.write(store, person, file.expanduser().read_bytes())
+        elif remove:
+            kept.remove(store, person)
+        words = dictionaries.own(store, person)
+        text, where = kept.read(store, person).decode("utf-8-sig"), kept.path(store, person)
+    if state.json:
+        print_json({"name": person, "path": str(where) if words.entries else "", "entries": dict(words.entries)})
+        return
+    say(f"{person}: {len(words.entries)} entries" + (f" in {where}" if words.entries else ""))
+    if file is None and text:
+        # As the user wrote it: it can go into a file, be changed, and come back.
+        print_result(text.rstrip())
 
 
 @app.command()

@@ -318,5 +318,11 @@ def _disk() -> Check:
 
 
 def _settings() -> Check:
+    from avatarctl.engines import registry
+
     settings = common.resolve(None, None)
-    return Check("settings", "ok", f"preset {settings.preset}, results in {settings.outputs}/")
+    clouds = dict.fromkeys(spec.name for spec in registry.specs() if spec.cloud is not None)
+    allowed = [name for name in clouds if config.cloud_allows(name)]
+    sent = f"; may send something away: {', '.join(allowed)}" if allowed else ""
+    found = f"preset {settings.preset}, results in {settings.outputs}/, your own file: {config.paths().user_file}{sent}"
+    return Check("settings", "ok", found)

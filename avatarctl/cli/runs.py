@@ -78,6 +78,10 @@ def show(
         table.append([s.index, s.stage, s.engine, was, *times, size(s.output_bytes), s.device, key, s.label])
     print_table(headers, table)
     for s in steps:
+        if s.status == "done" and "used" in facts.get(s.key, {}):
+            counted = ", ".join(f"{amount:g} {unit}" for unit, amount in facts[s.key]["used"].items())
+            print_result(f"{s.stage}/{s.engine} was counted: {counted}")
+    for s in steps:
         if s.stage == "check" and s.key in facts:
             print_result("")
             common.print_figures(facts[s.key])

@@ -18,6 +18,13 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def upscale(
     media: Annotated[Path, typer.Argument(help="A film or a picture.")],
     scale: Annotated[int, typer.Option("--scale", help="How many times larger: 2 or 4.")] = 2,
+    engine: Annotated[
+        str | None, typer.Option("--engine", help="Who does it: lanczos, realesrgan, realesrgan-torch.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="The engine's network: photo (x4plus), video (x2, x4), or a file of weights."),
+    ] = None,
     preset: common.PresetOption = None,
     set_: common.SetOption = None,
     out: common.OutOption = None,
@@ -30,7 +37,9 @@ def upscale(
 
     if scale not in (2, 4):
         raise BadInput(f"--scale {scale} is not possible", hint="--scale 2 or --scale 4")
-    settings = common.resolve(preset, set_)
+    chosen = {"engine": engine, "model": model}
+    wanted = [f"upscale.{name}={value}" for name, value in chosen.items() if value is not None]
+    settings = common.resolve(preset, [*(set_ or []), *wanted])
     name = f"{media.stem}-x{scale}"
     common.destination(out, settings, name, ".mp4")
     options = {"refresh_from": "" if refresh else None}

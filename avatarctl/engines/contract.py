@@ -25,6 +25,17 @@ class Requirements:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cloud:
+    """A company on whose machines an engine runs. It is asked only where the user has allowed it."""
+
+    title: str
+    sends: str
+    """What leaves this machine: "the recording"."""
+    key_variable: str
+    """The environment variable that holds the user's key; it is read for each step and kept nowhere."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class EngineSpec:
     """A frozen description: who performs which stage, what it needs and what it can do.
 
@@ -71,6 +82,8 @@ class EngineSpec:
     """What that set brings, as it is imported: whether it is there can be seen without importing it."""
     remark: str = ""
     """What a user should know about its results; told whenever it is used."""
+    cloud: Cloud | None = None
+    """Whose machines it runs on; None for this one, and for servers that the user names."""
 
     def requirements(self, params: Params) -> Requirements:
         """What a step with these params takes, beside `models`."""
@@ -82,6 +95,7 @@ class EngineSpec:
 def _no_progress(done: float, total: float, unit: str) -> None: ...
 def _no_emit(text: str) -> None: ...
 def _no_note(message: str) -> None: ...
+def _unpaid(unit: str, amount: float) -> None: ...
 def _never() -> bool:
     return False
 
@@ -106,6 +120,8 @@ class Job:
     """For engines that stream: the next piece of text."""
     note: Callable[[str], None] = _no_note
     """One line for the user: what did not go as it should have, though the step goes on."""
+    used: Callable[[str, float], None] = _unpaid
+    """`used(unit, amount)`: what a service counts and charges for this step, kept with the step's facts."""
     cancelled: Callable[[], bool] = _never
     """Ask it at least every half second; when true, clean up children and raise `Cancelled`."""
 

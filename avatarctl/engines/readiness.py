@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 from avatarctl import models
@@ -46,6 +47,20 @@ def paths(spec: EngineSpec, params: Params, folder: Path, python: str = "") -> d
     chosen = spec.requirements(params).weights
     here = {name: models.path(folder, name) for name in spec.models}
     return {**here, **{role: weights.path(folder, ref) for role, ref in chosen.items()}}
+
+
+def check_allowed(spec: EngineSpec, allowed: Callable[[str], bool]) -> None:
+    """Whether an engine may send what it sends. `allowed`: what the user says of an engine's name.
+
+    Raises:
+        Unavailable: it runs on a company's machines, and nobody has allowed that.
+    """
+    if spec.cloud is not None and not allowed(spec.name):
+        raise Unavailable(
+            f"{spec.stage}/{spec.name} sends {spec.cloud.sends} to {spec.cloud.title}",
+            why="and that is not allowed yet",
+            hint=f'[cloud] allow = ["{spec.name}"] in your own avatarctl.toml, or AVATARCTL_CLOUD_ALLOW={spec.name}',
+        )
 
 
 def is_ready(spec: EngineSpec, params: Params, folder: Path, python: str = "") -> bool:

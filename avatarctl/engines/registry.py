@@ -21,7 +21,9 @@ BUILT_IN = (
     "avatarctl.engines.voiceprint.spec",
     "avatarctl.engines.extractive.spec",
     "avatarctl.engines.chat.spec",
+    "avatarctl.engines.cloud.spec",
     "avatarctl.engines.espeak.spec",
+    "avatarctl.engines.piper.spec",
     "avatarctl.engines.xtts.spec",
     "avatarctl.engines.align.spec",
     "avatarctl.engines.puppet.spec",
@@ -35,9 +37,7 @@ BUILT_IN = (
 """Modules with a tuple `SPECS`."""
 
 PLANNED = {
-    ("speak", "piper"),
     ("speak", "silero"),
-    ("upscale", "realesrgan-torch"),
 }
 """Engines of the design that this version does not have: they are refused by name, not as unknown."""
 

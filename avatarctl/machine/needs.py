@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shlex
 import shutil
 from collections.abc import Iterable
@@ -10,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avatarctl import models, presets
+from avatarctl import config, models, presets
 from avatarctl.engines import readiness, registry
+from avatarctl.engines.contract import Cloud, EngineSpec
 from avatarctl.errors import BadConfig, NotHereYet, Unavailable
 from avatarctl.machine.hardware import Hardware
 from avatarctl.models import Model
@@ -168,6 +170,8 @@ def _of_engine(settings: Settings, stage: str, choice: Choice, hardware: Hardwar
     if wanted.gpu_memory_mb > hardware.gpu_memory_mb * 1.05:
         gb = wanted.gpu_memory_mb / 1024
         found.append(_without_gpu(stage, f"{stage}/{spec.name} wants {gb:.1f} GB of a GPU", hardware))
+    if spec.cloud is not None:
+        found += _of_cloud(stage, spec, spec.cloud)
     if spec.external:
         found += _of_server(stage, spec.external, params)
     return found
@@ -196,6 +200,17 @@ def _of_model(stage: str, reference: str, folder: Path) -> list[Gap]:
     to_come = sum(max(0, m.size - models.unfinished(folder, m.name)) for m in absent)
     licences = tuple(one.name for one in models.to_accept(folder, absent))
     return [Gap(stage, f"the model {reference} is not here", pulls=(reference,), licences=licences, bytes=to_come)]
+
+
+def _of_cloud(stage: str, spec: EngineSpec, cloud: Cloud) -> list[Gap]:
+    found = []
+    try:
+        readiness.check_allowed(spec, config.cloud_allows)
+    except (Unavailable, BadConfig) as error:
+        found.append(Gap(stage, _sentence(error), advice=error.hint))
+    if not os.environ.get(cloud.key_variable, "").strip():
+        found.append(Gap(stage, f"{cloud.title} wants a key", advice=f"export {cloud.key_variable}=..."))
+    return found
 
 
 def _of_server(stage: str, external: str, params: Any) -> list[Gap]:

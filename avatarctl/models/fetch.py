@@ -271,7 +271,7 @@ def _check_space(models_dir: Path, absent: list[Model]) -> None:
     if free < wanted + _SPARE_BYTES:
         raise Unavailable(
             "there is too little space on the disk",
-            why=f"{wanted / 1e9:.1f} GB are to come, {free / 1e9:.1f} GB are free below {models_dir}",
+            why=f"{wanted / 1e6:.0f} MB are to come, {free / 1e6:.0f} MB are free below {models_dir}",
             hint="free some space (avatarctl models rm, avatarctl cache gc), or set AVATARCTL_HOME to another disk",
         )
 

@@ -119,7 +119,7 @@ def render_recording(
         avatar,
         audio,
         title=title,
-        text=run.text(said),
+        text=said,
         emotion=",".join(shown) if any(shown) else "",
         language=languages.detect(said),
         subtitles=subtitles,

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from avatarctl import config, presets
 from avatarctl.engines.contract import Cancelled
@@ -66,12 +67,18 @@ class _Open:
     job: Job
     thread: threading.Thread | None = None
     run: Run | None = None
+    worked: float = 0.0
+    """Seconds that engines worked for it."""
+    made: bool = False
+    """Whether any step was made for it, not taken from the cache."""
     began: float = field(default_factory=time.monotonic)
     why: AvatarctlError | None = None
     """Why it was cancelled, where that is a failure."""
     cancelled: bool = False
     released: bool = False
     over: bool = False
+    untold: Exception | None = None
+    """Why its end could not be written into the ledger."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +181,9 @@ class BatchRun:
             assert opened.thread is not None
             opened.thread.join()
             del self._open[job_id]
+            if opened.untold is not None:
+                # Without a ledger there is no queue. The job is let go with all others of this owner.
+                raise opened.untold
             if opened.released:
                 continue
             record = self._store.ledger.job(job_id)
@@ -210,42 +220,46 @@ class BatchRun:
     # -- one job, on its own thread
 
     def _perform(self, opened: _Open) -> None:
-        record, ledger = opened.record, self._store.ledger
         try:
-            output, media_seconds, cached = self._film(opened)
-        except BaseException as error:
-            if not opened.released:
-                failed = opened.why or error
-                delivered = opened.run.delivered if opened.run is not None and isinstance(error, Rejected) else []
-                cancelled = opened.cancelled and opened.why is None
-                ledger.finish_job(
-                    record.id,
-                    self._owner,
-                    "cancelled" if cancelled else "failed",
-                    error_code="cancelled" if cancelled else getattr(failed, "code", type(failed).__name__),
-                    error=_told_error(failed),
-                    retryable=bool(getattr(failed, "retryable", False)),
-                    seconds=time.monotonic() - opened.began,
-                    output=delivered[0]["path"] if delivered else "",
-                )
-        else:
-            opened.released = False
-            ledger.finish_job(
-                record.id,
-                self._owner,
-                "done",
-                cached=cached,
-                seconds=time.monotonic() - opened.began,
-                media_seconds=media_seconds,
-                output=output,
-            )
+            ending = self._ending(opened)
+            if ending is not None:
+                self._store.ledger.finish_job(opened.record.id, self._owner, **ending)
+        except Exception as error:
+            opened.untold = error
         finally:
             with self._changed:
                 opened.over = True
                 self._changed.notify_all()
 
-    def _film(self, opened: _Open) -> tuple[str, float, bool]:
-        """Perform and deliver: path, seconds of film, whether nothing had to be made."""
+    def _ending(self, opened: _Open) -> dict[str, Any] | None:
+        """Make the job's film: what the ledger is to hold of its end; None for a job that was let go."""
+        try:
+            output, media_seconds = self._film(opened)
+        except BaseException as error:
+            if opened.released:
+                return None
+            failed = opened.why or error
+            delivered = opened.run.delivered if opened.run is not None and isinstance(error, Rejected) else []
+            cancelled = opened.cancelled and opened.why is None
+            return {
+                "status": "cancelled" if cancelled else "failed",
+                "error_code": "cancelled" if cancelled else getattr(failed, "code", type(failed).__name__),
+                "error": _told_error(failed),
+                "retryable": bool(getattr(failed, "retryable", False)),
+                "seconds": opened.worked,
+                "output": delivered[0]["path"] if delivered else "",
+            }
+        opened.released = False
+        return {
+            "status": "done",
+            "cached": not opened.made,
+            "seconds": opened.worked,
+            "media_seconds": media_seconds,
+            "output": output,
+        }
+
+    def _film(self, opened: _Open) -> tuple[str, float]:
+        """Perform and deliver: path, seconds of film."""
         job, store = opened.job, self._store
         settings = jobs.settings_of(job)
         said = jobs.spoken_text(job)
@@ -254,11 +268,13 @@ class BatchRun:
         target = self._outputs(job)
         target = target.with_name(target.name + ".mp4")
         session.check_writable(target)
-        made: list[str] = []
+        guard = threading.Lock()
 
         def listen(event: events.Event) -> None:
-            if isinstance(event, events.Finished) and event.status == "done":
-                made.append(event.stage)
+            if isinstance(event, events.Finished):
+                with guard:
+                    opened.worked += event.run_ms / 1000
+                    opened.made |= event.status == "done"
             self._listener(event)
 
         with session.performing(
@@ -279,12 +295,12 @@ class BatchRun:
             asked = jobs.ask_for(run, job, avatar, said, request)
             files = deliveries.film(run, asked.film, asked.moves, target, settings)
             duration = float(run.wait(asked.film.made).facts.get("duration", 0.0))
-        return str(files["film"]), duration, not made
+        return str(files["film"]), duration
 
 
-def local_executor() -> LocalExecutor:
-    """An executor for the batches of one process on this machine."""
-    return LocalExecutor(config.paths().models, presets.resolve().interpreter)
+def local_executor(open_jobs: int) -> LocalExecutor:
+    """An executor for the batches of one process on this machine; `open_jobs` under way at a time."""
+    return LocalExecutor.for_many(config.paths().models, presets.resolve().interpreter, open_jobs)
 
 
 def _told_error(error: BaseException) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 from avatarctl.engines import registry
 from avatarctl.errors import BadInput
-from avatarctl.recipes import restore
+from avatarctl.recipes import dictionaries, restore
 from avatarctl.runtime.handles import Handle, OutputOf, Ref
 from avatarctl.runtime.runner import Run
 from avatarctl.store.model import Artefact, AvatarRecord, Manifest
@@ -61,12 +61,14 @@ def from_sentences(
     """Speak and animate each sentence, join the clips, and measure the film."""
     face = _face(run, avatar, background)
     voice = _voice(run, avatar)
+    words = dictionaries.of(run, avatar)
     usual = str(run.settings.choice("animate").params.as_dict().get("emotion", "")).partition(",")[0].strip()
     parts: list[_Part] = []
     before = ""
     for sentence, text in sentences:
         label = shorten(sentence.text, 32)
-        sound = _spoken(run, voice, sentence, text, label)
+        said = {"text": text, **dictionaries.used(run, words, sentence.text)}
+        sound = _spoken(run, voice, sentence, said, label)
         # What comes after is not looked at: while an answer is being written, it is not known.
         parts.append(_part(run, face, sound, label, sentence.emotion, before))
         before = sentence.emotion or usual
@@ -81,7 +83,7 @@ def from_recording(
     audio: Ref,
     *,
     title: str,
-    text: Ref | None = None,
+    text: str | None = None,
     emotion: str = "",
     language: str = "",
     subtitles: bool | None = None,
@@ -93,7 +95,9 @@ def from_recording(
         emotion: what the face shows, one a sentence with commas between; empty: by the settings.
     """
     face = _face(run, avatar, background)
-    heard = {"audio": audio} if text is None else {"audio": audio, "text": text}
+    heard: dict[str, Ref] = {"audio": audio}
+    if text is not None:
+        heard |= {"text": run.text(text), **dictionaries.used(run, dictionaries.of(run, avatar), text)}
     sound = _sound(run.step("align", heard, label=title))
     return _finish(run, [_part(run, face, sound, title, emotion)], title, language, subtitles)
 
@@ -200,12 +204,15 @@ def _voice(run: Run, avatar: AvatarRecord) -> dict[str, Ref]:
     return voice
 
 
-def _spoken(run: Run, voice: Mapping[str, Ref], sentence: Sentence, text: Ref, label: str) -> Sound:
-    """A sentence's speech and timings. A voice that gives no timings is aligned with its own text."""
-    speech = run.step("speak", {"text": text, **voice}, label=label, pause=sentence.pause)
+def _spoken(run: Run, voice: Mapping[str, Ref], sentence: Sentence, said: Mapping[str, Ref], label: str) -> Sound:
+    """A sentence's speech and timings. A voice that gives no timings is aligned with its own text.
+
+    `said`: the text, and how words in it are said.
+    """
+    speech = run.step("speak", {**said, **voice}, label=label, pause=sentence.pause)
     if run.settings.choice("speak").spec.gives_timings:
         return _sound(speech)
-    heard = {"audio": speech["speech"], "text": text}
+    heard = {"audio": speech["speech"], **said}
     return _sound(run.step("align", heard, label=label, lead=0.0, pause=0.0))
 
 

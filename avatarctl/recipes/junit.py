@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from avatarctl.errors import Unavailable
+from avatarctl.store.faults import file_faults
 from avatarctl.store.model import JobRecord
+
+HINT = "choose another place with --junit"
 
 
 def write(path: Path, jobs: Sequence[JobRecord], seconds: float) -> None:
     """Write a suite with a case for each job, whole or not at all.
 
     Raises:
-        Unavailable: the file cannot be written.
+        Unavailable: the file cannot be written, or the disk is full.
     """
     failed = sum(job.status == "failed" for job in jobs)
     skipped = sum(job.status in ("cancelled", "queued", "running") for job in jobs)
@@ -37,12 +39,12 @@ def write(path: Path, jobs: Sequence[JobRecord], seconds: float) -> None:
         elif job.status != "done":
             ElementTree.SubElement(case, "skipped", message=job.status)
     temporary = path.with_name(path.name + ".part")
-    try:
-        ElementTree.ElementTree(suite).write(temporary, encoding="utf-8", xml_declaration=True)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise Unavailable(f"{path} cannot be written", why=error.strerror or str(error)) from error
+    with file_faults(path, HINT):
+        try:
+            ElementTree.ElementTree(suite).write(temporary, encoding="utf-8", xml_declaration=True)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _xml(text: str) -> str:

@@ -183,6 +183,7 @@ def _missing(settings: Settings, job: Job) -> AvatarctlError | None:
     try:
         for stage in _stages(settings, job):
             chosen = settings.choice(stage, presets.every_role(stage))
+            readiness.check_allowed(chosen.spec, config.cloud_allows)
             readiness.paths(chosen.spec, chosen.params, folder)
     except AvatarctlError as error:
         return error

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from avatarctl import models
 from avatarctl.engines import readiness, registry
-from avatarctl.engines.contract import Engine, EngineSpec
+from avatarctl.engines.contract import Engine, EngineSpec, Requirements
 from avatarctl.engines.worker.host import WorkerEngine
+from avatarctl.models import weights
 from avatarctl.runtime import resources
 from avatarctl.stages.params import Params
 
@@ -29,19 +30,25 @@ class _Slot:
 
 
 class EnginePool:
-    """One instance of each engine and choice of weights. An engine performs one step at a time."""
+    """An instance of each engine and choice of weights, which performs one step at a time.
+
+    Of an engine that lives in this process and takes nothing but processor time, as many instances are made as steps
+    ask for at a time, `copies` at most. A worker may hold gigabytes: there is one.
+    """
 
     def __init__(
         self,
         models_folder: Path,
         interpreter: Callable[[str], str] = lambda name: "",
         gpu_memory_mb: Callable[[], int] = resources.gpu_memory_mb,
+        copies: int = 1,
     ) -> None:
         """`interpreter`: the Python of an engine's worker by the engine's name, "" for this one's.
         `gpu_memory_mb`: what all engines together may take."""
         self._models = models_folder
         self._interpreter = interpreter
         self._gpu_memory_mb = gpu_memory_mb
+        self._copies = copies
         self._slots: dict[tuple[str, ...], _Slot] = {}
         self._guard = threading.Lock()
 
@@ -57,15 +64,13 @@ class EnginePool:
         # Stages that one worker serves (what a voice prepares, and its speech) share its process and its memory.
         own = (spec.factory,) if spec.worker else (spec.stage, spec.name)
         name = (*own, *(f"{role}={ref}" for role, ref in sorted(wanted.weights.items())))
-        with self._guard:
-            slot = self._slots.setdefault(name, _Slot())
-        with slot.lock:
+        with self._taken(name, 1 if spec.worker or wanted.gpu_memory_mb else self._copies) as slot:
             load_ms = 0.0
             if slot.engine is None:
                 start = time.perf_counter()
                 files = readiness.paths(spec, params, self._models, self._python(spec))
                 self._make_room(wanted.gpu_memory_mb)
-                engine = self._create(spec)
+                engine = self._create(spec, wanted)
                 try:
                     engine.load(files)
                 except BaseException:
@@ -78,10 +83,27 @@ class EnginePool:
             finally:
                 slot.used = time.monotonic()
 
-    def _create(self, spec: EngineSpec) -> Engine:
+    @contextmanager
+    def _taken(self, name: tuple[str, ...], copies: int) -> Iterator[_Slot]:
+        """A slot of that name to oneself: one that is free, the one used last first, or a new one."""
+        with self._guard:
+            slots = [self._slots.setdefault((*name, str(n)), _Slot()) for n in range(copies)]
+            slots.sort(key=lambda slot: slot.used, reverse=True)
+            chosen = next((slot for slot in slots if slot.lock.acquire(blocking=False)), None)
+        if chosen is None:
+            chosen = slots[0]
+            chosen.lock.acquire()
+        try:
+            yield chosen
+        finally:
+            chosen.lock.release()
+
+    def _create(self, spec: EngineSpec, wanted: Requirements) -> Engine:
         if not spec.worker:
             return registry.create(spec)
         digests = models.digests(self._models, spec.models)
+        chosen = {role: ref for role, ref in wanted.weights.items() if ref in models.CATALOG}
+        digests |= {role: weights.digest(self._models, ref) for role, ref in chosen.items()}
         python = self._python(spec)
         return WorkerEngine(spec, python, digests) if python else WorkerEngine(spec, digests=digests)
 

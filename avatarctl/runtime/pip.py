@@ -71,6 +71,8 @@ def _refused(interpreter: Path, last: list[str], build: str) -> Unavailable:
     """What pip's last words mean."""
     what, text = "the environment cannot be made: pip failed", "\n".join(last)
     errors = [line.removeprefix("ERROR: ") for line in last if line.startswith("ERROR: ")]
+    # Versions for other Pythons come first, as an error of their own, and are never the one that was looked for.
+    errors = [line for line in errors if not line.startswith("Ignored the following")] or errors
     why = (errors or last or ["it said nothing"])[0]
     if "No module named pip" in text:
         return Unavailable("this Python has no pip", hint=f"{sys.executable} -m ensurepip")

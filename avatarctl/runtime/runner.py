@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from avatarctl import config
+from avatarctl.engines import readiness
 from avatarctl.engines.contract import Cancelled, EngineSpec, Job
 from avatarctl.errors import AvatarctlError, StepFailed, Stopped, Unavailable
 from avatarctl.presets import Settings
@@ -71,7 +72,6 @@ class Run:
         self._guard = threading.Lock()
         self._open = 0
         self._idle = threading.Condition(self._guard)
-        self._threads = config.threads()
         self.handles: list[Handle] = []
         self.delivered: list[dict[str, str]] = []
         """What was copied out of the store: path, digest, role."""
@@ -181,6 +181,7 @@ class Run:
                 if manifest is not None:
                     self._take_hit(handle, order, manifest)
                     return
+            readiness.check_allowed(order.spec, config.cloud_allows)
             self._executor.submit(
                 lambda: self._perform_guarded(handle, order, key, queued),
                 order.spec,
@@ -240,11 +241,12 @@ class Run:
             def progress(done: float, total: float, unit: str) -> None:
                 self.listener(events.Progress(handle.index, handle.stage, spec.name, handle.label, done, total, unit))
 
+            used: dict[str, float] = {}
             start = time.perf_counter()
 
             def started() -> None:
                 nonlocal start
-                start = time.perf_counter()
+                start = handle.began = time.perf_counter()
                 self.listener(events.Started(handle.index, handle.stage, spec.name, handle.label))
 
             job = Job(
@@ -253,10 +255,10 @@ class Run:
                 params=order.params,
                 key=key,
                 seed=order.seed,
-                threads=self._threads,
                 progress=progress,
                 emit=handle.emit,
                 note=lambda message: self.note(f"{handle.stage}/{spec.name}: {message}"),
+                used=used.__setitem__,
                 cancelled=self._cancel.is_set,
             )
             performed = self._executor.perform(spec, job, started)
@@ -268,6 +270,8 @@ class Run:
                 elif not output.optional:
                     raise StepFailed(f"{handle.stage}/{spec.name} did not make its {output.role}")
             facts = contract.validate(made, paths, order.params)
+            if used:
+                facts["used"] = used
             run_ms = (time.perf_counter() - start) * 1000
             record = self._record(
                 handle,
@@ -342,9 +346,10 @@ class Run:
                 self._error = error
         self._cancel.set()
         status = "cancelled" if cancelled else "failed"
+        run_ms = 0.0 if handle.began is None else (time.perf_counter() - handle.began) * 1000
         try:
-            self.store.ledger.add_step(self._record(handle, order, key, status, error=error))
-            self._tell_finished(handle, order, status, 0.0, {})
+            self.store.ledger.add_step(self._record(handle, order, key, status, run_ms=run_ms, error=error))
+            self._tell_finished(handle, order, status, run_ms, {})
         finally:
             handle.fail(error)
 

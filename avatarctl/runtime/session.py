@@ -82,8 +82,8 @@ def planning(
     return DryRun(store, settings, seed=seed, take=take, refresh_from=refresh_from)
 
 
-def check_writable(destination: Path) -> None:
-    """Find out before any work is done whether a result can be written there.
+def check_writable(destination: Path, option: str = "--out") -> None:
+    """Find out before any work is done whether a result can be written there. `option` says where else.
 
     Raises:
         Unavailable: the folder cannot be made or written.
@@ -95,12 +95,14 @@ def check_writable(destination: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Unavailable(
-            f"the folder {folder} cannot be made", why=error.strerror or str(error), hint="choose another with --out"
+            f"the folder {folder} cannot be made",
+            why=error.strerror or str(error),
+            hint=f"choose another with {option}",
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise Unavailable(f"the folder {folder} cannot be written", hint="choose another with --out")
+        raise Unavailable(f"the folder {folder} cannot be written", hint=f"choose another with {option}")
     if destination.is_dir():
-        raise Unavailable(f"{destination} is a folder", hint="give a file name with --out")
+        raise Unavailable(f"{destination} is a folder", hint=f"give a file name with {option}")
 
 
 def deliver(run: Run, artefact: Artefact, destination: Path, role: str) -> Path:

@@ -23,6 +23,8 @@ TEXT = "text/plain; charset=utf-8"
 TSV = "text/tab-separated-values"
 SCRIPT = "script"
 """The role of a text with tags of emotions, beside the same text without them."""
+DICTIONARY = "dictionary"
+"""The role of the entries of a user's dictionary (`text/dictionary.py`) that a text has."""
 ASPECTS = ("1:1", "9:16", "16:9")
 
 
@@ -78,6 +80,11 @@ class SpeakParams(Params):
     language: str = param("auto", "language of the text (ru, en, ...); auto: found from the text")
     rate: float = param(1.0, "speed of speech; 1 is the voice's own", ge=0.5, le=2.0)
     pause: float = param(-1.0, "seconds of silence after the sentence; -1: by its punctuation", ge=-1, le=10)
+    dictionary: str = param(
+        "",
+        "path of a file that says how words are said (`Ollama = оллама`), for everybody",
+        keyed=False,  # Its entries that a sentence has are an input.
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +101,13 @@ class UpscaleParams(Params):
     """Every upscaler can do this much."""
 
     scale: int = param(1, "how many times larger; 1 leaves the picture as it is", choices=(1, 2, 4))
+    # In the key, unlike the limits of a check: a step that broke it is not to be had from the cache.
+    max_flicker: float | None = param(
+        None,
+        "levels of 255 by which still places of a film may change from picture to picture, more than before; "
+        "none: no limit",
+        ge=0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,6 +244,7 @@ STAGES: dict[str, Stage] = {
                 Input("voice", optional=True),
                 Input("voice_report", optional=True),
                 Input("speaker", optional=True),
+                Input(DICTIONARY, optional=True),
             ),
             outputs=(
                 Output("speech", WAV, ".wav"),
@@ -242,7 +257,7 @@ STAGES: dict[str, Stage] = {
             name="align",
             version=1,
             summary="when each sound of a recording is heard",
-            inputs=(Input("audio"), Input("text", optional=True)),
+            inputs=(Input("audio"), Input("text", optional=True), Input(DICTIONARY, optional=True)),
             outputs=(Output("speech", WAV, ".wav"), Output("timings", JSON, ".json")),
             validate=validators.speech,
         ),

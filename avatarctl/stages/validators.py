@@ -144,8 +144,9 @@ def clip(outputs: Files, inputs: Files, params: Any) -> Facts:
 
 
 def upscaled(outputs: Files, inputs: Files, params: Any) -> Facts:
-    """One picture or one film; a film has as many frames as before."""
-    from avatarctl.media import image, probe
+    """One picture or one film; a film has as many frames as before, and flickers no more than it may where it is
+    still."""
+    from avatarctl.media import flicker, image, probe
 
     if ("video" in outputs) == ("image" in outputs):
         raise StepFailed("an upscaler has to make one picture or one film")
@@ -158,7 +159,18 @@ def upscaled(outputs: Files, inputs: Files, params: Any) -> Facts:
         raise StepFailed("upscaling changed the number of frames")
     if (made.audio is None) != (given.audio is None):
         raise StepFailed("upscaling lost the sound")
-    return {"frames": made.video.frames, "width": made.video.width, "height": made.video.height}
+    width, height = made.video.width, made.video.height
+    facts: Facts = {"frames": made.video.frames, "width": width, "height": height}
+    seen = flicker.measure(inputs["media"], outputs["video"], width, height)
+    if seen is not None:
+        if params.max_flicker is not None and seen.made - seen.given > params.max_flicker:
+            raise StepFailed(
+                "the film flickers more than it may where nothing moves",
+                why=f"{seen.made:.2f} levels, {seen.given:.2f} before; upscale.max_flicker = {params.max_flicker}",
+                hint="raise upscale.still",
+            )
+        facts |= {"flicker": seen.made, "flicker_given": seen.given, "still": seen.still}
+    return facts
 
 
 def film(outputs: Files, inputs: Files, params: Any) -> Facts:

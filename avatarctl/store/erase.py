@@ -8,7 +8,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from avatarctl.store import deliver, gc
+from avatarctl.store import deliver, dictionaries, gc
 from avatarctl.store.keys import digest_bytes
 from avatarctl.store.ledger import Ledger
 from avatarctl.store.model import Artefact, AvatarRecord
@@ -85,6 +85,7 @@ def erase(store: Store, avatar: AvatarRecord, *, timeout: float = 0.0) -> Erased
                 remove(path)
         rest = _forget(store, found, artefacts, [a.id for a in versions])
         gc.remove_files(store, rest)
+        dictionaries.remove(store, avatar.name)
         store.ledger.checkpoint()
         sizes += [size for _, size in rest.files]
     return ErasedReport(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from pathlib import Path
 from avatarctl.errors import AvatarctlError, BadInput, Busy, Unavailable
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_LEDGER_STEP = 32_768
+"""Bytes by which the ledger's shared memory grows."""
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 
@@ -49,7 +52,8 @@ def ledger_fault(error: sqlite3.Error, path: Path) -> AvatarctlError:
     why = str(error)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return Busy("the ledger is busy", why="another command is writing to it", hint="try again in a moment")
-    if name.startswith("SQLITE_FULL"):
+    # The memory that its users share is a file, too; when that cannot grow, SQLite calls it an I/O error.
+    if name.startswith("SQLITE_FULL") or (name.startswith("SQLITE_IOERR") and _no_room(path)):
         return Unavailable(f"the disk is full: {path}", why=why, hint="make room, or run avatarctl cache gc")
     if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
         return Unavailable(
@@ -64,6 +68,13 @@ def ledger_fault(error: sqlite3.Error, path: Path) -> AvatarctlError:
         why=why,
         hint="look at the disk; on a network file system, set AVATARCTL_HOME to a folder on a local one",
     )
+
+
+def _no_room(path: Path) -> bool:
+    try:
+        return shutil.disk_usage(path.parent).free < _LEDGER_STEP
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from avatarctl.text.tracked import Tracked
 
 _LINK = re.compile(r"\[([^\[\]\n]{1,300})\]\((?:https?://|www\.)[^\s()]{1,2000}\)")
 _MARKUP = re.compile(r"(?m)^\s{0,8}(?:#{1,6}|[*•·▪>]|[-–](?=\s))\s{1,8}|[*_`|]{1,200}|~~|<[/a-zA-Z][^<>\n]{0,80}>")
-_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,6}")
-_URL = re.compile(
+EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,6}")
+URL = re.compile(
     r"(?:https?://|www\.)[^\s<>«»\"]{1,2000}|(?<![\w@.-])(?:[a-zA-Z0-9-]{1,63}\.){1,6}"
     r"(?:com|org|net|ru|io|dev|edu|gov|info|su|ua|by|kz|de|fr|uk|us|eu|рф)(?:/[^\s<>«»\"]{0,2000})?(?![\w.-]\w)"
 )
@@ -67,13 +67,16 @@ def normalise(text: str, language: str, pronounce: Pronounce | None = None) -> s
     return tracked(text, language, pronounce).text
 
 
-def tracked(text: str, language: str, pronounce: Pronounce | None = None) -> Tracked:
-    """Like `normalise`, with the origin of each character. The time taken grows with the length of `text` only."""
-    made = Tracked.of(text)
+def tracked(text: str | Tracked, language: str, pronounce: Pronounce | None = None) -> Tracked:
+    """Like `normalise`, with the origin of each character, also of a text that was rewritten before.
+
+    The time taken grows with the length of `text` only.
+    """
+    made = Tracked.of(text) if isinstance(text, str) else text
     made = made.sub(_LINK, lambda m: m[1])
     said = "ru" if language == "ru" else "en"
-    made = made.sub(_EMAIL, lambda m: _address(m[0], said))
-    made = made.sub(_URL, lambda m: _url(m[0], said))
+    made = made.sub(EMAIL, lambda m: _address(m[0], said))
+    made = made.sub(URL, lambda m: _url(m[0], said))
     made = made.sub(_MARKUP, " ")
     made = made.sub(_UNSAID, lambda m: None if _is_said(m[0]) else " ")
     if language == "ru":

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from avatarctl.errors import BadInput
 
 SCHEMA = "transcript/1"
 _DIGITS = 3
@@ -59,6 +62,21 @@ class Transcript:
             ],
         }
         return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+    def write(self, folder: Path) -> None:
+        """Leave text.txt and words.json, what the stage `transcribe` promises.
+
+        Raises:
+            BadInput: nothing was said.
+        """
+        if not self.text:
+            raise BadInput(
+                "nothing was said",
+                why=f"no speech was found in {self.duration:.1f} s of sound",
+                hint="check the microphone and record it again",
+            )
+        (folder / "text.txt").write_text(self.text + "\n", encoding="utf-8")
+        (folder / "words.json").write_text(self.to_json(), encoding="utf-8")
 
     def _span(self, part: Word | Segment) -> dict[str, Any]:
         start = min(max(part.start, 0.0), self.duration)

@@ -22,7 +22,10 @@ from avatarctl.engines.align.spectrum import HOP
 from avatarctl.engines.align.windows import AHEAD, Alignment, through
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.errors import BadInput
+from avatarctl.stages.catalog import DICTIONARY
+from avatarctl.text import dictionary
 from avatarctl.text import language as languages
+from avatarctl.text.dictionary import Dictionary
 from avatarctl.text.timings import Phoneme, Span, Timings
 
 _SPEEDS = (0.3, 3.2)
@@ -63,7 +66,8 @@ class WarpingEngine:
         text = job.inputs["text"].read_text(encoding="utf-8")
         parts = reference.parts_of(text)
         language = languages.detect(text) if params.language == "auto" else params.language
-        made = _aligned(source, rate, frames, parts, language, job)
+        words = dictionary.read(job.inputs.get(DICTIONARY))
+        made = _aligned(source, rate, frames, parts, language, words, job)
         total = frames / rate
         lead, tail = recording.silence_needed(
             made.phonemes[0].start, made.phonemes[-1].end, rate, frames, params.lead, params.pause
@@ -97,19 +101,21 @@ class _Aligned:
     confidence: list[float]
 
 
-def _aligned(source: Path, rate: int, frames: int, parts: list[str], language: str, job: Job) -> _Aligned:
+def _aligned(
+    source: Path, rate: int, frames: int, parts: list[str], language: str, words: Dictionary, job: Job
+) -> _Aligned:
     highest = spectrum.upper_limit(rate)
     logs = _logs(source, rate, frames, highest, job)
     active = common.activity(logs)
     if active is None:
         raise BadInput("nothing can be heard in the recording", hint="check its level, or take another one")
     sounding = float(active.sounding.sum()) * HOP
-    usual = reference.usual_seconds(parts, language, job.cancelled)
+    usual = reference.usual_seconds(parts, language, words, job.cancelled)
     speed = usual / max(sounding, HOP)
     if not _SPEEDS[0] <= speed <= _SPEEDS[1]:
         raise _misfit(sounding, usual)
     total = frames / rate
-    fits = _Fit(job, language, speed, highest, logs, active)
+    fits = _Fit(job, language, words, speed, highest, logs, active)
     warp = fits.best(parts)
     spoken = fits.speak(parts, warp, lambda share: _tell(job, _REFERENCE_SHARE * share * total, total))
     found = fits.align(
@@ -156,6 +162,7 @@ class _Fit:
 
     job: Job
     language: str
+    words: Dictionary
     speed: float
     highest: float
     logs: NDArray[np.float32]
@@ -169,6 +176,7 @@ class _Fit:
             self.speed,
             self.highest,
             warp,
+            self.words,
             self.job.cancelled,
             lambda done: told(done / len(parts)),
         )

@@ -15,6 +15,7 @@ from avatarctl.engines.espeak import library, utterance
 from avatarctl.engines.espeak.utterance import Utterance
 from avatarctl.errors import BadInput
 from avatarctl.text import sentences
+from avatarctl.text.dictionary import Dictionary
 from avatarctl.text.timings import Phoneme, Span
 
 _PROBES = 12
@@ -51,10 +52,10 @@ def parts_of(text: str) -> list[str]:
     return [sentence.text for sentence in sentences.split(sentences.clean(text))]
 
 
-def usual_seconds(parts: Sequence[str], language: str, cancelled: Callable[[], bool]) -> float:
+def usual_seconds(parts: Sequence[str], language: str, dictionary: Dictionary, cancelled: Callable[[], bool]) -> float:
     """How long the reference voice would speak at its own speed, pauses left out; by a few sentences if many."""
     chosen = np.unique(np.linspace(0, len(parts) - 1, min(_PROBES, len(parts))).round().astype(int))
-    spoken = sum(_sounding(_said(parts[index], language, 1.0, cancelled)) for index in chosen)
+    spoken = sum(_sounding(_said(parts[index], language, 1.0, dictionary, cancelled)) for index in chosen)
     characters = sum(len(parts[index]) for index in chosen)
     return spoken * sum(map(len, parts)) / characters
 
@@ -63,11 +64,20 @@ def _sounding(said: Utterance) -> float:
     return sum(p.end - p.start for p in said.phonemes)
 
 
-def _said(part: str, language: str, speed: float, cancelled: Callable[[], bool]) -> Utterance:
+def _said(part: str, language: str, speed: float, dictionary: Dictionary, cancelled: Callable[[], bool]) -> Utterance:
     with library.opened() as espeak:
         voice = utterance.voice_name(language)
         rate = utterance.words_a_minute(speed)
-        said = utterance.say(espeak, part, language, voice, rate=rate, intonation=_INTONATION, cancelled=cancelled)
+        said = utterance.say(
+            espeak,
+            part,
+            language,
+            voice,
+            words=dictionary,
+            rate=rate,
+            intonation=_INTONATION,
+            cancelled=cancelled,
+        )
     if said is None:
         raise Cancelled
     return said
@@ -79,6 +89,7 @@ def speak(
     speed: float,
     highest: float,
     warp: float,
+    dictionary: Dictionary,
     cancelled: Callable[[], bool],
     progress: Callable[[int], None],
 ) -> Reference:
@@ -90,6 +101,7 @@ def speak(
         speed: 1 is the voice's own.
         highest: upper end of the spectra, hertz.
         warp: factor on the voice's frequencies.
+        dictionary: how some words are said.
         cancelled: asked between sentences.
         progress: told how many sentences are done.
 
@@ -104,7 +116,7 @@ def speak(
     spans: list[Span] = []
     done = 0
     for number, part in enumerate(parts):
-        said = _said(part, language, speed, cancelled)
+        said = _said(part, language, speed, dictionary, cancelled)
         power, kept = _spectra(said, highest, warp)
         position = _Positions(kept, done)
         own = sorted({position.whole(p.start) for p in _after_pauses(said)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from avatarctl.engines.contract import EngineSpec
+from avatarctl.stages.catalog import DICTIONARY
 from avatarctl.stages.params import Params, param
 
 
@@ -37,10 +38,11 @@ SPECS = (
         stage="align",
         name="dtw",
         summary="times of a known text in a recording, by dynamic time warping against espeak-ng",
-        cache_version=1,
+        cache_version=2,
         factory="avatarctl.engines.align.dtw:WarpingEngine",
         params=WarpingParams,
         needs=("text",),
+        reads=(DICTIONARY,),
         gives_timings=True,
     ),
     EngineSpec(

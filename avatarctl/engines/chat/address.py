@@ -41,6 +41,17 @@ class Address:
         except ValueError:
             return self.host == "localhost" or self.host.endswith(".localhost")
 
+    def secret(self, variable: str, environment: Mapping[str, str] = os.environ) -> str:
+        """The key from that variable, or nothing. In clear text it goes to this machine only.
+
+        Raises:
+            BadConfig: no key looks like that.
+        """
+        key = environment.get(variable, "").strip()
+        if any(not c.isprintable() or c.isspace() or ord(c) > 126 for c in key):
+            raise BadConfig(f"the key in {variable} has characters that no key has", hint="copy it again")
+        return key if self.scheme == "https" or self.loopback else ""
+
     def check_allowed(self, environment: Mapping[str, str] = os.environ) -> None:
         """Raises `Offline` for another machine where `AVATARCTL_OFFLINE` forbids the network."""
         if not self.loopback and offline(environment):
@@ -63,7 +74,7 @@ def ollama_address(host: str, environment: Mapping[str, str] = os.environ) -> Ad
     """
     text = (host or environment.get("OLLAMA_HOST", "")).strip()
     default = OLLAMA_PORT if "://" not in text else None
-    found = _parse(text if "://" in text else f"http://{text}", "answer.host or OLLAMA_HOST", default, "127.0.0.1")
+    found = parse(text if "://" in text else f"http://{text}", "answer.host or OLLAMA_HOST", default, "127.0.0.1")
     anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
     return Address(found.scheme, anywhere.get(found.host, found.host), found.port, found.path)
 
@@ -71,11 +82,16 @@ def ollama_address(host: str, environment: Mapping[str, str] = os.environ) -> Ad
 def openai_address(base_url: str) -> Address:
     """A URL with the path before `/chat/completions`; `/v1` where it has none."""
     text = base_url.strip()
-    found = _parse(text if "://" in text else f"http://{text}", "answer.base_url", None, "")
+    found = parse(text if "://" in text else f"http://{text}", "answer.base_url")
     return found if found.path else Address(found.scheme, found.host, found.port, "/v1")
 
 
-def _parse(text: str, where: str, port: int | None, host: str) -> Address:
+def parse(text: str, where: str, port: int | None = None, host: str = "") -> Address:
+    """An http(s) URL. `where`: the name of the setting; `port`, `host`: for one that leaves them out.
+
+    Raises:
+        BadConfig: it is none, or holds more than an address.
+    """
     # The text is not repeated in an error: it may hold a password.
     try:
         parts = urllib.parse.urlsplit(text)

@@ -58,7 +58,11 @@ class _End:
 
 
 def follow(
-    read: Callable[[Line], Iterator[_Item]], *, cancelled: Callable[[], bool], patience: float
+    read: Callable[[Line], Iterator[_Item]],
+    *,
+    cancelled: Callable[[], bool],
+    patience: float,
+    setting: str = "answer.timeout",
 ) -> Generator[_Item, None, None]:
     """What `read` yields, as it comes. Close the generator to hang up (`contextlib.closing`).
 
@@ -66,6 +70,7 @@ def follow(
         read: connects, tells the line its socket, and reads; runs on a thread of its own.
         cancelled: asked ten times a second.
         patience: seconds without an item.
+        setting: where a user says how patient to be.
 
     Raises:
         Cancelled: the run ends.
@@ -95,8 +100,8 @@ def follow(
             except queue.Empty:
                 if time.monotonic() - heard > patience:
                     raise StepFailed(
-                        f"the model server has said nothing for {patience:g} s",
-                        hint="try again, or be more patient with --set answer.timeout=...",
+                        f"the server has said nothing for {patience:g} s",
+                        hint=f"try again, or be more patient with --set {setting}=...",
                     ) from None
                 continue
             heard = time.monotonic()

@@ -15,7 +15,7 @@ from typing import Any
 from avatarctl.engines.chat import transport
 from avatarctl.engines.chat.address import Address, offline, ollama_address, openai_address
 from avatarctl.engines.chat.spec import OllamaParams, OpenAiParams
-from avatarctl.errors import BadConfig, Offline, Unavailable
+from avatarctl.errors import Offline, Unavailable
 
 OLLAMA_KEY_VARIABLE = "OLLAMA_API_KEY"
 """Read by the official client too."""
@@ -103,14 +103,6 @@ def openai(params: OpenAiParams) -> dict[str, str]:
     return {"model": hashlib.sha256(identity.encode()).hexdigest()}
 
 
-def openai_key(params: OpenAiParams, address: Address) -> str:
-    """The key from its variable, or nothing. In clear text it goes to this machine only."""
-    key = os.environ.get(params.key_variable, "").strip()
-    if any(not c.isprintable() or c.isspace() or ord(c) > 126 for c in key):
-        raise BadConfig(f"the key in {params.key_variable} has characters that no key has", hint="copy it again")
-    return key if address.scheme == "https" or address.loopback else ""
-
-
 def openai_model(params: OpenAiParams) -> tuple[str, Mapping[str, Any]]:
     """Name and entry of the model in the server's list; an empty entry where the server has no list.
 
@@ -119,7 +111,7 @@ def openai_model(params: OpenAiParams) -> tuple[str, Mapping[str, Any]]:
     """
     address = openai_address(params.base_url)
     address.check_allowed()
-    key = openai_key(params, address)
+    key = address.secret(params.key_variable)
     status, reply = _asked(address, "/models", key, openai_away(address))
     if status in (404, 405, 501) and params.model:
         return params.model, {}

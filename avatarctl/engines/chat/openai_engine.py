@@ -14,7 +14,7 @@ from avatarctl.engines.chat.address import Address, openai_address
 from avatarctl.engines.chat.answer import Delta, perform
 from avatarctl.engines.chat.events import events
 from avatarctl.engines.chat.follow import Line
-from avatarctl.engines.chat.identity import openai_away, openai_key, openai_model, openai_unauthorised
+from avatarctl.engines.chat.identity import openai_away, openai_model, openai_unauthorised
 from avatarctl.engines.chat.prompt import Message
 from avatarctl.engines.chat.spec import OpenAiParams
 from avatarctl.engines.contract import Job
@@ -54,7 +54,7 @@ class OpenAiEngine:
 
 
 def _talk(address: Address, params: OpenAiParams, body: Mapping[str, Any], line: Line) -> Iterator[Delta]:
-    key = openai_key(params, address)
+    key = address.secret(params.key_variable)
     with closing(transport.connection(address, transport.CONNECT_SECONDS)) as link:
         try:
             link.connect()

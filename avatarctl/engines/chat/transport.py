@@ -74,7 +74,7 @@ def told(document: Any, secret: str = "") -> str:
     if isinstance(document, bytes):
         document = _document(document)
     error = document.get("error", document) if isinstance(document, Mapping) else document
-    words = error.get("message", error) if isinstance(error, Mapping) else error
+    words = (error.get("message") or error.get("err_msg") or error) if isinstance(error, Mapping) else error
     line = " ".join(str(words).split())
     if secret:
         line = line.replace(secret, "***")

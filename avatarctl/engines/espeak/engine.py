@@ -17,8 +17,9 @@ from avatarctl.engines.espeak.spec import EspeakParams
 from avatarctl.engines.espeak.utterance import say, voice_name, words_a_minute
 from avatarctl.errors import BadInput, StepFailed
 from avatarctl.media.level import gain, scaled
+from avatarctl.stages.catalog import DICTIONARY
+from avatarctl.text import dictionary, sentences
 from avatarctl.text import language as languages
-from avatarctl.text import sentences
 from avatarctl.text.timings import Phoneme, Timings
 
 _FADE_IN = 0.004
@@ -56,6 +57,7 @@ class EspeakEngine:
                 written,
                 language,
                 voice,
+                words=dictionary.read(job.inputs.get(DICTIONARY)),
                 rate=rate,
                 pitch=setting,
                 intonation=params.intonation,

@@ -27,8 +27,9 @@ from avatarctl.errors import BadConfig, BadInput, StepFailed, Unavailable
 
 _SYNCHRONOUS = 2
 _PHONEME_EVENTS, _IPA_EVENTS, _DONT_EXIT = 1, 2, 0x8000
-_UTF8 = 1
+_UTF8, _PHONEME_INPUT = 1, 0x100
 _IPA_TEXT = 2
+_NAMES_TEXT = ord("_") << 8
 _RATE, _PITCH, _RANGE = 1, 3, 4
 _END, _WORD, _PHONEME = 0, 1, 7
 
@@ -135,7 +136,7 @@ class Espeak:
                 raise StepFailed("espeak-ng refused a setting", why=f"parameter {parameter} = {value}")
 
     def synthesise(self, text: str, cancelled: Callable[[], bool] = lambda: False) -> Spoken | None:
-        """Speak; None when `cancelled` became true.
+        """Speak; None when `cancelled` became true. What stands between `[[` and `]]` is names of phonemes.
 
         Raises:
             StepFailed: espeak-ng broke.
@@ -144,7 +145,8 @@ class Espeak:
         callback = _Callback(collector.take)
         self._library.espeak_SetSynthCallback(callback)
         data = text.encode("utf-8") + b"\0"
-        status = self._library.espeak_Synth(data, len(data), 0, 1, 0, _UTF8, None, None)
+        flags = _UTF8 | (_PHONEME_INPUT if "[[" in text else 0)
+        status = self._library.espeak_Synth(data, len(data), 0, 1, 0, flags, None, None)
         self._library.espeak_Synchronize()
         if collector.failure is not None:
             raise StepFailed("espeak-ng's sound could not be taken over") from collector.failure
@@ -156,14 +158,29 @@ class Espeak:
         return Spoken(samples, self.rate, collector.phonemes, collector.words)
 
     def phonemes(self, text: str) -> str:
-        """IPA of a text in the chosen voice."""
+        """IPA of a text in the chosen voice; what stands between `[[` and `]]` is names of phonemes."""
+        if "[[" in text:
+            self._read_names()
+        return " ".join(self._clauses(text, _IPA_TEXT))
+
+    def mnemonics(self, word: str) -> list[str]:
+        """espeak-ng's own names of a word's phonemes; `'` before one is its primary stress, `,` a secondary one."""
+        return "_".join(self._clauses(word, _NAMES_TEXT)).replace(" ", "_").split("_")
+
+    def _read_names(self) -> None:
+        """Phoneme input is a flag of synthesis, and stays: so nothing is spoken once."""
+        callback = _Callback(lambda wave, count, events: 0)
+        self._library.espeak_SetSynthCallback(callback)
+        self._library.espeak_Synth(b" \0", 2, 0, 1, 0, _UTF8 | _PHONEME_INPUT, None, None)
+
+    def _clauses(self, text: str, form: int) -> list[str]:
         data = ctypes.create_string_buffer(text.encode("utf-8"))
         pointer = ctypes.c_void_p(ctypes.addressof(data))
         parts = []
         while pointer.value:
-            part = self._library.espeak_TextToPhonemes(ctypes.byref(pointer), _UTF8, _IPA_TEXT)
+            part = self._library.espeak_TextToPhonemes(ctypes.byref(pointer), _UTF8, form)
             parts.append((part or b"").decode("utf-8", "ignore"))
-        return " ".join(p for p in parts if p)
+        return [p for p in parts if p]
 
 
 _BREATH = re.compile(rb"^breath\b.*[1-9]", re.MULTILINE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from avatarctl.engines.contract import EngineSpec
-from avatarctl.stages.catalog import SpeakParams
+from avatarctl.stages.catalog import DICTIONARY, SpeakParams
 from avatarctl.stages.params import param
 
 
@@ -27,10 +27,10 @@ SPECS = (
         stage="speak",
         name="espeak",
         summary="espeak-ng: a formant synthesiser, many languages, exact timings",
-        cache_version=1,
+        cache_version=2,
         factory="avatarctl.engines.espeak.engine:EspeakEngine",
         params=EspeakParams,
-        reads=("voice_report",),
+        reads=("voice_report", DICTIONARY),
         gives_timings=True,
         lane="light",
     ),

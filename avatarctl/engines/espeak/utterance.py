@@ -8,17 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatarctl.engines.espeak import events
+from avatarctl.engines.espeak import events, stress
 from avatarctl.engines.espeak.library import Espeak, Spoken
 from avatarctl.errors import StepFailed
 from avatarctl.text import normalise
+from avatarctl.text.dictionary import Dictionary
 from avatarctl.text.timings import Phoneme, Span
 
 WORDS_A_MINUTE = 155
 SLOWEST, FASTEST = 80, 450
 """Words a minute."""
 _STRESS_MARK = re.compile("\u0301")
-"""espeak-ng 1.52 knows no stress marks: they only keep it from finding the word in its dictionary."""
+"""espeak-ng 1.52 knows no stress marks: they only keep it from finding the word in its own dictionary."""
 _VOICES = {"en": "en-us"}
 
 
@@ -47,12 +48,13 @@ def say(
     language: str,
     voice: str,
     *,
+    words: Dictionary | None = None,
     rate: int = WORDS_A_MINUTE,
     pitch: int = 50,
     intonation: int = 65,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Utterance | None:
-    """Speak a text; None when `cancelled` became true. `rate` in words a minute.
+    """Speak a text; None when `cancelled` became true. `words`: how some are said; `rate` in words a minute.
 
     Raises:
         BadInput, BadConfig: no such language or voice variant.
@@ -63,8 +65,10 @@ def say(
         espeak.choose("en-us")
         return espeak.phonemes(text)
 
-    normalised = normalise.tracked(written, language, pronounce).sub(_STRESS_MARK, "")
+    respelled = (words or Dictionary()).respelled(written)
+    normalised = normalise.tracked(respelled, language, pronounce)
     espeak.choose(voice, rate=rate, pitch=pitch, intonation=intonation)
+    normalised = stress.applied(normalised, espeak) if language == "ru" else normalised.sub(_STRESS_MARK, "")
     spoken = espeak.synthesise(normalised.text, cancelled)
     if spoken is None:
         return None

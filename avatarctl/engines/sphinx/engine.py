@@ -9,7 +9,6 @@ from pathlib import Path
 import pocketsphinx
 
 from avatarctl.engines.contract import Cancelled, Job
-from avatarctl.errors import BadInput
 from avatarctl.media import audio
 from avatarctl.text.transcript import Segment, Transcript, Word
 
@@ -53,15 +52,7 @@ class SphinxEngine:
                 text = " " + " ".join(word.text for word in words)
                 mean = sum(word.probability for word in words) / len(words)
                 heard.append(Segment(text, words[0].start, words[-1].end, mean, words))
-        transcript = Transcript("en", 1.0, duration, heard)
-        if not transcript.text:
-            raise BadInput(
-                "nothing was said",
-                why=f"no speech was found in {duration:.1f} s of sound",
-                hint="check the microphone and record it again",
-            )
-        (job.out / "text.txt").write_text(transcript.text + "\n", encoding="utf-8")
-        (job.out / "words.json").write_text(transcript.to_json(), encoding="utf-8")
+        Transcript("en", 1.0, duration, heard).write(job.out)
 
 
 def _utterances(recording: Path, job: Job, duration: float) -> Iterator[tuple[float, bytes]]:

@@ -14,7 +14,7 @@ import numpy as np
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.whisper.spec import WEIGHTS, WhisperParams
 from avatarctl.engines.whisper.windows import windows
-from avatarctl.errors import BadConfig, BadInput, Unavailable
+from avatarctl.errors import BadConfig, Unavailable
 from avatarctl.media import audio
 from avatarctl.stages.params import nearest
 from avatarctl.text.transcript import Segment, Transcript, Word
@@ -86,15 +86,7 @@ class WhisperEngine:
                 language, probability = info.language, info.language_probability
             heard += found
             job.progress(min(offset + info.duration, duration), duration, "seconds")
-        transcript = Transcript(language, probability, duration, heard)
-        if not transcript.text:
-            raise BadInput(
-                "nothing was said",
-                why=f"no speech was found in {duration:.1f} s of sound",
-                hint="check the microphone and record it again",
-            )
-        (job.out / "text.txt").write_text(transcript.text + "\n", encoding="utf-8")
-        (job.out / "words.json").write_text(transcript.to_json(), encoding="utf-8")
+        Transcript(language, probability, duration, heard).write(job.out)
 
     def _ready(self, params: WhisperParams, job: Job) -> Any:
         """The model on its device. One that draws lots is read anew, so that its seed counts from the start."""

@@ -24,8 +24,9 @@ from avatarctl.engines.espeak import library
 from avatarctl.engines.xtts import reading, sound
 from avatarctl.engines.xtts.spec import RECOGNISER, WEIGHTS, XttsParams, XttsSpeakerParams
 from avatarctl.errors import BadInput, StepFailed, Unavailable
+from avatarctl.stages.catalog import DICTIONARY
+from avatarctl.text import dictionary, sentences
 from avatarctl.text import language as languages
-from avatarctl.text import sentences
 from avatarctl.text.compare import character_error_rate
 
 SCHEMA = "speech/1"
@@ -120,7 +121,9 @@ class XttsEngine:
                 why=f"it speaks {', '.join(sorted(reading.LIMITS))}",
                 hint="say the text's language with --set speak.language=..., or --set speak.engine=espeak",
             )
-        pieces = reading.pieces(written, language, _pronounce if language == "ru" else None)
+        words = dictionary.read(job.inputs.get(DICTIONARY))
+        said = words.respelled(written).text
+        pieces = reading.pieces(said, language, _pronounce if language == "ru" else None)
         speaker = load_file(str(job.inputs["speaker"]))
         total = sum(len(piece.text) for piece in pieces)
         done = 0

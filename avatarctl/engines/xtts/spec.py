@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from avatarctl.engines.contract import EngineSpec, Requirements
 from avatarctl.models.weights import is_path
-from avatarctl.stages.catalog import SpeakerParams, SpeakParams
+from avatarctl.stages.catalog import DICTIONARY, SpeakerParams, SpeakParams
 from avatarctl.stages.params import param
 
 WEIGHTS = "model"
@@ -92,7 +92,7 @@ SPECS = (
         cache_version=1,
         factory=_FACTORY,
         params=XttsParams,
-        reads=("speaker",),
+        reads=("speaker", DICTIONARY),
         needs=("speaker",),
         requires=requires,
         languages=("ar", "cs", "de", "en", "es", "fr", "hi", "hu", "it", "nl", "pl", "pt", "ru", "tr"),

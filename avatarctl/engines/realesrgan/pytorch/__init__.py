@@ -1,0 +1,1 @@
+"""Published weights of upscalers under torch. It runs in a worker, whose environment has torch and spandrel."""
