@@ -42,11 +42,15 @@ def put(folder: Path, content: bytes) -> Path:
     return file
 
 
+PINNED_AT_FIRST_USE = {"sadtalker-program"}
+"""Nobody publishes its digest; the files of it that run are each checked against theirs."""
+
+
 def test_every_entry_is_complete() -> None:
     for name, model in CATALOG.items():
         assert model.name == name
         assert model.summary and model.licence and model.needed_by
-        assert len(model.sha256) == 64 and model.size > 0
+        assert model.size > 0 and len(model.sha256) == (0 if name in PINNED_AT_FIRST_USE else 64)
     for names in models.groups.values():
         assert set(names) <= set(CATALOG)
 
