@@ -87,12 +87,12 @@ class EnginePool:
                 slot.used = time.monotonic()
                 self._measure(slot)
 
-    def admits(self, spec: EngineSpec, params: Params) -> bool:
-        """Whether a step could begin now without waiting for GPU memory that steps under way hold."""
+    def fits(self, spec: EngineSpec, params: Params) -> bool:
+        """Whether a step could begin without another engine's being unloaded for it."""
         wanted = spec.requirements(params).gpu_memory_mb
         with self._guard:
             slot = self._slots.get((*_name(spec, params), "0"))
-        return self._room.admits(slot or Slot(""), wanted)
+        return self._room.fits(slot or Slot(""), wanted)
 
     def _load(
         self, slot: Slot, spec: EngineSpec, params: Params, wanted: Requirements, cancelled: Callable[[], bool]
@@ -122,15 +122,14 @@ class EnginePool:
 
     def _measure(self, slot: Slot) -> None:
         """What the engine turned out to hold, where it says so and it is more than was declared."""
-        engine = slot.engine
+        budget = self._room.budget_mb()
+        engine: Any = slot.engine
         if isinstance(engine, HoldsMemory):
-            slot.held_mb = engine.held_mb() if self._room.budget_mb() else 0
-        else:
-            said: Any = getattr(engine, "memory", None) or {}
-            if slot.held_mb and "peak" in said:
-                seen = int(said["peak"]) // 2**20 + CONTEXT_MB
-                # It did fit: the budget bounds what is counted.
-                slot.held_mb = slot.known_mb = max(slot.held_mb, min(seen, self._room.budget_mb() or seen))
+            slot.held_mb = engine.held_mb() if budget else 0
+        elif slot.held_mb and (said := getattr(engine, "memory", None)) and "peak" in said:
+            seen = int(said["peak"]) // 2**20 + CONTEXT_MB
+            # It did fit: the budget bounds what is counted.
+            slot.held_mb = max(slot.held_mb, min(seen, budget or seen))
         slot.known_mb = max(slot.known_mb, slot.held_mb)
 
     @contextmanager

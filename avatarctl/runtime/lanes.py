@@ -35,7 +35,7 @@ class _Waiting:
     kind: str
     places: int
     """How many of its kind's places it takes."""
-    admitted: Callable[[], bool]
+    fits: Callable[[], bool]
     refused: bool = False
     """Its turn had come, and there was no room for its engine."""
     passed: int = 0
@@ -74,7 +74,7 @@ class Lane:
         priority: int = 0,
         kind: str = "",
         whole: bool = False,
-        admitted: Callable[[], bool] = _always,
+        fits: Callable[[], bool] = _always,
     ) -> None:
         """Perform `work` when its turn comes.
 
@@ -83,14 +83,15 @@ class Lane:
             priority: higher ones go first, whatever is loaded.
             kind: whose place it takes; the lane's own name where it has one kind only.
             whole: let nothing else of the kind run beside it.
-            admitted: asked when its turn has come; false lets it wait until a step has ended. Must not block.
+            fits: whether its engine is loaded, or can be beside those that are; if not, it begins when no other step
+                can, so that none is unloaded in the middle of its wave. Must not block.
         """
         kind = kind or self._name
         with self._changed:
             if self._closed:
                 raise RuntimeError(f"the lane {self._name} is closed")
             places = self._widths[kind] if whole else 1
-            self._waiting.append(_Waiting(next(self._count), work, affinity, priority, kind, places, admitted))
+            self._waiting.append(_Waiting(next(self._count), work, affinity, priority, kind, places, fits))
             self._changed.notify_all()
             if self._idle < len(self._waiting) and len(self._threads) < sum(self._widths.values()):
                 number = len(self._threads)
@@ -129,19 +130,25 @@ class Lane:
     def _choose(self) -> _Waiting | None:
         """The next step, taken out of the queue; None if none can begin now. The caller holds the condition."""
         ranked = sorted(self._waiting, key=_Waiting.rank)
+        evicting: _Waiting | None = None
         for kind in dict.fromkeys(waiting.kind for waiting in ranked):
             if not self._free[kind]:
                 continue
             chosen = self._of_kind([waiting for waiting in ranked if waiting.kind == kind])
             if chosen.places > self._free[kind]:
                 continue
-            if chosen.admitted():
+            if chosen.fits():
                 self._begin(chosen)
                 return chosen
             chosen.refused = True
+            evicting = evicting or chosen
             if chosen.passed >= self._patience:
-                # Whoever began now might take the room that it waits for.
-                return None
+                # Whoever began now would keep it waiting.
+                evicting = chosen
+                break
+        if evicting is not None and self._free == self._widths:
+            self._begin(evicting)
+            return evicting
         return None
 
     def _of_kind(self, ranked: list[_Waiting]) -> _Waiting:

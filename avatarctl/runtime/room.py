@@ -20,6 +20,8 @@ from avatarctl.machine import hardware
 from avatarctl.runtime import resources
 
 CONFIRM_SECONDS = 15.0
+SETTLED_SECONDS = 3.0
+"""After which no more is expected of what was given up, if there is `ENOUGH`."""
 ENOUGH = 0.75
 """Share of what an engine declares that has to be free for it to be tried: what is declared is a peak, with a reserve,
 and a desktop on the same GPU takes a little."""
@@ -99,13 +101,13 @@ class Room:
         total = self._device.total_mb()
         return min(total, self._limit) if total and self._limit else total or self._limit
 
-    def admits(self, slot: Slot, megabytes: int) -> bool:
-        """Whether an engine could be loaded now without waiting for one that is at work."""
+    def fits(self, slot: Slot, megabytes: int) -> bool:
+        """Whether an engine is loaded, or can be without another one's going."""
         wanted = max(megabytes, slot.known_mb)
         budget = self.budget_mb()
         if slot.held_mb or not wanted or not budget or wanted > budget:
             return True
-        return sum(s.held_mb for s in self._slots() if s is not slot and s.lock.locked()) + wanted <= budget
+        return sum(s.held_mb for s in self._slots()) + wanted <= budget
 
     def make(self, slot: Slot, megabytes: int, cancelled: Callable[[], bool]) -> None:
         """Unload who was used longest ago until `megabytes` are free, and count them as the slot's.
@@ -147,14 +149,17 @@ class Room:
 
     def _confirm(self, slot: Slot, wanted: int, asked: bool, cancelled: Callable[[], bool]) -> None:
         """Wait until the driver agrees. What idle engines hold beyond what they declare goes, too."""
-        deadline = time.monotonic() + (self._patience if asked else 0.0)
-        while (free := self._device.free_mb()) is not None and free < wanted * ENOUGH:
+        began = time.monotonic()
+        while (free := self._device.free_mb()) is not None and free < wanted:
             if cancelled():
                 raise Cancelled
-            if time.monotonic() >= deadline:
+            waited = time.monotonic() - began
+            if free >= wanted * ENOUGH and (not asked or waited >= SETTLED_SECONDS):
+                return
+            if not asked or waited >= self._patience:
                 if not self._unload_one():
                     raise _not_free(slot, wanted, free)
-                deadline = time.monotonic() + self._patience
+                asked, began = True, time.monotonic()
             time.sleep(_POLL_SECONDS)
 
 

@@ -60,7 +60,7 @@ class LocalExecutor:
             priority=priority,
             kind=wanted.lane,
             whole=whole,
-            admitted=lambda: self.pool.admits(spec, params),
+            fits=lambda: self.pool.fits(spec, params),
         )
 
     def perform(self, spec: EngineSpec, job: Job, started: Callable[[], None]) -> Performed:
