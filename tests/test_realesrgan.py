@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from avatarctl import models
+from avatarctl import models, presets
 from avatarctl.engines import registry
-from avatarctl.engines.contract import Cancelled, Job
+from avatarctl.engines.contract import Cancelled, EngineSpec, Job
 from avatarctl.engines.realesrgan import tiles
 from avatarctl.engines.realesrgan.spec import SPECS, RealEsrganParams
 from avatarctl.errors import BadConfig, BadInput
 from avatarctl.media import audio, concat, image, probe
+from avatarctl.recipes import restore
 from avatarctl.stages import validators
 from avatarctl.store.store import Store
 from tests.conftest import TEST_MODELS
@@ -375,6 +376,30 @@ def test_a_portrait_is_restored_once_and_erased_with_its_person(studio: Studio) 
     erased = studio.ok("avatars", "rm", "astronaut", "--json").json["erased"]
     assert (erased["steps"]["upscale"], erased["steps"]["rig"]) == (1, 2)
     assert not larger.exists()
+
+
+@pytest.mark.parametrize(("width", "scale"), [(90, 4), (170, 4), (171, 2), (399, 2), (89, None), (400, None)])
+def test_how_much_larger_a_portrait_becomes(width: float, scale: int | None) -> None:
+    """What is wide enough to be drawn from half its size becomes twice as large: four times as much takes a minute."""
+
+    class Run:
+        settings = presets.resolve("lite", ["animate.size=1024", "rig.detailed=auto"])
+        asked: dict[str, object] | None = None
+
+        def usable(self, spec: EngineSpec) -> bool:
+            return True
+
+        def step(self, stage: str, inputs: object, label: str, **changes: object) -> None:
+            self.asked = changes
+
+    run = Run()
+    box = (200.0, 100.0, 200.0 + width, 100.0 + 1.25 * width)
+    report = {"face_width": width, "image": {"width": 900, "height": 700}, "face": {"box": box}}
+    restore.restored(run, None, report, "anna")  # type: ignore[arg-type]
+    assert (run.asked["scale"] if run.asked else None) == scale
+    if run.asked:
+        x, y, across, down = (float(number) for number in str(run.asked["part"]).split(","))
+        assert x < box[0] and y < box[1] and x + across > box[2] and y + down > box[3]
 
 
 def test_without_an_upscaler_nothing_changes(studio: Studio) -> None:
