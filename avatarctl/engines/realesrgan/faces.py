@@ -21,9 +21,9 @@ ENLARGED_UP_TO = 1280
 EVERY = 10
 """Pictures of a film between two searches."""
 SURE = 0.75
-"""Score from which a face is believed, when it is found or when it is looked at from nearer. Faces of 14 pixels and more
-reach 0.85 then, folds of clothes that look like one at most 0.7; and a patch that is left out of a sharper picture
-for nothing is seen at once."""
+"""Score from which a face is believed, when it is found or when it is looked at from nearer. Faces of 14 pixels and
+more reach 0.85 then, folds of clothes that look like one at most 0.7; and a patch that is left out of a sharper
+picture for nothing is seen at once."""
 NEARER = 2.0
 """Side of what that second look is given, in widths of the box."""
 LARGE = 1.8
