@@ -73,7 +73,9 @@ def pull(
         return
     for p in pulled:
         if p.fetched:
-            say(f"fetched {p.name}, {size(p.bytes)}, {models.model(p.name).licence.name}")
+            licence = models.model(p.name).licence
+            terms = f"{licence.name} ({licence.url})" if licence.url else licence.name
+            say(f"fetched {p.name}, {size(p.bytes)}, {terms}")
         print_result(str(p.path))
 
 

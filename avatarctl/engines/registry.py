@@ -23,6 +23,7 @@ BUILT_IN = (
     "avatarctl.engines.chat.spec",
     "avatarctl.engines.cloud.spec",
     "avatarctl.engines.espeak.spec",
+    "avatarctl.engines.piper.spec",
     "avatarctl.engines.xtts.spec",
     "avatarctl.engines.align.spec",
     "avatarctl.engines.puppet.spec",
@@ -36,7 +37,6 @@ BUILT_IN = (
 """Modules with a tuple `SPECS`."""
 
 PLANNED = {
-    ("speak", "piper"),
     ("speak", "silero"),
 }
 """Engines of the design that this version does not have: they are refused by name, not as unknown."""

@@ -20,9 +20,13 @@ _WITH_CENTRAL_I = frozenset({"ru", "be", "uk"})
 _TOKEN = re.compile(r"\S+")
 
 
+def corrected(symbol: str, language: str) -> str:
+    """espeak-ng's IPA as it is meant."""
+    return symbol.translate(_CORRECTIONS) if language in _WITH_CENTRAL_I else symbol
+
+
 def heard(spoken: Spoken, language: str) -> list[Phoneme]:
     """The phonemes in seconds of `spoken`; silence is left out, splinters of it go to the sound before."""
-    corrections = _CORRECTIONS if language in _WITH_CENTRAL_I else {}
     times = [sample / spoken.rate for sample, _ in spoken.phonemes]
     ends = [*times, len(spoken.samples) / spoken.rate][1:]
     found: list[Phoneme] = []
@@ -34,7 +38,7 @@ def heard(spoken: Spoken, language: str) -> list[Phoneme]:
         if phonemes.is_modifier(symbol):
             if found:
                 found[-1] = replace(found[-1], end=end, ipa=found[-1].ipa + symbol.strip("ˈˌ"))
-        elif sounds := phonemes.segments(symbol.translate(corrections)):
+        elif sounds := phonemes.segments(corrected(symbol, language)):
             position = start
             for sound in sounds:
                 following = position + (end - start) * sound.share

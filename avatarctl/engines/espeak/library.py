@@ -158,12 +158,20 @@ class Espeak:
         return Spoken(samples, self.rate, collector.phonemes, collector.words)
 
     def phonemes(self, text: str) -> str:
-        """IPA of a text in the chosen voice."""
+        """IPA of a text in the chosen voice; what stands between `[[` and `]]` is names of phonemes."""
+        if "[[" in text:
+            self._read_names()
         return " ".join(self._clauses(text, _IPA_TEXT))
 
     def mnemonics(self, word: str) -> list[str]:
         """espeak-ng's own names of a word's phonemes; `'` before one is its primary stress, `,` a secondary one."""
         return "_".join(self._clauses(word, _NAMES_TEXT)).replace(" ", "_").split("_")
+
+    def _read_names(self) -> None:
+        """Phoneme input is a flag of synthesis, and stays: so nothing is spoken once."""
+        callback = _Callback(lambda wave, count, events: 0)
+        self._library.espeak_SetSynthCallback(callback)
+        self._library.espeak_Synth(b" \0", 2, 0, 1, 0, _UTF8 | _PHONEME_INPUT, None, None)
 
     def _clauses(self, text: str, form: int) -> list[str]:
         data = ctypes.create_string_buffer(text.encode("utf-8"))
