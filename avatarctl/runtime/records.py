@@ -25,6 +25,7 @@ def step_record(
     error: BaseException | None = None,
     memory: Mapping[str, Any] | None = None,
     device: str = "",
+    node: str = "",
 ) -> StepRecord:
     """A row about a step as it stands. Times in milliseconds; `memory`: what a worker said of its own."""
     known = {r: i.digest for r, i in order.inputs.items() if isinstance(i, Artefact)}
@@ -38,7 +39,7 @@ def step_record(
         queue_ms=round(queue_ms, 3),
         load_ms=round(load_ms, 3),
         run_ms=round(run_ms, 3),
-        device=device or (memory["device"] if memory else "cpu"),
+        device=(device or (memory["device"] if memory else "cpu")) + (f" on {node}" if node else ""),
         peak_memory_mb=_peak_memory_mb(memory) if status == "done" else 0.0,
         error_code=getattr(error, "code", type(error).__name__) if error else "",
         error=str(error) if error else "",

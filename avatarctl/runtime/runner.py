@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,7 +21,7 @@ from avatarctl.engines.worker.memory import is_out_of_memory
 from avatarctl.errors import AvatarctlError, OutOfMemory, StepFailed, Stopped, Unavailable
 from avatarctl.presets import Settings
 from avatarctl.runtime import events
-from avatarctl.runtime.executors import Executor
+from avatarctl.runtime.executors import Executor, MachineLost, Performed
 from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.runtime.handles import Handle, OutputOf, Ref
 from avatarctl.runtime.plan import Plan, StepOrder
@@ -264,7 +264,8 @@ class Run:
     def _make(self, handle: Handle, order: StepOrder, key: str, queued: float, refresh: bool) -> Manifest:
         spec, contract = order.spec, order.stage
         with self.store.workspace(self.id) as folder:
-            paths = {role: self.store.cas.path(a.digest) for role, a in order.artefacts().items()}
+            # The key says what was read. A look-up only compares sizes, so that hits stay cheap.
+            paths = {role: self.store.verified(a, f"the {role} of a step") for role, a in order.artefacts().items()}
 
             def progress(done: float, total: float, unit: str) -> None:
                 self.listener(events.Progress(handle.index, handle.stage, spec.name, handle.label, done, total, unit))
@@ -293,7 +294,7 @@ class Run:
                 used=used.__setitem__,
                 cancelled=self._cancel.is_set,
             )
-            performed = self._executor.perform(spec, job, started)
+            performed = self._perform_somewhere(handle, order, job, started)
             made = {}
             for output in contract.outputs:
                 path = folder / (output.role + output.suffix)
@@ -316,6 +317,7 @@ class Run:
                 run_ms=run_ms,
                 memory=performed.memory,
                 device=performed.device,
+                node=performed.node,
             )
             manifest = self.store.publish(
                 key,
@@ -332,6 +334,17 @@ class Run:
         self._refreshed.add(key)
         self._tell_finished(handle, order, "done", run_ms, facts)
         return manifest
+
+    def _perform_somewhere(self, handle: Handle, order: StepOrder, job: Job, started: Callable[[], None]) -> Performed:
+        """Have it performed; again, as another attempt in the ledger, for each machine that is lost meanwhile."""
+        while True:
+            try:
+                return self._executor.perform(order.spec, job, started)
+            except MachineLost as lost:
+                self.store.ledger.add_step(step_record(self.id, handle, order, job.key, "failed", error=lost))
+                job.note(f"{lost.what}; it is performed elsewhere")
+                for rest in job.out.iterdir():
+                    rest.unlink()
 
     # -- endings
 
