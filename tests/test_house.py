@@ -63,6 +63,7 @@ BORROWED_BY = {
     "check": {"facemesh"},
     "xtts": {"espeak"},
     "piper": {"align", "espeak"},
+    "silero": {"espeak"},
     "sadtalker": {"facemesh", "worker"},
     "realesrgan": {"facemesh", "worker"},
 }
