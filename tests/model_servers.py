@@ -34,6 +34,7 @@ class Reply:
 
     def __init__(self, handler: BaseHTTPRequestHandler, body: Any) -> None:
         self._handler = handler
+        self.path = handler.path
         self.body = body
 
     def start(self, content_type: str, status: int = 200) -> None:
@@ -65,6 +66,14 @@ class Reply:
         self._handler.send_header("Content-Length", "0")
         self._handler.end_headers()
 
+    def cut_short(self, data: bytes, sent: int) -> None:
+        """Promise all of `data`, send so many bytes of it, and be gone."""
+        self._handler.send_response(200)
+        self._handler.send_header("Content-Length", str(len(data)))
+        self._handler.end_headers()
+        self._handler.wfile.write(data[:sent])
+        self.die()
+
     def die(self) -> None:
         """The process is gone: no last chunk, no goodbye."""
         self._handler.close_connection = True
@@ -83,7 +92,8 @@ Behaviour = Callable[[Reply], None]
 
 
 class ModelServer(ThreadingHTTPServer):
-    """`answer` performs each POST; GETs are looked up in `documents` by path: (status, document), or a behaviour.
+    """`answer` performs each POST; GETs are looked up in `documents` by path, with its query
+    or without: (status, document), or a behaviour.
     `posts` have their body as JSON, or as bytes where it is none."""
 
     daemon_threads = True
@@ -94,6 +104,7 @@ class ModelServer(ThreadingHTTPServer):
         self.answer: Behaviour = lambda reply: reply.whole(500, {"error": "no answer was set"})
         self.posts: list[tuple[str, Any]] = []
         self.gets: list[str] = []
+        self.deletes: list[str] = []
         self.headers: list[dict[str, str]] = []
         """Of every request, names in lower case."""
         self.failure: BaseException | None = None
@@ -114,8 +125,13 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.gets.append(self.path)
         self.server.headers.append({k.lower(): v for k, v in self.headers.items()})
-        found = self.server.documents.get(self.path, (404, b"404 page not found"))
+        known, bare = self.server.documents, self.path.partition("?")[0]
+        found = known.get(self.path, known.get(bare, (404, b"404 page not found")))
         self._perform(found if callable(found) else lambda reply: reply.whole(*found), None)
+
+    def do_DELETE(self) -> None:
+        self.server.deletes.append(self.path)
+        Reply(self, None).whole(200, {"data": {"id": self.path.rpartition("/")[2]}})
 
     def do_POST(self) -> None:
         data = self.rfile.read(int(self.headers["Content-Length"]))

@@ -160,7 +160,7 @@ def test_thoughts_are_never_spoken(ask: Ask, server: ModelServer, cut: int) -> N
 
 def test_tags_of_emotions(ask: Ask, server: ModelServer, tmp_path: Path) -> None:
     server.answer = ollama(["[hap", "py] Ура! ", "[sad] Увы."])
-    answer, _, heard = ask(emotions=True)
+    answer, _, heard = ask(emotions=True, structured=False)
     assert answer == "Ура! Увы.\n" and heard == "[happy] Ура! [sad] Увы."
     assert (tmp_path / "out" / "script.txt").read_text(encoding="utf-8").strip() == heard
     assert "[surprised]" in server.posts[0][1]["messages"][0]["content"]

@@ -96,6 +96,11 @@ def test_a_stream_may_end_without_a_reason(server: ModelServer, tmp_path: Path) 
     assert answered(server, tmp_path) == "Да."
 
 
+def test_what_ends_a_stream_is_no_reason(server: ModelServer, tmp_path: Path) -> None:
+    server.answer = sse(data(chunk("Раз. Потом он")) + data(chunk(finish="length")) + data("[DONE]"))
+    assert answered(server, tmp_path) == "Раз. Потом он…"
+
+
 def test_a_server_that_does_not_stream(server: ModelServer, tmp_path: Path) -> None:
     choice = {"index": 0, "message": {"role": "assistant", "content": "Да."}, "finish_reason": "stop"}
     server.answer = lambda reply: reply.whole(200, {"object": "chat.completion", "choices": [choice]})

@@ -85,11 +85,25 @@ def test_one_failure_loses_no_other(finished: tuple[Studio, Result]) -> None:
     assert [case.get("name") for case in suite if case.find("failure") is not None] == ["broken"]
 
 
+def test_a_jobs_time_is_what_engines_worked_for_it(finished: tuple[Studio, Result]) -> None:
+    studio, result = finished
+    for job in result.json["jobs"][:4]:
+        steps = studio.ok("runs", "show", job["run"], "--json").json["steps"]
+        worked = sum(step["run_ms"] for step in steps) / 1000
+        assert job["seconds"] == pytest.approx(worked, abs=0.01) and worked > 0.1
+
+
+def test_a_film_of_a_batch_is_the_film_of_a_single_command(studio: Studio, finished: tuple[Studio, Result]) -> None:
+    studio.ok("render", "Два.", "--avatar", "astronaut", "--out", "single.mp4")
+    assert (studio.work / "single.mp4").read_bytes() == films(finished[0])["два.mp4"]
+
+
 def test_the_same_file_again_makes_nothing(finished: tuple[Studio, Result], tmp_path: Path) -> None:
     studio = finished[0].copy(tmp_path / "again")
     four(studio)
     again = studio.ok("batch", "run", "films.yaml", "--jsonl")
     told = [json.loads(line) for line in again.out.splitlines()]
+    assert {job["seconds"] for job in told} == {0.0}
     assert {job["name"]: (job["status"], job["cached"]) for job in told} == {
         text.lower().rstrip("."): ("done", True) for text in TEXTS
     }
@@ -245,7 +259,7 @@ def test_a_job_whose_end_cannot_be_written_ends_the_batch(tmp_path: Path, monkey
     with Store.open(tmp_path / "home") as store:
         job = Job(file="f.yaml", line=1, name="a", output="a", text="А.", avatar="nobody")
         queued = store.ledger.queue_batch("/f.yaml", "d", [Wanted("a", job.as_request(), "x")], store.is_alive)
-        executor = batch.local_executor()
+        executor = batch.local_executor(1)
         work = batch.BatchRun(store, [queued.id], executor, outputs=lambda job: tmp_path / job.output)
         with monkeypatch.context() as patch, pytest.raises(Unavailable, match="the disk is full"):
             patch.setattr(store.ledger, "finish_job", full)

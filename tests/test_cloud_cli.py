@@ -9,9 +9,9 @@ import pytest
 
 from avatarctl import config
 from avatarctl.errors import BadConfig
-from avatarctl.media import audio
-from tests.media_support import tone
-from tests.model_servers import ModelServer, serving, sse
+from avatarctl.media import audio, probe
+from tests.media_support import call_ffmpeg, tone
+from tests.model_servers import ModelServer, Reply, serving, sse
 from tests.test_cloud import WHOLE, listened
 from tests.tools import Studio, refused
 
@@ -73,6 +73,52 @@ def test_a_question_aloud(server: ModelServer, bare: Studio) -> None:
     assert "transcribe/deepgram was counted: 2 seconds of sound" in bare.ok("runs", "show", "last").out
 
 
+def test_a_film_of_two_sentences(server: ModelServer, studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEYGEN_API_BASE", f"http://{server.address}")
+    monkeypatch.setenv("HEYGEN_API_KEY", SECRET)
+    service = Filming(server, studio.work)
+    asked = ("render", "Раз. Два, три.", "--set", "animate.engine=heygen", "--set", "check.enabled=false")
+    refused(studio.run(*asked), 4, "animate/heygen sends the photo and the speech to HeyGen")
+    assert server.posts == []
+    film = studio.ok(*asked, AVATARCTL_CLOUD_ALLOW="heygen").out.strip()
+    assert len(service.made) == 2 and sorted(d for d in server.deletes if "videos" in d) == sorted(service.made)
+    made = probe.decode_all(studio.work / film)
+    assert made.video is not None and (made.video.width, made.video.height) == (256, 256) and made.audio is not None
+    # Nothing is paid twice.
+    count = len(server.posts)
+    studio.ok(*asked, "--out", "again.mp4", AVATARCTL_CLOUD_ALLOW="heygen")
+    assert len(server.posts) == count
+
+
+class Filming:
+    """HeyGen's interface, which films the photo that it was sent for as long as the speech that it was sent."""
+
+    def __init__(self, server: ModelServer, folder: Path) -> None:
+        self.server, self.folder, self.made = server, folder, list[str]()
+        self.assets: dict[str, bytes] = {}
+        server.answer = self._post
+        server.documents["/v3/videos"] = (200, {"data": [], "has_more": False})
+
+    def _post(self, reply: Reply) -> None:
+        if reply.path == "/v3/assets":
+            name = f"a{len(self.assets)}"
+            self.assets[name] = reply.body.partition(b"\r\n\r\n")[2].rpartition(b"\r\n--")[0]
+            reply.whole(200, {"data": {"asset_id": name, "url": "", "mime_type": "", "size_bytes": 1}})
+            return
+        wanted = reply.body
+        photo, speech, film = (self.folder / f"{wanted['title']}.{end}" for end in ("png", "wav", "mp4"))
+        photo.write_bytes(self.assets[wanted["image"]["asset_id"]])
+        speech.write_bytes(self.assets[wanted["audio_asset_id"]])
+        looped = ("-loop", "1", "-framerate", "25", "-i", photo, "-i", speech, "-shortest", "-vf", "scale=320:180")
+        call_ffmpeg(*looped, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", film)
+        name = f"/v3/videos/v{len(self.made)}"
+        self.made.append(name)
+        entry = {"id": name, "status": "completed", "video_url": f"http://{self.server.address}{name}.mp4"}
+        self.server.documents[f"{name}.mp4"] = (200, film.read_bytes())
+        self.server.documents[name] = (200, {"data": entry})
+        reply.whole(200, {"data": {"video_id": name.rpartition("/")[2], "status": "waiting"}})
+
+
 def test_the_key_is_kept_nowhere(server: ModelServer, bare: Studio) -> None:
     bare.ok("-v", "ask", QUESTION, *GEMINI, AVATARCTL_CLOUD_ALLOW="gemini")
     server.answer = lambda reply: reply.whole(500, {"error": {"message": f"the key {SECRET} is odd"}})
@@ -103,7 +149,7 @@ def test_no_preset_of_ours_chooses_a_cloud() -> None:
     from avatarctl.engines import registry
 
     clouds = {spec.name for spec in registry.specs() if spec.cloud is not None}
-    assert {"deepgram", "gemini"} <= clouds
+    assert {"deepgram", "gemini", "heygen"} <= clouds
     for name in presets.available():
         assert not clouds & {table.get("engine") for table in presets.read(name).values() if isinstance(table, dict)}
 

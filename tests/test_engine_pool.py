@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from avatarctl.engines.contract import EngineSpec, Job
 from avatarctl.engines.worker.host import WorkerEngine
 from avatarctl.errors import BadConfig
 from avatarctl.runtime.engines import EnginePool
+from avatarctl.runtime.executors.local import LocalExecutor
+from avatarctl.stages.params import Params
 from tests.fake_workers import Orders
 
 OPEN: list[str] = []
@@ -92,6 +95,45 @@ def test_engines_without_a_gpu_stay(tmp_path: Path) -> None:
             pass
     assert OPEN == ["a", "b"]
     pool.close()
+
+
+def test_as_many_copies_as_steps_at_a_time(tmp_path: Path) -> None:
+    pool = EnginePool(tmp_path, gpu_memory_mb=lambda: 12_000, copies=2)
+    a, heavy = spec("a", 0), spec("b", 6000)
+    with pool.use(a) as (first, _), pool.use(a) as (second, _):
+        assert first is not second
+        assert OPEN == ["a", "a"]
+    with pool.use(a) as (again, load_ms):
+        # The one that was given back last is the warmest.
+        assert again is first and load_ms == 0
+    began, gone_on = threading.Event(), threading.Event()
+
+    def other() -> None:
+        began.set()
+        with pool.use(heavy):
+            gone_on.set()
+
+    with pool.use(heavy):
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert began.wait(10) and not gone_on.wait(0.1), "there is one of what takes the GPU's memory"
+    thread.join(10)
+    assert gone_on.is_set() and OPEN == ["a", "a", "b"]
+    pool.close()
+
+
+@pytest.mark.parametrize(("films", "share"), [(1, 8), (3, 2), (8, 1), (100, 1)])
+def test_steps_side_by_side_share_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, films: int, share: int
+) -> None:
+    monkeypatch.setenv("AVATARCTL_THREADS", "8")
+    executor = LocalExecutor.for_many(tmp_path, lambda name: "", films)
+    told: list[int] = []
+    job = Job(inputs={}, out=tmp_path, params=Params())
+    monkeypatch.setattr(A, "run", lambda self, job: told.append(job.threads))
+    executor.perform(spec("a", 0), job, lambda: None)
+    executor.close()
+    assert told == [share]
 
 
 def test_an_engine_that_cannot_load_is_closed(tmp_path: Path) -> None:

@@ -45,12 +45,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engines": FOUNDATION | LEAVES | {"stages"},
     "presets": FOUNDATION | {"config", "engines", "stages"},
     "jobs": FOUNDATION | {"stages", "text"},
+    "pages": FOUNDATION,
     "machine": FOUNDATION | {"config", "presets", "models", "engines", "stages"},
     "runtime": FOUNDATION | LEAVES | {"config", "presets", "stages", "engines", "store"},
-    "recipes": FOUNDATION | LEAVES | {"config", "presets", "jobs", "stages", "engines", "store", "runtime"},
+    "recipes": FOUNDATION | LEAVES | {"config", "presets", "jobs", "pages", "stages", "engines", "store", "runtime"},
     "cli": FOUNDATION
     | LEAVES
-    | {"config", "presets", "jobs", "stages", "engines", "store", "runtime", "recipes", "machine"},
+    | {"config", "presets", "jobs", "pages", "stages", "engines", "store", "runtime", "recipes", "machine"},
     "__main__": {"cli"},
 }
 
@@ -59,7 +60,7 @@ SHARED_BY_ENGINES = {"contract", "registry"}
 BORROWED_BY = {
     "puppet": {"facemesh"},
     "align": {"espeak"},
-    "cloud": {"chat"},
+    "cloud": {"chat", "xtts"},
     "check": {"facemesh"},
     "xtts": {"espeak"},
     "piper": {"align", "espeak"},

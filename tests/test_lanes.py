@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -102,6 +103,36 @@ def test_a_lane_is_as_wide_as_it_says(width: int) -> None:
     together.wait()
     lanes.close()
     assert len(set(done)) == width
+
+
+def test_a_step_that_takes_the_whole_lane_is_alone_in_it() -> None:
+    lane = Lane("cpu", 3)
+    guard = threading.Lock()
+    running: list[str] = []
+    beside: dict[str, list[str]] = {}
+
+    def work(name: str) -> Callable[[], None]:
+        def run() -> None:
+            with guard:
+                running.append(name)
+                for one in running:
+                    beside.setdefault(one, []).extend(running)
+            time.sleep(0.01)
+            with guard:
+                running.remove(name)
+
+        return run
+
+    for i in range(12):
+        lane.submit(work(f"small{i}"), affinity="small")
+        if i % 4 == 1:
+            lane.submit(work(f"whole{i}"), affinity=f"whole{i}", whole=True)
+    lane.close()
+    assert len(beside) == 15
+    assert {name: set(others) for name, others in beside.items() if name.startswith("whole")} == {
+        name: {name} for name in ("whole1", "whole5", "whole9")
+    }
+    assert max(len(set(others)) for others in beside.values()) > 1
 
 
 def test_a_closed_lane_takes_nothing() -> None:

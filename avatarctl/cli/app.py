@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "knowledge": ("knowledge", "The documents that answers come from: add, list, search, rm."),
     "batch": ("batch", "Many films from a job file: run, check, status, retry, cancel, explain, schema."),
     "runs": ("runs", "Past runs and their steps: list, show."),
+    "report": ("report", "A run or a batch as one HTML page, with the film in it."),
     "presets": ("presets", "Named choices of engines: list, show."),
     "models": ("models", "Weights and demo portraits: list, pull, verify, rm."),
     "engines": ("engines", "Environments of heavy engines: list, install, rm."),

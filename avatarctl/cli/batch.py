@@ -77,7 +77,7 @@ def run(
         batches = [_queue(store, f, out) for f in read]
         folders = {str(f.path): _outputs(f, out) for f in read}
         display = stack.enter_context(Display(store, batches, jsonl=jsonl))
-        executor = batch.local_executor()
+        executor = batch.local_executor(jobs)
         stack.callback(executor.close)
         batch.BatchRun(
             store,
@@ -346,7 +346,7 @@ def _print_jobs(jobs: Sequence[JobRecord]) -> None:
         took = f"{job.seconds:.1f} s" if job.seconds else ""
         factor = f"{job.seconds / job.media_seconds:.2f}" if job.media_seconds and not job.cached else ""
         rows.append([job.name, word, took, factor, job.output or common.one_line(job.error, 100)])
-    print_table(["job", "status", "time", "rtf", "film, or why not"], rows)
+    print_table(["job", "status", "work", "rtf", "film, or why not"], rows)
 
 
 def _raise_for(jobs: Sequence[JobRecord]) -> None:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import Annotated
 
 import typer
 
 from avatarctl.cli import common
-from avatarctl.cli.options import print_json, print_result, print_table, say, size, state
-from avatarctl.errors import BadInput, StepFailed
+from avatarctl.cli.options import bytes_of, print_json, print_result, print_table, say, size, state
+from avatarctl.errors import StepFailed
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="What is kept, and what may go."
 )
-
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 @app.command()
@@ -74,7 +71,7 @@ def gc_(
     from avatarctl.runtime import session
     from avatarctl.store import gc
 
-    limit = _bytes(max_size) if max_size is not None else None
+    limit = bytes_of(max_size, "--max-size") if max_size is not None else None
     with session.open_store(readonly=dry_run) as store:
         plan = gc.plan(store, max_bytes=limit, max_age_days=max_age)
         if not dry_run:
@@ -88,10 +85,3 @@ def gc_(
     )
     if limit is None and max_age is None:
         say("only unused files were looked at; give --max-size 5G or --max-age 30 to delete more")
-
-
-def _bytes(text: str) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", text.strip().lower())
-    if not match:
-        raise BadInput(f"--max-size {text!r} is not understood", hint="write 500M or 5G")
-    return int(float(match[1]) * _UNITS[match[2]])

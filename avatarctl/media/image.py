@@ -123,11 +123,28 @@ def write_jpeg(path: Path, rgb: Image, quality: int = 92) -> None:
     _write(path, ".jpg", rgb, [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
+def thumbnail(path: Path, side: int) -> bytes:
+    """The middle square of a PNG that an engine made, `side` pixels wide, as a JPEG.
+
+    Raises `StepFailed` when it cannot be decoded.
+    """
+    rgb = read_png(path)
+    height, width = rgb.shape[:2]
+    edge = min(height, width)
+    top, left = (height - edge) // 2, (width - edge) // 2
+    small = cv2.resize(rgb[top : top + edge, left : left + edge], (side, side), interpolation=cv2.INTER_AREA)
+    return _encoded(".jpg", small.astype(np.uint8, copy=False), [cv2.IMWRITE_JPEG_QUALITY, 82])
+
+
 def _write(path: Path, suffix: str, rgb: Image, options: list[int]) -> None:
+    path.write_bytes(_encoded(suffix, rgb, options))
+
+
+def _encoded(suffix: str, rgb: Image, options: list[int]) -> bytes:
     done, encoded = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)
     if not done:
         raise StepFailed("a picture cannot be encoded")
-    path.write_bytes(encoded.tobytes())
+    return encoded.tobytes()
 
 
 def _content(path: Path) -> bytes:

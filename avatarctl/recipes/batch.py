@@ -67,6 +67,10 @@ class _Open:
     job: Job
     thread: threading.Thread | None = None
     run: Run | None = None
+    worked: float = 0.0
+    """Seconds that engines worked for it."""
+    made: bool = False
+    """Whether any step was made for it, not taken from the cache."""
     began: float = field(default_factory=time.monotonic)
     why: AvatarctlError | None = None
     """Why it was cancelled, where that is a failure."""
@@ -230,7 +234,7 @@ class BatchRun:
     def _ending(self, opened: _Open) -> dict[str, Any] | None:
         """Make the job's film: what the ledger is to hold of its end; None for a job that was let go."""
         try:
-            output, media_seconds, cached = self._film(opened)
+            output, media_seconds = self._film(opened)
         except BaseException as error:
             if opened.released:
                 return None
@@ -242,20 +246,20 @@ class BatchRun:
                 "error_code": "cancelled" if cancelled else getattr(failed, "code", type(failed).__name__),
                 "error": _told_error(failed),
                 "retryable": bool(getattr(failed, "retryable", False)),
-                "seconds": time.monotonic() - opened.began,
+                "seconds": opened.worked,
                 "output": delivered[0]["path"] if delivered else "",
             }
         opened.released = False
         return {
             "status": "done",
-            "cached": cached,
-            "seconds": time.monotonic() - opened.began,
+            "cached": not opened.made,
+            "seconds": opened.worked,
             "media_seconds": media_seconds,
             "output": output,
         }
 
-    def _film(self, opened: _Open) -> tuple[str, float, bool]:
-        """Perform and deliver: path, seconds of film, whether nothing had to be made."""
+    def _film(self, opened: _Open) -> tuple[str, float]:
+        """Perform and deliver: path, seconds of film."""
         job, store = opened.job, self._store
         settings = jobs.settings_of(job)
         said = jobs.spoken_text(job)
@@ -264,11 +268,13 @@ class BatchRun:
         target = self._outputs(job)
         target = target.with_name(target.name + ".mp4")
         session.check_writable(target)
-        made: list[str] = []
+        guard = threading.Lock()
 
         def listen(event: events.Event) -> None:
-            if isinstance(event, events.Finished) and event.status == "done":
-                made.append(event.stage)
+            if isinstance(event, events.Finished):
+                with guard:
+                    opened.worked += event.run_ms / 1000
+                    opened.made |= event.status == "done"
             self._listener(event)
 
         with session.performing(
@@ -289,12 +295,12 @@ class BatchRun:
             asked = jobs.ask_for(run, job, avatar, said, request)
             files = deliveries.film(run, asked.film, asked.moves, target, settings)
             duration = float(run.wait(asked.film.made).facts.get("duration", 0.0))
-        return str(files["film"]), duration, not made
+        return str(files["film"]), duration
 
 
-def local_executor() -> LocalExecutor:
-    """An executor for the batches of one process on this machine."""
-    return LocalExecutor(config.paths().models, presets.resolve().interpreter)
+def local_executor(open_jobs: int) -> LocalExecutor:
+    """An executor for the batches of one process on this machine; `open_jobs` under way at a time."""
+    return LocalExecutor.for_many(config.paths().models, presets.resolve().interpreter, open_jobs)
 
 
 def _told_error(error: BaseException) -> str:

@@ -30,19 +30,25 @@ class _Slot:
 
 
 class EnginePool:
-    """One instance of each engine and choice of weights. An engine performs one step at a time."""
+    """An instance of each engine and choice of weights, which performs one step at a time.
+
+    Of an engine that lives in this process and takes nothing but processor time, as many instances are made as steps
+    ask for at a time, `copies` at most. A worker may hold gigabytes: there is one.
+    """
 
     def __init__(
         self,
         models_folder: Path,
         interpreter: Callable[[str], str] = lambda name: "",
         gpu_memory_mb: Callable[[], int] = resources.gpu_memory_mb,
+        copies: int = 1,
     ) -> None:
         """`interpreter`: the Python of an engine's worker by the engine's name, "" for this one's.
         `gpu_memory_mb`: what all engines together may take."""
         self._models = models_folder
         self._interpreter = interpreter
         self._gpu_memory_mb = gpu_memory_mb
+        self._copies = copies
         self._slots: dict[tuple[str, ...], _Slot] = {}
         self._guard = threading.Lock()
 
@@ -58,9 +64,7 @@ class EnginePool:
         # Stages that one worker serves (what a voice prepares, and its speech) share its process and its memory.
         own = (spec.factory,) if spec.worker else (spec.stage, spec.name)
         name = (*own, *(f"{role}={ref}" for role, ref in sorted(wanted.weights.items())))
-        with self._guard:
-            slot = self._slots.setdefault(name, _Slot())
-        with slot.lock:
+        with self._taken(name, 1 if spec.worker or wanted.gpu_memory_mb else self._copies) as slot:
             load_ms = 0.0
             if slot.engine is None:
                 start = time.perf_counter()
@@ -78,6 +82,21 @@ class EnginePool:
                 yield slot.engine, load_ms
             finally:
                 slot.used = time.monotonic()
+
+    @contextmanager
+    def _taken(self, name: tuple[str, ...], copies: int) -> Iterator[_Slot]:
+        """A slot of that name to oneself: one that is free, the one used last first, or a new one."""
+        with self._guard:
+            slots = [self._slots.setdefault((*name, str(n)), _Slot()) for n in range(copies)]
+            slots.sort(key=lambda slot: slot.used, reverse=True)
+            chosen = next((slot for slot in slots if slot.lock.acquire(blocking=False)), None)
+        if chosen is None:
+            chosen = slots[0]
+            chosen.lock.acquire()
+        try:
+            yield chosen
+        finally:
+            chosen.lock.release()
 
     def _create(self, spec: EngineSpec, wanted: Requirements) -> Engine:
         if not spec.worker:

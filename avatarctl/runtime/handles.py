@@ -44,6 +44,8 @@ class Handle:
         self.label = label
         self.future: Future[Manifest] = Future()
         self.waits_for = ""
+        self.began: float | None = None
+        """For the runner: when an engine began with it, by `time.perf_counter`."""
         self._chunks: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def __getitem__(self, role: str) -> OutputOf:

@@ -26,6 +26,8 @@ class _Waiting:
     work: Work
     affinity: str
     priority: int
+    places: int
+    """How many of the lane's places it takes."""
     passed: int = 0
 
     def rank(self) -> tuple[int, int]:
@@ -46,19 +48,23 @@ class Lane:
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._idle = 0
+        self._free = width
+        """Places that no step takes."""
         self._closed = False
 
-    def submit(self, work: Work, *, affinity: str = "", priority: int = 0) -> None:
+    def submit(self, work: Work, *, affinity: str = "", priority: int = 0, whole: bool = False) -> None:
         """Perform `work` when its turn comes.
 
         Args:
             affinity: equal for steps that use the same loaded engine.
             priority: higher ones go first, whatever is loaded.
+            whole: let nothing else of the lane run beside it.
         """
         with self._changed:
             if self._closed:
                 raise RuntimeError(f"the lane {self._name} is closed")
-            self._waiting.append(_Waiting(next(self._count), work, affinity, priority))
+            places = self._width if whole else 1
+            self._waiting.append(_Waiting(next(self._count), work, affinity, priority, places))
             if self._idle >= len(self._waiting):
                 self._changed.notify()
             elif len(self._threads) < self._width:
@@ -79,19 +85,27 @@ class Lane:
     def _serve(self) -> None:
         while True:
             with self._changed:
-                while not self._waiting:
-                    if self._closed:
+                while (chosen := self._choose()) is None:
+                    if self._closed and not self._waiting:
                         return
                     self._idle += 1
                     self._changed.wait()
                     self._idle -= 1
-                chosen = self._choose()
+                self._free -= chosen.places
             chosen.work()
+            with self._changed:
+                self._free += chosen.places
+                # One that takes the whole lane held up threads that found no place.
+                if self._waiting or self._closed:
+                    self._changed.notify_all()
             # Whatever it holds (inputs, results) must not stay alive while this thread waits.
             del chosen
 
-    def _choose(self) -> _Waiting:
-        """The next step, taken out of the queue. The caller holds the condition."""
+    def _choose(self) -> _Waiting | None:
+        """The next step, taken out of the queue; None if there is none, or no place for it. The caller holds the
+        condition."""
+        if not self._waiting:
+            return None
         best = min(self._waiting, key=_Waiting.rank)
         chosen = best
         if best.passed < self._patience:
@@ -100,6 +114,8 @@ class Lane:
                 if same:
                     chosen = min(same, key=_Waiting.rank)
                     break
+        if chosen.places > self._free:
+            return None
         for other in self._waiting:
             if other.rank() < chosen.rank():
                 other.passed += 1

@@ -72,7 +72,6 @@ class Run:
         self._guard = threading.Lock()
         self._open = 0
         self._idle = threading.Condition(self._guard)
-        self._threads = config.threads()
         self.handles: list[Handle] = []
         self.delivered: list[dict[str, str]] = []
         """What was copied out of the store: path, digest, role."""
@@ -247,7 +246,7 @@ class Run:
 
             def started() -> None:
                 nonlocal start
-                start = time.perf_counter()
+                start = handle.began = time.perf_counter()
                 self.listener(events.Started(handle.index, handle.stage, spec.name, handle.label))
 
             job = Job(
@@ -256,7 +255,6 @@ class Run:
                 params=order.params,
                 key=key,
                 seed=order.seed,
-                threads=self._threads,
                 progress=progress,
                 emit=handle.emit,
                 note=lambda message: self.note(f"{handle.stage}/{spec.name}: {message}"),
@@ -348,9 +346,10 @@ class Run:
                 self._error = error
         self._cancel.set()
         status = "cancelled" if cancelled else "failed"
+        run_ms = 0.0 if handle.began is None else (time.perf_counter() - handle.began) * 1000
         try:
-            self.store.ledger.add_step(self._record(handle, order, key, status, error=error))
-            self._tell_finished(handle, order, status, 0.0, {})
+            self.store.ledger.add_step(self._record(handle, order, key, status, run_ms=run_ms, error=error))
+            self._tell_finished(handle, order, status, run_ms, {})
         finally:
             handle.fail(error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,9 +41,28 @@ def deliver(source: Path, artefact: Artefact, destination: Path) -> bool:
     reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
         with file_faults(destination, _HINT):
-            return _replace(reading, artefact.digest, destination)
+            return _replace(destination, lambda writing: _copy(reading, writing) == artefact.digest)
     finally:
         os.close(reading)
+
+
+def write(content: bytes, destination: Path) -> None:
+    """Put `content` at `destination` in place of what is there; missing folders are made.
+
+    Raises:
+        BadInput: the destination is a folder, or cannot be a file's name.
+        Unavailable: its folder cannot be written, or the disk is full.
+    """
+
+    def fill(writing: int) -> bool:
+        write_all(writing, content)
+        return True
+
+    with file_faults(destination, _HINT):
+        if destination.is_dir():
+            raise BadInput(f"{destination} is a folder", hint="give a file name")
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        _replace(destination, fill)
 
 
 def holds(path: Path, artefact: Artefact) -> bool:
@@ -53,10 +73,11 @@ def holds(path: Path, artefact: Artefact) -> bool:
         return False
 
 
-def _replace(reading: int, digest: str, destination: Path) -> bool:
+def _replace(destination: Path, fill: Callable[[int], bool]) -> bool:
+    """Put what `fill` writes to a descriptor in the destination's place, unless it returns False."""
     writing, temporary = _new_file(destination.parent)
     try:
-        if _copy(reading, writing) != digest:
+        if not fill(writing):
             return False
         os.fsync(writing)
         if temporary is None:

@@ -98,6 +98,8 @@ class StepRecord:
     inputs: Mapping[str, str] = field(default_factory=dict)
     """Digests by role."""
     output_bytes: int = 0
+    ended: str = field(default="", compare=False)
+    """When its row was written, which the ledger fills in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +212,7 @@ class JobRecord:
     cached: bool
     """Whether nothing had to be made."""
     seconds: float
-    """From claim to end."""
+    """That engines worked for it, steps that ran side by side each counted; without waiting for their turn."""
     media_seconds: float
     """Length of the film."""
     output: str

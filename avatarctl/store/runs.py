@@ -96,6 +96,36 @@ class RunTables(LedgerFile):
         found = self.rows("SELECT * FROM steps WHERE run_id = ? ORDER BY step, id", (run_id,))
         return [_step(row) for row in found]
 
+    def work_of_batch(self, batch_id: str) -> list[dict[str, Any]]:
+        """What each engine did in the latest run of every job of a batch, the longest work first.
+
+        Returns:
+            A row for each engine: `stage`, `engine`; how many steps were `made`, `hits` and `failed`; and their
+            `queue_ms`, `load_ms` and `run_ms` together.
+        """
+        found = self.rows(
+            """
+            SELECT stage, engine, sum(status = 'done') AS made, sum(status = 'hit') AS hits,
+                sum(status = 'failed') AS failed, coalesce(sum(queue_ms), 0) AS queue_ms,
+                coalesce(sum(load_ms), 0) AS load_ms, coalesce(sum(run_ms), 0) AS run_ms
+            FROM steps WHERE run_id IN (SELECT run_id FROM jobs WHERE batch_id = ?)
+            GROUP BY stage, engine ORDER BY run_ms DESC, stage, engine
+            """,
+            (batch_id,),
+        )
+        return [dict(row) for row in found]
+
+    def worked_in(self, batch_id: str) -> dict[str, float]:
+        """Milliseconds that engines loaded and worked in the latest run of every job of a batch, by the run's id."""
+        found = self.rows(
+            """
+            SELECT run_id, sum(load_ms + run_ms) AS ms FROM steps
+            WHERE run_id IN (SELECT run_id FROM jobs WHERE batch_id = ?) GROUP BY run_id
+            """,
+            (batch_id,),
+        )
+        return {str(row["run_id"]): float(row["ms"]) for row in found}
+
     def history(self, stage: str, engine: str, limit: int = 20) -> list[tuple[float, dict[str, Any]]]:
         """How long the latest steps of an engine took: (milliseconds, facts), the newest first."""
         found = self.rows(
@@ -116,6 +146,7 @@ def insert_step(connection: sqlite3.Connection, step: StepRecord) -> None:
     row["step"] = row.pop("index")
     row["inputs"] = to_json(row["inputs"])
     row["created"] = now()
+    del row["ended"]
     insert(connection, "steps", row)
 
 
@@ -144,5 +175,6 @@ def _step(row: sqlite3.Row) -> StepRecord:
     values = dict(row)
     values["index"] = values.pop("step")
     values["inputs"] = json.loads(values["inputs"])
-    del values["id"], values["created"]
+    values["ended"] = values.pop("created")
+    del values["id"]
     return StepRecord(**values)

@@ -6,7 +6,7 @@ Nothing is written before the server has said that the answer is complete, so a 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from avatarctl.engines.chat.follow import Line, follow
 from avatarctl.engines.chat.prompt import Message, messages
 from avatarctl.engines.chat.spec import ChatParams
 from avatarctl.engines.chat.spoken import Spoken
+from avatarctl.engines.chat.structured import SCHEMA, Reader, SchemaRefused
 from avatarctl.engines.contract import Job
 from avatarctl.errors import BadInput, StepFailed
 from avatarctl.knowledge.refusal import NO_DOCUMENTS, NOT_FOUND
@@ -39,8 +40,13 @@ class Delta:
     finish: str = ""
 
 
-Talk = Callable[[list[Message], Line], Iterator[Delta]]
-"""Sends a conversation, tells the line its socket, and reads the answer to its end."""
+Talk = Callable[[list[Message], Mapping[str, Any] | None, Line], Iterator[Delta]]
+"""Sends a conversation, tells the line its socket, and reads the answer to its end. With a JSON schema the answer is to
+follow that; raises `SchemaRefused` where the server does not take one."""
+
+
+class NoAnswer(StepFailed):
+    """The model came to an end, and nothing was said."""
 
 
 def perform(job: Job, model: str, talk: Talk) -> None:
@@ -60,8 +66,13 @@ def perform(job: Job, model: str, talk: Talk) -> None:
         _refuse(job, model, question, "no_documents" if found.empty else "no_match")
         return
     persona = job.inputs["persona"].read_text(encoding="utf-8") if "persona" in job.inputs else ""
-    conversation = messages(question, persona, found.passages, languages.detect(question), params)
-    script, finish = _listen(job, lambda line: talk(conversation, line))
+    language = languages.detect(question)
+
+    def ask(schema: Mapping[str, Any] | None) -> tuple[str | None, str]:
+        conversation = messages(question, persona, found.passages, language, params, structured=schema is not None)
+        return _listen(job, lambda line: talk(conversation, schema, line), Reader() if schema else None)
+
+    script, finish = _with_emotions(job, ask) if params.emotions and params.structured else ask(None)
     if script is None:
         _refuse(job, model, question, "no_match")
         return
@@ -70,27 +81,52 @@ def perform(job: Job, model: str, talk: Talk) -> None:
     _write(job, answer, script, _document(model, question, sources, truncated=finish == "length"))
 
 
-def _listen(job: Job, read: Callable[[Line], Iterator[Delta]]) -> tuple[str | None, str]:
-    """The answer with its tags, None for a refusal, and why the model stopped. What is said is emitted at once."""
+def _with_emotions(
+    job: Job, ask: Callable[[Mapping[str, Any] | None], tuple[str | None, str]]
+) -> tuple[str | None, str]:
+    """By the schema; with tags where the server does not take it, or the model makes nothing of it."""
+    try:
+        return ask(SCHEMA)
+    except SchemaRefused:
+        job.note("the server takes no schema, so the model is asked for tags")
+    except NoAnswer as error:
+        job.note(f"by the schema {error.what}; asked again with tags")
+    return ask(None)
+
+
+def _listen(job: Job, read: Callable[[Line], Iterator[Delta]], reader: Reader | None) -> tuple[str | None, str]:
+    """The answer with its tags, None for a refusal, and why the model stopped. What is said is emitted at once.
+
+    Args:
+        reader: of an answer that is to follow the schema.
+    """
     params: ChatParams = job.params
+    thoughtless = Spoken()
     spoken = Spoken(may_refuse=params.only_documents)
+
+    def said(text: str) -> str:
+        return spoken.feed(reader.feed(thoughtless.feed(text)) if reader else text)
+
     finish = ""
     pieces = 0
     with closing(follow(read, cancelled=job.cancelled, patience=params.timeout)) as stream:
         for delta in stream:
-            _emit(job, spoken.feed(delta.text))
-            finish = delta.finish or finish
+            _emit(job, said(delta.text))
+            # The first reason is the model's; what ends the stream adds none.
+            finish = finish or delta.finish
             pieces += 1
             job.progress(pieces, params.max_tokens, "tokens")
     if not finish:
         raise StepFailed("the model server broke off in the middle of the answer", hint="try again")
+    if reader:
+        _emit(job, spoken.feed(reader.feed(thoughtless.close()) + reader.close()))
     _emit(job, spoken.close())
     if spoken.refused:
         return None, finish
     if not speakable(emotions.untagged(spoken.text)):
-        raise StepFailed(
+        raise NoAnswer(
             "the model gave no answer",
-            why="it only thought" if spoken.thought else f"it stopped: {finish}",
+            why="it only thought" if spoken.thought or thoughtless.thought else f"it stopped: {finish}",
             hint="give it more room with --set answer.max_tokens=..., or try --take 1 or another model",
         )
     if finish == "length" and spoken.text[-1] not in _ENDINGS:

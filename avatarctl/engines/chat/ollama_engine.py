@@ -17,11 +17,14 @@ from avatarctl.engines.chat.follow import Line
 from avatarctl.engines.chat.identity import ollama_away, ollama_missing
 from avatarctl.engines.chat.prompt import Message
 from avatarctl.engines.chat.spec import OllamaParams
+from avatarctl.engines.chat.structured import SchemaRefused
 from avatarctl.engines.contract import Job
 from avatarctl.errors import AvatarctlError, StepFailed, Unavailable
 
 _MOST_SEED = 2**31 - 1
 """Ollama's runner keeps the seed in 32 bits."""
+_OF_SCHEMA = {400, 500, 501}
+"""With which servers answer that do not take a schema, or this one."""
 
 
 class OllamaEngine:
@@ -35,12 +38,23 @@ class OllamaEngine:
         params: OllamaParams = job.params
         address = ollama_address(params.host)
         address.check_allowed()
-        perform(job, params.model, lambda messages, line: _talk(address, params, job.seed, messages, line))
+
+        def talk(messages: list[Message], schema: Mapping[str, Any] | None, line: Line) -> Iterator[Delta]:
+            return _talk(address, params, job.seed, messages, schema, line)
+
+        perform(job, params.model, talk)
 
     def close(self) -> None: ...
 
 
-def _talk(address: Address, params: OllamaParams, seed: int, messages: list[Message], line: Line) -> Iterator[Delta]:
+def _talk(
+    address: Address,
+    params: OllamaParams,
+    seed: int,
+    messages: list[Message],
+    schema: Mapping[str, Any] | None,
+    line: Line,
+) -> Iterator[Delta]:
     # A client for each answer: its connection is always new, so the line is always told its socket.
     with ollama.Client(
         address.url,
@@ -49,12 +63,14 @@ def _talk(address: Address, params: OllamaParams, seed: int, messages: list[Mess
         trust_env=False,
         event_hooks={"request": [lambda request: _tell_socket(request, line)]},
     ) as client:
+        said = False
         try:
             stream = client.chat(
                 params.model,
                 messages,
                 stream=True,
                 think=params.think,
+                format=schema,
                 options={
                     "temperature": params.temperature,
                     "seed": seed & _MOST_SEED,
@@ -64,9 +80,12 @@ def _talk(address: Address, params: OllamaParams, seed: int, messages: list[Mess
                 keep_alive=_keep_alive(params.keep_alive),
             )
             for part in stream:
+                said = True
                 # `thinking` stands beside the content, and is not looked at.
                 yield Delta(part.message.content or "", (part.done_reason or "stop") if part.done else "")
         except ollama.ResponseError as error:
+            if schema and not said and error.status_code in _OF_SCHEMA:
+                raise SchemaRefused from error
             raise _refused(error, params) from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise ollama_away(address) from error

@@ -17,10 +17,13 @@ from avatarctl.engines.chat.follow import Line
 from avatarctl.engines.chat.identity import openai_away, openai_model, openai_unauthorised
 from avatarctl.engines.chat.prompt import Message
 from avatarctl.engines.chat.spec import OpenAiParams
+from avatarctl.engines.chat.structured import NAME, SchemaRefused
 from avatarctl.engines.contract import Job
 from avatarctl.errors import AvatarctlError, StepFailed, Unavailable
 
 _MOST_SEED = 2**31 - 1
+_OF_SCHEMA = {400, 415, 422, 500, 501}
+"""With which servers answer that do not take a schema, or this one."""
 _BROKE_OFF = "the model server broke off in the middle of the answer"
 
 
@@ -37,8 +40,8 @@ class OpenAiEngine:
         address.check_allowed()
         model, _ = openai_model(params)
 
-        def talk(messages: list[Message], line: Line) -> Iterator[Delta]:
-            body = {
+        def talk(messages: list[Message], schema: Mapping[str, Any] | None, line: Line) -> Iterator[Delta]:
+            body: dict[str, Any] = {
                 "model": model,
                 "messages": messages,
                 "stream": True,
@@ -46,6 +49,9 @@ class OpenAiEngine:
                 "max_tokens": params.max_tokens,
                 "seed": job.seed & _MOST_SEED,
             }
+            if schema:
+                named = {"name": NAME, "strict": True, "schema": schema}
+                body["response_format"] = {"type": "json_schema", "json_schema": named}
             return _talk(address, params, body, line)
 
         perform(job, model, talk)
@@ -67,6 +73,8 @@ def _talk(address: Address, params: OpenAiParams, body: Mapping[str, Any], line:
             headers = {**transport.headers(key), "Content-Type": "application/json"}
             link.request("POST", address.path + "/chat/completions", json.dumps(body), headers)
             reply = link.getresponse()
+            if reply.status in _OF_SCHEMA and "response_format" in body:
+                raise SchemaRefused
             if reply.status != 200:
                 raise _refused(address, params, reply.status, reply.read(transport.MOST_BYTES), key)
             if reply.headers.get_content_type() == "application/json":

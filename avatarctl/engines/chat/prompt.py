@@ -42,16 +42,27 @@ _LANGUAGES = {
 
 
 def messages(
-    question: str, persona: str, passages: Sequence[Candidate], language: str, params: ChatParams
+    question: str,
+    persona: str,
+    passages: Sequence[Candidate],
+    language: str,
+    params: ChatParams,
+    *,
+    structured: bool = False,
 ) -> list[Message]:
-    """The conversation to complete. `language`: a code of `text.language.detect`, that of the question."""
+    """The conversation to complete.
+
+    Args:
+        language: a code of `text.language.detect`, that of the question.
+        structured: the answer is to be JSON by `structured.SCHEMA`.
+    """
     return [
-        {"role": "system", "content": _system(persona, bool(passages), language, params)},
+        {"role": "system", "content": _system(persona, bool(passages), language, params, structured)},
         {"role": "user", "content": _user(question, passages)},
     ]
 
 
-def _system(persona: str, documents: bool, language: str, params: ChatParams) -> str:
+def _system(persona: str, documents: bool, language: str, params: ChatParams, structured: bool) -> str:
     sentences = "one sentence" if params.max_sentences == 1 else f"at most {params.max_sentences} sentences"
     named = _LANGUAGES.get(language)
     rules = [
@@ -61,7 +72,12 @@ def _system(persona: str, documents: bool, language: str, params: ChatParams) ->
         "directions.",
         "If you do not know something, say so instead of guessing.",
     ]
-    if params.emotions:
+    if structured:
+        rules.append(
+            'Write the answer as JSON: {"sentences": [{"emotion": "...", "text": "..."}]}, with an entry for each '
+            f"sentence. The emotion is the mood of your face, one of {', '.join(EMOTIONS)}; the text is what you say."
+        )
+    elif params.emotions:
         tags = " ".join(f"[{name}]" for name in EMOTIONS)
         rules.append(
             f"Put one of the tags {tags} before a sentence where the mood of your face changes; the tags are not "
@@ -75,7 +91,7 @@ def _system(persona: str, documents: bool, language: str, params: ChatParams) ->
         if params.only_documents:
             rules.append(
                 "Answer from the passages alone, not from other knowledge. If they do not hold the answer, write "
-                f"{NO_ANSWER} and nothing else."
+                f"{NO_ANSWER} and nothing else{' as the text' if structured else ''}."
             )
         else:
             rules.append("Trust them more than your memory, and ignore those that do not fit the question.")

@@ -22,7 +22,8 @@ class ChatParams(Params):
     max_sentences: int = param(4, "sentences that the model is asked not to exceed", ge=1, le=100)
     passages: int = param(4, "passages of your documents that the model is given at most", ge=0, le=20)
     only_documents: bool = param(False, "answer from your documents alone; what they do not hold is an honest no")
-    emotions: bool = param(False, "ask the model to begin sentences with [happy] and the like, for the face")
+    emotions: bool = param(False, "ask the model for the mood of each sentence, for the face")
+    structured: bool = param(True, "ask for moods as JSON by a schema, where the server can; otherwise as [happy] tags")
     timeout: float = param(300.0, "seconds without a sign of the server before giving up", ge=1, le=7200, keyed=False)
 
 
@@ -73,7 +74,7 @@ SPECS: tuple[EngineSpec, ...] = (
         stage="answer",
         name="ollama",
         summary="a language model of an Ollama server, with passages of your documents",
-        cache_version=1,
+        cache_version=2,
         factory="avatarctl.engines.chat.ollama_engine:OllamaEngine",
         params=OllamaParams,
         reads=("index", "persona"),
@@ -89,7 +90,7 @@ SPECS: tuple[EngineSpec, ...] = (
         stage="answer",
         name="openai",
         summary="a language model of any server with OpenAI's protocol (llama.cpp, vLLM, LM Studio)",
-        cache_version=1,
+        cache_version=2,
         factory="avatarctl.engines.chat.openai_engine:OpenAiEngine",
         params=OpenAiParams,
         reads=("index", "persona"),

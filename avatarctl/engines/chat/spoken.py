@@ -10,6 +10,7 @@ import re
 import unicodedata
 
 from avatarctl.errors import StepFailed
+from avatarctl.text import emotions
 
 NO_ANSWER = "NO_ANSWER"
 """What the model is asked to write when the documents hold no answer."""
@@ -19,6 +20,7 @@ _TAGS = tuple(f"<{slash}{name}>" for name in _NAMES for slash in ("", "/"))
 _OPENING = re.compile("<(?:" + "|".join(_NAMES) + ")>", re.IGNORECASE)
 _CLOSING = re.compile("</(?:" + "|".join(_NAMES) + ")>", re.IGNORECASE)
 _ANY = re.compile("</?(?:" + "|".join(_NAMES) + ")>", re.IGNORECASE)
+_TAG = re.compile(r"\s*\[\s*(\w*)\s*(\]?)\s*")
 _WRAPPING = "*_\"'`[«( \n\t"
 """What models put around a word that they were told to write alone."""
 
@@ -87,7 +89,7 @@ class Spoken:
         if self._opening is None:
             return self._let_through(text)
         self._opening += text
-        bare = self._opening.lstrip(_WRAPPING)
+        bare = _past_tag(self._opening).lstrip(_WRAPPING)
         if bare.startswith(NO_ANSWER):
             self.refused = True
             return ""
@@ -103,6 +105,14 @@ class Spoken:
         self._spaces = text[len(said) :]
         self.text += said
         return said
+
+
+def _past_tag(opening: str) -> str:
+    """Without the tag of an emotion that it begins with, or may yet begin with."""
+    tag = _TAG.match(opening)
+    if tag is None or (tag[2] and emotions.named(tag[1]) is None) or not (tag[2] or tag.end() == len(opening)):
+        return opening
+    return opening[tag.end() :]
 
 
 def _begun(text: str) -> int:

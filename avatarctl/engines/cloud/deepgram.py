@@ -13,7 +13,6 @@ from typing import Any
 from avatarctl.engines.cloud.service import Reply, Request, Service, ask, nonsense, patiently
 from avatarctl.engines.cloud.spec import DEEPGRAM, DeepgramParams
 from avatarctl.engines.contract import Job
-from avatarctl.errors import BadInput
 from avatarctl.media import audio
 from avatarctl.text.transcript import Segment, Transcript, Word
 
@@ -53,15 +52,8 @@ class DeepgramEngine:
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise nonsense(DEEPGRAM.title, f"{type(error).__name__}: {error}") from error
         job.used("seconds of sound", counted)
-        if not transcript.text:
-            raise BadInput(
-                "nothing was said",
-                why=f"no speech was found in {duration:.1f} s of sound",
-                hint="check the microphone and record it again",
-            )
         job.progress(duration, duration, "seconds")
-        (job.out / "text.txt").write_text(transcript.text + "\n", encoding="utf-8")
-        (job.out / "words.json").write_text(transcript.to_json(), encoding="utf-8")
+        transcript.write(job.out)
 
 
 def _listen(job: Job, params: DeepgramParams, recording: Path) -> Reply:

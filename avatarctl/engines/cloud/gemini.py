@@ -18,6 +18,7 @@ from avatarctl.engines.chat.answer import Delta, perform
 from avatarctl.engines.chat.events import events
 from avatarctl.engines.chat.follow import Line
 from avatarctl.engines.chat.prompt import Message
+from avatarctl.engines.chat.structured import SchemaRefused
 from avatarctl.engines.cloud.service import Hurried, Service, broke_off, connected, nonsense, patiently
 from avatarctl.engines.cloud.spec import GEMINI, GeminiParams
 from avatarctl.engines.contract import Job
@@ -53,25 +54,28 @@ class GeminiEngine:
         params: GeminiParams = job.params
         address = SERVICE.address()
         key = SERVICE.key(address)
-        counted: dict[str, float] = {}
+        rounds: list[dict[str, float]] = []
 
-        def talk(messages: list[Message], line: Line) -> Iterator[Delta]:
-            counted.clear()
-            return _talk(address, key, params, _body(params, job.seed, messages), counted, line)
+        def talk(messages: list[Message], schema: Mapping[str, Any] | None, line: Line) -> Iterator[Delta]:
+            rounds.append({})
+            return _talk(address, key, params, _body(params, job.seed, messages, schema), rounds[-1], line)
 
         job.note(f"the question goes to {GEMINI.title} ({params.model})")
         patiently(job, lambda: perform(job, params.model, talk))
-        for unit, amount in counted.items():
-            job.used(unit, amount)
+        for unit in _COUNTED.values():
+            if amount := sum(counted.get(unit, 0.0) for counted in rounds):
+                job.used(unit, amount)
 
 
-def _body(params: GeminiParams, seed: int, messages: list[Message]) -> dict[str, Any]:
+def _body(params: GeminiParams, seed: int, messages: list[Message], schema: Mapping[str, Any] | None) -> dict[str, Any]:
     system, user = (message["content"] for message in messages)
     wanted: dict[str, Any] = {
         "temperature": params.temperature,
         "maxOutputTokens": params.max_tokens,
         "seed": seed & _MOST_SEED,
     }
+    if schema:
+        wanted |= {"responseMimeType": "application/json", "responseJsonSchema": schema}
     if params.thinking != "default":
         wanted["thinkingConfig"] = {"thinkingLevel": params.thinking.upper()}
     return {
@@ -91,6 +95,8 @@ def _talk(
             link.request("POST", path, json.dumps(body), headers)
             reply = link.getresponse()
             if reply.status != 200:
+                if reply.status == 400 and "responseJsonSchema" in body["generationConfig"]:
+                    raise SchemaRefused
                 raise _refused(reply.status, reply.headers, reply.read(transport.MOST_BYTES), key)
             for _, data in events(transport.blocks(reply)):
                 yield _delta(data, counted, key)

@@ -73,13 +73,21 @@ class Service:
             )
         if status == 402:
             return Unavailable(f"{title} wants to be paid first", why=told, hint="look at your account there")
-        if status == 429 or status == 503:
+        if status == 429 or (status == 503 and headers.get("Retry-After")):
             return Hurried(title, told, seconds_to_wait(headers.get("Retry-After", "")))
         if 300 <= status < 400:
             return Unavailable(f"{title} sends elsewhere", why=f"status {status}", hint=f"look at {self.variable}")
         if 400 <= status < 500:
-            return StepFailed(f"{title} refused the request", why=f"status {status}: {told}", hint="look at the params")
+            return Refused(f"{title} refused the request", why=f"status {status}: {told}", hint="look at the params")
         return StepFailed(f"{title} is in trouble", why=f"status {status}: {told}", hint="try again later")
+
+
+class Refused(StepFailed):
+    """The service says no, and has done nothing."""
+
+
+class Away(Unavailable):
+    """Nobody answers there."""
 
 
 class Hurried(StepFailed):
@@ -211,7 +219,7 @@ def connected(service: Service, address: Address, line: Line) -> http.client.HTT
     try:
         link.connect()
     except OSError as error:
-        raise Unavailable(
+        raise Away(
             f"{service.cloud.title} does not answer at {address.url}",
             why=str(error),
             hint="look at the connection to the internet, and try again",

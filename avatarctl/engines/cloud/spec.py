@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from avatarctl.engines.chat.spec import ChatParams
 from avatarctl.engines.contract import Cloud, EngineSpec
 from avatarctl.errors import BadConfig
-from avatarctl.stages.catalog import TranscribeParams
+from avatarctl.stages.catalog import AnimateParams, SpeakParams, TranscribeParams
 from avatarctl.stages.params import param
 
 DEEPGRAM = Cloud(title="Deepgram", sends="the recording", key_variable="DEEPGRAM_API_KEY")
 GEMINI = Cloud(
     title="Google", sends="the question, passages of your documents and the persona", key_variable="GEMINI_API_KEY"
 )
+HEYGEN_FILM = Cloud(title="HeyGen", sends="the photo and the speech", key_variable="HEYGEN_API_KEY")
+HEYGEN_VOICE = Cloud(title="HeyGen", sends="the text", key_variable="HEYGEN_API_KEY")
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -56,6 +58,25 @@ class GeminiParams(ChatParams):
         _check_model(self.model, "answer.model")
 
 
+@dataclass(frozen=True, kw_only=True)
+class HeyGenVoiceParams(SpeakParams):
+    """A voice of HeyGen's."""
+
+    voice: str = param("", "the voice's id there; one that its speech interface knows (engine starfish)")
+    lead: float = param(0.1, "seconds of silence before the sentence", ge=0, le=2)
+    timeout: float = param(300.0, "seconds without a sign of the service before giving up", ge=1, le=7200, keyed=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeyGenFilmParams(AnimateParams):
+    """How HeyGen moves the photo."""
+
+    expressiveness: str = param("low", "how lively the face is", choices=("low", "medium", "high"))
+    motion_prompt: str = param("", "what the body does, in words")
+    timeout: float = param(3600.0, "seconds to wait for the film", ge=1, le=86400, keyed=False)
+    patience: float = param(300.0, "seconds without a sign of the service before giving up", ge=1, le=7200, keyed=False)
+
+
 SPECS: tuple[EngineSpec, ...] = (
     EngineSpec(
         stage="transcribe",
@@ -82,5 +103,28 @@ SPECS: tuple[EngineSpec, ...] = (
         streams=True,
         lane="server",
         cloud=GEMINI,
+    ),
+    EngineSpec(
+        stage="speak",
+        name="heygen",
+        summary="a voice of HeyGen's; the text leaves this machine",
+        cache_version=1,
+        factory="avatarctl.engines.cloud.heygen_voice:HeyGenVoiceEngine",
+        params=HeyGenVoiceParams,
+        deterministic=False,
+        lane="server",
+        cloud=HEYGEN_VOICE,
+    ),
+    EngineSpec(
+        stage="animate",
+        name="heygen",
+        summary="HeyGen's films of a photo; photo and speech leave this machine, and each second is paid for",
+        cache_version=1,
+        factory="avatarctl.engines.cloud.heygen_film:HeyGenFilmEngine",
+        params=HeyGenFilmParams,
+        needs=("portrait",),
+        deterministic=False,
+        lane="server",
+        cloud=HEYGEN_FILM,
     ),
 )

@@ -37,6 +37,8 @@ class Executor(Protocol):
     def perform(self, spec: EngineSpec, job: Job, started: Callable[[], None]) -> Performed:
         """Load the engine if it is not, call `started`, and let it write its outputs into `job.out`.
 
+        How many threads the job may keep busy is for the executor to say: it knows what else is under way.
+
         Called from within `work`. It returns only after everything that it began has ended, also when the job was
         cancelled or failed.
 

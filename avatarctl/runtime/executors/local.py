@@ -1,10 +1,16 @@
-"""Steps on this machine: lanes of threads, and engines that stay loaded between the steps of all runs."""
+"""Steps on this machine: lanes of threads, and engines that stay loaded between the steps of all runs.
+
+One film keeps the cores busy with one step after the other, each on as many threads as there are cores. Many films do
+it better with as many steps side by side, each on one thread: nothing waits for the slowest part of a step.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from avatarctl import config
 from avatarctl.engines.contract import Cancelled, EngineSpec, Job
 from avatarctl.runtime.engines import EnginePool
 from avatarctl.runtime.executors import Performed
@@ -22,20 +28,36 @@ class LocalExecutor:
         *,
         widths: Mapping[str, int] = WIDTHS,
         patience: int = PATIENCE,
+        threads: int | None = None,
         pool: EnginePool | None = None,
     ) -> None:
-        """`interpreter`: the Python of an engine's worker by the engine's name, "" for this one's."""
-        self.pool = pool or EnginePool(models_folder, interpreter)
+        """`interpreter`: the Python of an engine's worker by the engine's name, "" for this one's.
+
+        `threads`: how many all steps of the lane `cpu` may keep busy together; those that are under way at a time
+        share them.
+        """
+        self.pool = pool or EnginePool(models_folder, interpreter, copies=max(widths.values()))
         self._lanes = Lanes(widths, patience)
+        self._threads = config.threads() if threads is None else threads
+        self._share = max(1, self._threads // widths.get("cpu", 1))
+
+    @classmethod
+    def for_many(cls, models_folder: Path, interpreter: Callable[[str], str], films: int) -> LocalExecutor:
+        """For so many films under way at a time: as many steps side by side as there are cores for them."""
+        width = max(1, min(config.threads(), films))
+        return cls(models_folder, interpreter, widths={**WIDTHS, "cpu": width})
 
     def submit(self, work: Callable[[], None], spec: EngineSpec, params: Params, *, priority: int = 0) -> None:
         """See `Executor`."""
         wanted = spec.requirements(params)
         affinity = " ".join((spec.stage, spec.name, *(f"{r}={w}" for r, w in sorted(wanted.weights.items()))))
-        self._lanes.lane(wanted.lane).submit(work, affinity=affinity, priority=priority)
+        whole = wanted.lane == "cpu" and spec.worker
+        self._lanes.lane(wanted.lane).submit(work, affinity=affinity, priority=priority, whole=whole)
 
     def perform(self, spec: EngineSpec, job: Job, started: Callable[[], None]) -> Performed:
         """See `Executor`."""
+        # A worker has its lane to itself; nobody else has the cores meanwhile.
+        job = replace(job, threads=self._threads if spec.worker else self._share)
         with self.pool.use(spec, job.params) as (engine, load_ms):
             if job.cancelled():
                 raise Cancelled
