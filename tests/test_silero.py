@@ -58,11 +58,12 @@ def test_models_have_no_paths() -> None:
 
 @pytest.mark.parametrize("case", ["changed", "not pinned", "another name", "not there"])
 def test_only_bytes_that_are_known_are_opened(case: str, tmp_path: Path) -> None:
-    entry = catalog.model("silero-v4-ru")
+    entry = catalog.model("silero-v5-5-ru")
     file = fetch.file_of(tmp_path, entry)
     file.parent.mkdir()
     file.write_bytes(b"a package")
-    records.pin(tmp_path, entry, fetch.sha256_of(file), 9)
+    # As the user may overrule a digest that others publish.
+    records.trust(tmp_path, entry, fetch.sha256_of(file))
     assert trusted.read(file) == b"a package"
     if case == "changed":
         file.write_bytes(b"a Package")
@@ -76,10 +77,12 @@ def test_only_bytes_that_are_known_are_opened(case: str, tmp_path: Path) -> None
         trusted.read(file)
 
 
-def test_a_digest_that_others_publish_counts_without_a_pin(tmp_path: Path) -> None:
-    file = fetch.file_of(tmp_path, catalog.model("silero-v5-5-ru"))
+def test_what_was_pinned_at_first_use_is_not_believed(tmp_path: Path) -> None:
+    entry = catalog.model("silero-v4-ru")
+    file = fetch.file_of(tmp_path, entry)
     file.parent.mkdir()
-    file.write_bytes(b"something else")
+    file.write_bytes(b"whatever a server gave")
+    records.pin(tmp_path, entry, fetch.sha256_of(file), 22)
     with pytest.raises(Unavailable, match="not opened"):
         trusted.read(file)
 

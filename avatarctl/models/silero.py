@@ -1,7 +1,7 @@
 """Silero's Russian voices: packages of torch, which carry their own code, so that their digests are what protects.
 
-The size and the digest of v5_5_ru are those that many independent projects pin. Of v4_ru none was found: what comes
-first is pinned on this machine.
+The size and the digest of v5_5_ru are those that many independent projects pin. Of v4_ru nobody says the size, so what
+comes first is pinned; its engine knows the digest, and opens nothing else.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from tests.tools import Studio, refused
 pytestmark = pytest.mark.engine("silero")
 
 SPEC = registry.get("speak", "silero")
+MODEL = catalog.model("silero-v5-5-ru")
 PLAIN = SileroParams(sample_rate=24_000, lead=0.1, pause=0.2)
 
 
@@ -36,27 +37,25 @@ def package(python: str, file: Path, *arguments: str) -> Path:
     return file
 
 
-def pinned(models: Path, name: str) -> None:
-    """As a pull leaves it on a machine that saw these bytes first."""
-    entry = catalog.model(name)
-    file = fetch.file_of(models, entry)
-    records.pin(models, entry, fetch.sha256_of(file), file.stat().st_size)
+def pinned(models: Path) -> None:
+    """As a user trusts other bytes than those that are published."""
+    file = fetch.file_of(models, MODEL)
+    records.pin(models, MODEL, fetch.sha256_of(file), file.stat().st_size)
 
 
 @pytest.fixture(scope="module")
 def models(interpreter: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of models with both versions, pinned."""
+    """A folder of models with one, trusted."""
     folder = tmp_path_factory.mktemp("models")
-    for version, name in (("v5", "silero-v5-5-ru"), ("v4", "silero-v4-ru")):
-        package(interpreter("silero"), fetch.file_of(folder, catalog.model(name)), version)
-        pinned(folder, name)
+    package(interpreter("silero"), fetch.file_of(folder, MODEL), "v5")
+    pinned(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def worker(models: Path, interpreter: Callable[[str], str]) -> Iterator[WorkerEngine]:
     engine = WorkerEngine(SPEC, interpreter("silero"))
-    engine.load({PACKAGE: fetch.file_of(models, catalog.model("silero-v5-5-ru"))})
+    engine.load({PACKAGE: fetch.file_of(models, MODEL)})
     yield engine
     engine.close()
 
@@ -115,31 +114,32 @@ def test_what_it_cannot_do_is_said(worker: WorkerEngine, tmp_path: Path) -> None
     assert spoken(worker, tmp_path / "e", "Да."), "the worker goes on"
 
 
-def test_version_4_has_fewer_settings(models: Path, interpreter: Callable[[str], str], tmp_path: Path) -> None:
+def test_version_4_has_fewer_settings(interpreter: Callable[[str], str], tmp_path: Path) -> None:
+    file = package(interpreter("silero"), fetch.file_of(tmp_path, MODEL), "v4")
+    pinned(tmp_path)
     worker = WorkerEngine(SPEC, interpreter("silero"))
     try:
-        worker.load({PACKAGE: fetch.file_of(models, catalog.model("silero-v4-ru"))})
-        assert spoken(worker, tmp_path / "a", "Да.", SileroParams(model="v4_ru", stress=False))
+        worker.load({PACKAGE: file})
+        assert spoken(worker, tmp_path / "a", "Да.", SileroParams(stress=False))
     finally:
         worker.close()
 
 
 def test_nothing_else_is_ever_opened(models: Path, interpreter: Callable[[str], str], tmp_path: Path) -> None:
     """Neither its pickles nor its code: this package would leave a file, and does as soon as it is trusted."""
-    entry = catalog.model("silero-v4-ru")
     folder, witness = tmp_path / "models", tmp_path / "it-ran"
-    file = package(interpreter("silero"), fetch.file_of(folder, entry), "v4", str(witness))
+    file = package(interpreter("silero"), fetch.file_of(folder, MODEL), "v5", str(witness))
     shutil.copy(models / records.PINS, folder)
     worker = WorkerEngine(SPEC, interpreter("silero"))
     try:
-        with pytest.raises(Unavailable, match=r"v4_ru\.pt is not opened"):
+        with pytest.raises(Unavailable, match=r"v5_5_ru\.pt is not opened"):
             worker.load({PACKAGE: file})
         assert not witness.exists()
-        pinned(folder, entry.name)
+        pinned(folder)
         worker.load({PACKAGE: file})
         assert witness.exists()
         file.write_bytes(b"no package")
-        pinned(folder, entry.name)
+        pinned(folder)
         with pytest.raises(Unavailable, match="cannot be opened"):
             worker.load({PACKAGE: file})
     finally:
@@ -161,7 +161,7 @@ def test_a_film(studio: Studio, models: Path, interpreter: Callable[[str], str])
     steps = studio.ok("runs", "show", "last", "--json").json["steps"]
     assert [s["stage"] for s in steps if s["stage"] in ("speak", "align")] == ["speak", "align"]
 
-    file = fetch.file_of(shared, catalog.model("silero-v5-5-ru"))
+    file = fetch.file_of(shared, MODEL)
     data = file.read_bytes()
     file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    refused(studio.run("render", "Плохая погода."), 4, "v5_5_ru.pt is not opened")
+    refused(studio.run("render", "Плохая погода."), 4, "silero-v5-5-ru is damaged", "models pull silero-v5-5-ru")
