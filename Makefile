@@ -12,6 +12,7 @@ UV_COMPILE := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-versi
 
 ENGINE_INPUTS := $(wildcard avatarctl/engines/*/requirements.in avatarctl/engines/*/*/requirements.in)
 TORCH := avatarctl/engines/torch
+RAY := tests/studio/ray
 # Options that keep what these locks hold out of another one.
 all_of = $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' $(1))
 
@@ -108,6 +109,8 @@ wheel: $(VENV)/.core ## Build the wheel into dist/
 # Every engine that cannot live here has a lock beside it, and all share the locks of torch: what torch needs whatever
 # its build (asked for macOS, where it needs nothing else), and its build with NVIDIA's libraries. The build for the CPU
 # lies in no registry; its lock is kept by hand. `# leave out:` in a requirements.in names what the lock is to lack.
+#
+# Ray's environment for the tests is laid over this one; but python-dateutil is older there, since S3's client wants it.
 lock: $(VENV)/.made ## Write all locks anew, with the newest versions
 	@$(VENV)/bin/python -m venv $(VENV)/lock
 	@$(VENV)/lock/bin/python -m pip --disable-pip-version-check install -qq uv
@@ -128,6 +131,12 @@ lock: $(VENV)/.made ## Write all locks anew, with the newest versions
 		--constraints $(VENV)/lock/constraints.txt $(call all_of,$(TORCH)/requirements.lock $(TORCH)/cuda.lock) \
 		$$(sed -n 's/^# leave out: *//p' $$engine/requirements.in | xargs -r printf -- '--no-emit-package %s ') \
 		$$engine/requirements.in --output-file $$engine/requirements.lock >/dev/null; done
+	@sed -n '/^python-dateutil==/!s/^\([a-z0-9-]*==.*\) \\$$/\1/p' requirements.lock tests/requirements.lock \
+		>$(VENV)/lock/here.txt
+	@$(UV_COMPILE) --upgrade --constraints $(VENV)/lock/here.txt --extra ray \
+		$$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' $(VENV)/lock/here.txt) \
+		$$(sed -n 's/^# leave out: *//p' $(RAY)/requirements.in | xargs -r printf -- '--no-emit-package %s ') \
+		pyproject.toml $(RAY)/requirements.in --output-file $(RAY)/requirements.lock >/dev/null
 
 clean: ## Remove everything that was made, but not outputs/
 	rm -rf $(VENV) .demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -12,8 +12,9 @@ from typing import Any
 from avatarctl.errors import BadConfig
 
 PROJECT_FILE = "avatarctl.toml"
-TOP_LEVEL = ("preset", "avatar", "outputs", "engines", "models")
-"""Settings that belong to no stage. `engines` holds a table for each engine; see `ENGINE_KEYS`, `MODELS_KEYS`."""
+TOP_LEVEL = ("preset", "avatar", "outputs", "engines", "models", "ray")
+"""Settings that belong to no stage. `engines` holds a table for each engine; see `ENGINE_KEYS`, `MODELS_KEYS`,
+`RAY_KEYS`."""
 ENGINE_KEYS = ("python", "home")
 """Of an engine that runs in a worker: its interpreter, and the folder of a program that it drives."""
 CLOUD = "cloud"
@@ -21,6 +22,9 @@ CLOUD = "cloud"
 a preset nor the `avatarctl.toml` of a folder can allow anything."""
 MODELS_KEYS = ("mirrors",)
 """Of the table `models`: where else weights may come from, asked first; folders or http(s) addresses."""
+RAY_KEYS = ("address", "store")
+"""Of the table `ray`: the cluster (`host:port`, or `auto`), and what carries files between its machines: a folder that
+all of them reach, or an address that fsspec knows."""
 
 # Variables that are not settings of a stage, so that a typing error in the others can be reported.
 _OTHER_VARIABLES = {"HOME", "OFFLINE", "FFMPEG", "LOCK_TIMEOUT", "THREADS", "TEST_MODELS", "SEED"}
@@ -178,6 +182,31 @@ def mirrors(environment: Mapping[str, str] = os.environ) -> list[str]:
     return found
 
 
+def check_ray(table: object, where: str) -> None:
+    """Raises `BadConfig` when a layer's table `ray` is not what it has to be."""
+    if not isinstance(table, dict):
+        raise BadConfig(f"{where}: ray has to be a table", hint='[ray] address = "10.0.0.1:6379"')
+    for key, value in table.items():
+        if key not in RAY_KEYS:
+            raise BadConfig(f"{where}: unknown key ray.{key}", hint=f"known: {', '.join(RAY_KEYS)}")
+        if not isinstance(value, str):
+            raise BadConfig(f"{where}: ray.{key} is not text", hint="write it in quotes")
+
+
+def ray(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Settings of the Ray cluster: `[ray]`, or `AVATARCTL_RAY_ADDRESS` and `AVATARCTL_RAY_STORE`; empty where not set.
+
+    Raises:
+        BadConfig: unknown keys, or values that are no text.
+    """
+    found = dict.fromkeys(RAY_KEYS, "")
+    for layer in layers({}, environment):
+        if "ray" in layer:
+            check_ray(layer["ray"], f"{PROJECT_FILE} or AVATARCTL_*")
+            found |= layer["ray"]
+    return found
+
+
 def read_toml(path: Path) -> Layer:
     """A TOML file as a layer; empty when there is no such file.
 
@@ -210,6 +239,8 @@ def _from_environment(stages: Mapping[str, object], environment: Mapping[str, st
         elif lower == "models_mirrors":
             # Addresses have colons and folders may have spaces, so it is commas that part them.
             layer["models"] = {"mirrors": [part.strip() for part in value.split(",") if part.strip()]}
+        elif stage == "ray" and key in RAY_KEYS:
+            layer.setdefault("ray", {})[key] = value
         elif key == "home":
             # Of a program that an engine drives: AVATARCTL_SADTALKER_HOME.
             layer.setdefault("engines", {}).setdefault(stage, {})["home"] = value

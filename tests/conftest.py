@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,3 +76,12 @@ def bare(tmp_path: Path) -> Studio:
     """A home with nobody and nothing in it."""
     (tmp_path / "bare" / "work").mkdir(parents=True)
     return Studio(tmp_path / "bare" / "home", tmp_path / "bare" / "work", TEST_MODELS)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Ray cluster on this machine; see `tests.ray_cluster`."""
+    from tests.ray_cluster import RayCluster
+
+    with RayCluster(tmp_path_factory.mktemp("ray"), TEST_MODELS, machines=2) as cluster:
+        yield cluster

@@ -215,7 +215,7 @@ def test_nothing_names_a_package_registry() -> None:
 
 
 def test_locks_pin_every_package_by_hash() -> None:
-    locks = [ROOT / "requirements.lock", ROOT / "tests" / "requirements.lock", *PACKAGE.glob("engines/*/*.lock")]
+    locks = [ROOT / "requirements.lock", *(ROOT / "tests").rglob("*.lock"), *PACKAGE.glob("engines/*/*.lock")]
     assert len(locks) > 5
     for lock in locks:
         entries = lock.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -250,3 +251,12 @@ def test_the_ladder_goes_down_until_it_fits() -> None:
         memory.ladder((8, 4), attempt, told.append)
     with pytest.raises(ZeroDivisionError):
         memory.ladder((8,), lambda size: size // 0, told.append)
+
+
+def test_a_line_that_never_ends_fills_no_memory(worker: WorkerEngine, tmp_path: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(StepFailed) as caught:
+        worker.run(order(tmp_path / "out", "hum"))
+    assert "exit code 7: the end" in caught.value.why
+    assert str(caught.value.__cause__).startswith("humming mmm")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64_000, "KB"

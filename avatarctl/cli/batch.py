@@ -52,6 +52,9 @@ def run(
     wait_lock: Annotated[
         float | None, typer.Option("--wait-lock", min=0, help="Be alone on these files; wait so many seconds for it.")
     ] = None,
+    executor: Annotated[
+        str, typer.Option("--executor", help="Where steps are performed: local, or ray (the machines of a cluster).")
+    ] = "local",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the results.")] = None,
     junit: Annotated[Path | None, typer.Option("--junit", help="Write the results as JUnit XML, too.")] = None,
     allow_outside: OutsideOption = False,
@@ -63,6 +66,8 @@ def run(
     from avatarctl.runtime import session
     from avatarctl.store.locks import FileLock
 
+    if executor not in batch.EXECUTORS:
+        raise BadInput(f"there is no executor {executor!r}", hint=nearest(executor, batch.EXECUTORS))
     read = _read(files, allow_outside)
     if junit is not None:
         session.check_writable(junit, "--junit")
@@ -77,12 +82,12 @@ def run(
         batches = [_queue(store, f, out) for f in read]
         folders = {str(f.path): _outputs(f, out) for f in read}
         display = stack.enter_context(Display(store, batches, jsonl=jsonl))
-        executor = batch.local_executor(jobs)
-        stack.callback(executor.close)
+        performing = batch.EXECUTORS[executor](jobs)
+        stack.callback(performing.close)
         batch.BatchRun(
             store,
             [b.id for b in batches],
-            executor,
+            performing,
             outputs=lambda job: folders[job.file] / job.output,
             told=display.told,
             options=batch.Options(jobs, keep_going, retries),

@@ -14,6 +14,7 @@ import typer
 from avatarctl import config, models, presets
 from avatarctl.cli import common, offer
 from avatarctl.cli.options import milliseconds, print_json, print_result, print_table, say, size, state
+from avatarctl.engines import readiness
 from avatarctl.errors import AvatarctlError, Unavailable
 from avatarctl.machine import advice, hardware, needs
 from avatarctl.machine.advice import Report
@@ -60,6 +61,7 @@ def doctor(
         ("espeak-ng", _espeak),
         ("rhubarb", _rhubarb),
         ("ollama", _ollama),
+        *([("ray", _ray)] if readiness.is_importable("ray") else []),
         ("full-text search", _search),
         ("face models", lambda: _models(deep)),
         ("recognition", _recognition),
@@ -258,6 +260,15 @@ def _rhubarb() -> Check:
     return Check("rhubarb", "ok", found or "not on PATH; only --set align.engine=rhubarb needs it")
 
 
+def _ray() -> Check:
+    """Where `batch run --executor ray` would go. The cluster is not asked, which takes seconds."""
+    from importlib.metadata import version
+
+    wanted = config.ray()
+    cluster = wanted["address"] or "one of its own on this machine"
+    return Check("ray", "ok", f"{version('ray')}, cluster: {cluster}, files {wanted['store'] or 'in chunks'}")
+
+
 def _search() -> Check:
     import sqlite3
 
@@ -283,8 +294,6 @@ def _models(deep: bool) -> Check:
 
 def _recognition() -> Check:
     """Which engine hears a spoken question with the user's settings, and whether it can."""
-    from avatarctl.engines import readiness
-
     chosen = common.resolve(None, None).choice("transcribe", {"audio"})
     try:
         readiness.paths(chosen.spec, chosen.params, config.paths().models)

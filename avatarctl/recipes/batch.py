@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -301,6 +301,23 @@ class BatchRun:
 def local_executor(open_jobs: int) -> LocalExecutor:
     """An executor for the batches of one process on this machine; `open_jobs` under way at a time."""
     return LocalExecutor.for_many(config.paths().models, presets.resolve().interpreter, open_jobs)
+
+
+def ray_executor(open_jobs: int) -> Executor:
+    """The same on the machines of a Ray cluster: `config.ray`.
+
+    Raises:
+        Unavailable: Ray is not installed, or its cluster or store cannot be used.
+        BadConfig: the settings are wrong.
+    """
+    from avatarctl.runtime.executors.ray.executor import RayExecutor
+
+    wanted = config.ray()
+    return RayExecutor(local_executor(open_jobs), config.paths().models, wanted["address"], wanted["store"])
+
+
+EXECUTORS: Mapping[str, Callable[[int], Executor]] = {"local": local_executor, "ray": ray_executor}
+"""By the name that `batch run --executor` takes."""
 
 
 def _told_error(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,7 +20,7 @@ from avatarctl.engines.contract import Cancelled, EngineSpec, Job
 from avatarctl.errors import AvatarctlError, StepFailed, Stopped, Unavailable
 from avatarctl.presets import Settings
 from avatarctl.runtime import events
-from avatarctl.runtime.executors import Executor
+from avatarctl.runtime.executors import Executor, MachineLost, Performed
 from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.runtime.handles import Handle, OutputOf, Ref
 from avatarctl.runtime.plan import Plan, StepOrder
@@ -236,7 +236,8 @@ class Run:
     def _make(self, handle: Handle, order: StepOrder, key: str, queued: float, refresh: bool) -> Manifest:
         spec, contract = order.spec, order.stage
         with self.store.workspace(self.id) as folder:
-            paths = {role: self.store.cas.path(a.digest) for role, a in order.artefacts().items()}
+            # The key says what was read. A look-up only compares sizes, so that hits stay cheap.
+            paths = {role: self.store.verified(a, f"the {role} of a step") for role, a in order.artefacts().items()}
 
             def progress(done: float, total: float, unit: str) -> None:
                 self.listener(events.Progress(handle.index, handle.stage, spec.name, handle.label, done, total, unit))
@@ -261,7 +262,7 @@ class Run:
                 used=used.__setitem__,
                 cancelled=self._cancel.is_set,
             )
-            performed = self._executor.perform(spec, job, started)
+            performed = self._perform_somewhere(handle, order, job, started)
             made = {}
             for output in contract.outputs:
                 path = folder / (output.role + output.suffix)
@@ -283,6 +284,7 @@ class Run:
                 run_ms=run_ms,
                 memory=performed.memory,
                 device=performed.device,
+                node=performed.node,
             )
             manifest = self.store.publish(
                 key,
@@ -300,6 +302,17 @@ class Run:
         self._tell_finished(handle, order, "done", run_ms, facts)
         return manifest
 
+    def _perform_somewhere(self, handle: Handle, order: StepOrder, job: Job, started: Callable[[], None]) -> Performed:
+        """Have it performed; again, as another attempt in the ledger, for each machine that is lost meanwhile."""
+        while True:
+            try:
+                return self._executor.perform(order.spec, job, started)
+            except MachineLost as lost:
+                self.store.ledger.add_step(self._record(handle, order, job.key, "failed", error=lost))
+                job.note(f"{lost.what}; it is performed elsewhere")
+                for rest in job.out.iterdir():
+                    rest.unlink()
+
     # -- endings
 
     def _record(
@@ -316,6 +329,7 @@ class Run:
         error: BaseException | None = None,
         memory: Mapping[str, Any] | None = None,
         device: str = "",
+        node: str = "",
     ) -> StepRecord:
         known = {r: i.digest for r, i in order.inputs.items() if isinstance(i, Artefact)}
         return StepRecord(
@@ -328,7 +342,7 @@ class Run:
             queue_ms=round(queue_ms, 3),
             load_ms=round(load_ms, 3),
             run_ms=round(run_ms, 3),
-            device=device or (memory["device"] if memory else "cpu"),
+            device=(device or (memory["device"] if memory else "cpu")) + (f" on {node}" if node else ""),
             peak_memory_mb=_peak_memory_mb(memory) if status == "done" else 0.0,
             error_code=getattr(error, "code", type(error).__name__) if error else "",
             error=str(error) if error else "",

@@ -62,7 +62,7 @@ class Store:
         """
         cache = cache or home
         path = home / FILE_NAME
-        lock = FileLock(cache / "locks" / "cache", what="the cache")
+        lock = cache_lock(cache)
         if readonly:
             return cls(home, cache, Ledger.open(path, readonly=True), lock)
         with ExitStack() as undo:
@@ -203,10 +203,24 @@ class Store:
         with suppress(FileNotFoundError):
             if deliver.deliver(self.cas.path(artefact.digest), artefact, destination):
                 return
+        raise self._damaged(artefact.digest, destination.name, "delivered")
+
+    def verified(self, artefact: Artefact, name: str) -> Path:
+        """The file of an artefact, after reading all of it: for steps, whose results would outlive the damage.
+
+        Raises:
+            StepFailed: it was damaged in the cache. `name` tells people what it is.
+        """
+        if not self.cas.verify(artefact.digest):
+            raise self._damaged(artefact.digest, name, "read")
+        return self.cas.path(artefact.digest)
+
+    def _damaged(self, digest: str, name: str, when: str) -> StepFailed:
+        """Put the artefact aside, so that it is made again: the error to raise."""
         if not self.ledger.readonly:
-            self.forget(artefact.digest, "its content was not its digest's when it was delivered")
-        raise StepFailed(
-            f"{destination.name} was damaged in the cache",
+            self.forget(digest, f"its content was not its digest's when it was {when}")
+        return StepFailed(
+            f"{name} was damaged in the cache",
             why="its content changed after it was made",
             hint="run the same command again: what is damaged is made anew",
         )
@@ -305,6 +319,11 @@ class Store:
             self._flushed = time.monotonic()
         if used and not self.ledger.readonly:
             self.ledger.touch(used)
+
+
+def cache_lock(cache: Path) -> FileLock:
+    """Shared by every store that is open for writing; who holds it alone knows that there is none."""
+    return FileLock(cache / "locks" / "cache", what="the cache")
 
 
 def remove(path: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,3 +32,11 @@ def interpreter() -> Callable[[str], str]:
         return str(made.interpreter)
 
     return find
+
+
+@pytest.fixture
+def cluster(ray_cluster: Any) -> Iterator[Any]:
+    """The Ray cluster, whose two machines are there again for the next test."""
+    yield ray_cluster
+    while len(ray_cluster.machines) < 2:
+        ray_cluster.add()

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from avatarctl.engines.contract import EngineSpec, Job
+from avatarctl.errors import StepFailed
 from avatarctl.stages.params import Params
+
+
+class MachineLost(StepFailed):
+    """The machine that performed a step is gone. The step is not at fault, and goes on elsewhere."""
+
+    code = "machine_lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,7 @@ class Executor(Protocol):
 
         Raises:
             Unavailable: a package, model or machine that it needs is missing.
+            MachineLost: its machine is gone; what is in `job.out` is to be forgotten, and the same asked again.
             Cancelled: `job.cancelled()` became true.
             Exception: whatever the engine raised.
         """

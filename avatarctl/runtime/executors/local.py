@@ -18,6 +18,12 @@ from avatarctl.runtime.lanes import PATIENCE, WIDTHS, Lanes
 from avatarctl.stages.params import Params
 
 
+def affinity_of(spec: EngineSpec, params: Params) -> str:
+    """Equal for steps that one loaded engine can perform: its name, and the weights that its params choose."""
+    weights = spec.requirements(params).weights
+    return " ".join((f"{spec.stage}/{spec.name}", *(f"{role}={ref}" for role, ref in sorted(weights.items()))))
+
+
 class LocalExecutor:
     """The executor of a single command, and of a batch on one machine."""
 
@@ -49,10 +55,9 @@ class LocalExecutor:
 
     def submit(self, work: Callable[[], None], spec: EngineSpec, params: Params, *, priority: int = 0) -> None:
         """See `Executor`."""
-        wanted = spec.requirements(params)
-        affinity = " ".join((spec.stage, spec.name, *(f"{r}={w}" for r, w in sorted(wanted.weights.items()))))
-        whole = wanted.lane == "cpu" and spec.worker
-        self._lanes.lane(wanted.lane).submit(work, affinity=affinity, priority=priority, whole=whole)
+        lane = spec.requirements(params).lane
+        whole = lane == "cpu" and spec.worker
+        self._lanes.lane(lane).submit(work, affinity=affinity_of(spec, params), priority=priority, whole=whole)
 
     def perform(self, spec: EngineSpec, job: Job, started: Callable[[], None]) -> Performed:
         """See `Executor`."""

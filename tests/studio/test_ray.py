@@ -1,0 +1,137 @@
+"""Steps on a real Ray cluster of several nodes on this machine: lost machines, other versions, what is left."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from avatarctl.engines.contract import Cancelled
+from avatarctl.errors import BadConfig, Offline, StepFailed, Unavailable
+from avatarctl.runtime.executors import MachineLost
+from avatarctl.runtime.executors.local import LocalExecutor
+from avatarctl.runtime.executors.ray import host
+from avatarctl.runtime.executors.ray.executor import RayExecutor
+from tests.ray_cluster import RayCluster, temporary
+from tests.test_executors import SPEC, WITH_MODEL, Chosen, made, order
+
+
+@pytest.fixture
+def executor(cluster: RayCluster, tmp_path: Path) -> Iterator[RayExecutor]:
+    made = RayExecutor(LocalExecutor(tmp_path / "models"), tmp_path / "models", cluster.address)
+    yield made
+    made.close()
+
+
+def test_a_lost_machine_is_no_fault_of_the_step(cluster: RayCluster, executor: RayExecutor, tmp_path: Path) -> None:
+    caught: list[BaseException] = []
+
+    def perform() -> None:
+        try:
+            executor.perform(SPEC, order(tmp_path / "a", "wait"), began.set)
+        except BaseException as error:
+            caught.append(error)
+
+    began = threading.Event()
+    thread = threading.Thread(target=perform)
+    thread.start()
+    assert began.wait(60)
+    # One of them performs it; the other is lost while it is idle.
+    cluster.kill(cluster.machines[0])
+    cluster.kill(cluster.machines[0])
+    thread.join(60)
+    assert [type(error) for error in caught] == [MachineLost]
+    with pytest.raises((Unavailable, MachineLost)) as last:
+        for _ in range(3):
+            try:
+                executor.perform(SPEC, order(tmp_path / "b"), lambda: None)
+            except MachineLost:
+                continue
+    assert "no machine" in str(last.value)
+
+
+def test_a_process_that_dies_fails_its_step(executor: RayExecutor, tmp_path: Path) -> None:
+    with pytest.raises(StepFailed, match="died on") as caught:
+        executor.perform(SPEC, order(tmp_path / "a", "leave"), lambda: None)
+    assert not isinstance(caught.value, MachineLost) and caught.value.retryable
+    executor.perform(SPEC, order(tmp_path / "b"), lambda: None)
+    assert made(tmp_path / "b").startswith("Привет, мир|")
+
+
+def test_an_engine_that_does_not_listen_is_killed(
+    executor: RayExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avatarctl.runtime.executors.ray.executor.GRACE", 0.5)
+    stop = threading.Event()
+    begun = time.monotonic()
+    with pytest.raises(Cancelled):
+        executor.perform(SPEC, order(tmp_path / "a", "deaf", cancelled=stop.is_set), stop.set)
+    assert time.monotonic() - begun < 25
+    executor.perform(SPEC, order(tmp_path / "b"), lambda: None)
+
+
+def test_another_version_performs_nothing(
+    executor: RayExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("avatarctl.runtime.executors.ray.executor.code_digest", lambda: "0" * 64)
+    with pytest.raises(Unavailable, match="has another avatarctl") as caught:
+        executor.perform(SPEC, order(tmp_path / "a"), lambda: pytest.fail("it began"))
+    assert "code 000000000000 here" in caught.value.why and "same version" in caught.value.hint
+
+
+def test_other_weights_perform_nothing(executor: RayExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tmp_path / "model"
+    model.write_text("theirs", encoding="utf-8")
+    monkeypatch.setattr(
+        "avatarctl.runtime.executors.ray.executor.readiness.digests", lambda *asked: {"small": host.code_digest()}
+    )
+    with pytest.raises(Unavailable, match="the model small has other bytes") as caught:
+        executor.perform(
+            WITH_MODEL, order(tmp_path / "a", params=Chosen(model=str(model))), lambda: pytest.fail("it began")
+        )
+    assert caught.value.hint.startswith("on ")
+
+
+def test_no_gpu_is_told_at_once(executor: RayExecutor, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="no machine of the Ray cluster has a GPU"):
+        executor.perform(replace(SPEC, lane="gpu"), order(tmp_path / "a"), lambda: None)
+
+
+def test_idle_engines_make_room(executor: RayExecutor, tmp_path: Path) -> None:
+    for name in ("a", "b", "c", "a"):
+        executor.perform(replace(SPEC, name=name), order(tmp_path / name), lambda: None)
+    assert sorted(actor.engine for actor in executor._places.all()) == ["speak/a", "speak/c"]
+
+
+def test_nothing_is_left_behind(cluster: RayCluster, tmp_path: Path) -> None:
+    import ray
+
+    store = tmp_path / "store"
+    executor = RayExecutor(LocalExecutor(tmp_path), tmp_path, cluster.address, str(store))
+    executor.perform(SPEC, order(tmp_path / "a"), lambda: None)
+    assert temporary()
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    assert handlers[1] is signal.default_int_handler and "ray" not in str(handlers[0])
+    executor.close()
+    assert not ray.is_initialized()
+    assert temporary() == [] and list(store.rglob("*")) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "store", "error", "words"),
+    [
+        ("127.0.0.1:1", "", Unavailable, "does not answer"),
+        ("nonsense", "", Unavailable, "not understood"),
+        ("192.0.2.77:6379", "", Offline, "another machine"),
+        ("", "magic://bucket", BadConfig, "not understood"),
+        ("", "/proc/nowhere", Unavailable, "cannot be used"),
+    ],
+)
+def test_wrong_settings_are_told(tmp_path: Path, address: str, store: str, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        RayExecutor(LocalExecutor(tmp_path), tmp_path, address, store)

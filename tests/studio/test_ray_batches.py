@@ -1,0 +1,116 @@
+"""Batches on a real Ray cluster of several nodes on this machine: the films of one machine, whatever happens."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.ray_cluster import RayCluster, temporary
+from tests.tools import Studio, refused
+
+
+def until(true: Callable[[], Any], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def at_work() -> int:
+    """Machines that perform a step now."""
+    return sum(any(folder.glob("out-*")) for folder in temporary())
+
+
+JOBS = "defaults: {avatar: astronaut, preset: lite}\njobs:\n" + "".join(
+    f"  - text: {text}\n" for text in ("Раз.", "Два.", "Три.", "Четыре.")
+)
+
+
+@pytest.fixture(scope="module")
+def films(enrolled: Studio, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What the local executor makes."""
+    studio = enrolled.copy(tmp_path_factory.mktemp("local") / "studio")
+    (studio.work / "films.yaml").write_text(JOBS, encoding="utf-8")
+    studio.ok("batch", "run", "films.yaml")
+    return delivered(studio)
+
+
+def delivered(studio: Studio) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted((studio.work / "outputs").glob("*.mp4"))}
+
+
+def steps(studio: Studio, what: str) -> list[tuple[Any, ...]]:
+    connection = sqlite3.connect(studio.home / "ledger.sqlite", timeout=30)
+    found = connection.execute(f"SELECT {what}").fetchall()
+    connection.close()
+    return found
+
+
+@pytest.fixture
+def bucket(cluster: RayCluster) -> Iterator[Any]:
+    """An empty bucket of an S3 server on this machine."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=cluster.s3_port, verbose=False)
+    server.start()
+    client = boto3.resource("s3", endpoint_url=cluster.s3["FSSPEC_S3_ENDPOINT_URL"], region_name="us-east-1",
+                            aws_access_key_id="key", aws_secret_access_key="secret")  # fmt: skip
+    yield client.create_bucket(Bucket="films")
+    server.stop()
+
+
+@pytest.mark.parametrize("store", ["", "store", "s3://films/some/prefix"])
+def test_a_batch_makes_the_same_films(
+    cluster: RayCluster, studio: Studio, films: dict[str, bytes], store: str, bucket: Any
+) -> None:
+    (studio.work / "films.yaml").write_text(JOBS, encoding="utf-8")
+    settings = {"AVATARCTL_RAY_ADDRESS": cluster.address, "AVATARCTL_RAY_STORE": store, **cluster.s3}
+    result = studio.ok("batch", "run", "films.yaml", "--executor", "ray", "--json", **settings)
+    # Nothing that Ray, or an engine, prints gets between.
+    assert [job["status"] for job in json.loads(result.out)["jobs"]] == ["done"] * 4
+    assert delivered(studio) == films
+    assert steps(studio, "key, count(*) FROM steps WHERE status = 'done' GROUP BY key HAVING count(*) > 1") == []
+    devices = steps(studio, "DISTINCT device FROM steps WHERE stage IN ('animate', 'check') AND status = 'done'")
+    assert devices and all(device.startswith("cpu on ") for (device,) in devices)
+    assert temporary() == [] and list(bucket.objects.all()) == []
+
+
+def test_a_machine_dies_during_a_batch(cluster: RayCluster, studio: Studio, films: dict[str, bytes]) -> None:
+    (studio.work / "films.yaml").write_text(JOBS, encoding="utf-8")
+    process = studio.start(
+        "batch", "run", "films.yaml", "--executor", "ray", "--retries", "0", AVATARCTL_RAY_ADDRESS=cluster.address
+    )
+    until(lambda: at_work() == 2)
+    cluster.kill(cluster.machines[0])
+    _, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err.decode()
+    assert delivered(studio) == films
+    assert steps(studio, "key, count(*) FROM steps WHERE status = 'done' GROUP BY key HAVING count(*) > 1") == []
+    lost = steps(studio, "stage, error_code FROM steps WHERE status = 'failed'")
+    assert len(lost) == 1 and lost[0][1] == "machine_lost"
+    assert steps(studio, "max(attempt) FROM jobs") == [(1,)]
+
+
+def test_a_batch_that_is_stopped_leaves_no_actor(cluster: RayCluster, studio: Studio, films: dict[str, bytes]) -> None:
+    (studio.work / "films.yaml").write_text(JOBS, encoding="utf-8")
+    arguments = ("batch", "run", "films.yaml", "--executor", "ray")
+    process = studio.start(*arguments, AVATARCTL_RAY_ADDRESS=cluster.address)
+    until(at_work)
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err.decode()
+    until(lambda: temporary() == [], 10)
+    assert {status for (status,) in steps(studio, "status FROM jobs")} <= {"queued", "done"}
+    studio.ok(*arguments, AVATARCTL_RAY_ADDRESS=cluster.address)
+    assert delivered(studio) == films
+
+
+def test_executors_are_named(studio: Studio) -> None:
+    (studio.work / "films.yaml").write_text(JOBS, encoding="utf-8")
+    refused(studio.run("batch", "run", "films.yaml", "--executor", "rey"), 2, "no executor", "ray")
