@@ -171,6 +171,7 @@ def test_a_voice_is_needed_to_clone_one(studio: Studio) -> None:
 
 
 def test_the_speaker_comes_once_and_timings_come_after(studio: Studio, portraits: dict[str, Path]) -> None:
+    from avatarctl.media import audio
 
     t = np.arange(4 * RATE) / RATE
     audio.write_wav(studio.work / "голос.wav", (0.3 * np.sin(2 * np.pi * 140 * t)).astype(np.float32), RATE)
