@@ -252,7 +252,7 @@ def test_the_budget_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             presets.resolve()
     monkeypatch.delenv("AVATARCTL_RESOURCES_VRAM_MB")
     monkeypatch.setenv("AVATARCTL_RESOURCES_VRAM", "8000")
-    with pytest.raises(BadConfig, match="unknown key resources.vram"):
+    with pytest.raises(BadConfig, match=r"unknown key resources\.vram"):
         presets.resolve()
     monkeypatch.delenv("AVATARCTL_RESOURCES_VRAM")
     for wrong, told in (("vram = 5", "unknown key resources.vram"), ("vram_mb = true", "whole number")):
