@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("models", "Weights and demo portraits: list, pull, verify, rm."),
     "engines": ("engines", "Environments of heavy engines: list, install, rm."),
     "cache": ("cache", "What is kept, and what may go: stats, verify, gc."),
+    "ledger": ("ledger", "What is known of every run: backup, check, restore."),
     "doctor": ("doctor", "Check this installation; say which presets this machine can run."),
 }
 

@@ -62,7 +62,7 @@ class Store:
         """
         cache = cache or home
         path = home / FILE_NAME
-        lock = FileLock(cache / "locks" / "cache", what="the cache")
+        lock = cache_lock(cache)
         if readonly:
             return cls(home, cache, Ledger.open(path, readonly=True), lock)
         with ExitStack() as undo:
@@ -319,6 +319,11 @@ class Store:
             self._flushed = time.monotonic()
         if used and not self.ledger.readonly:
             self.ledger.touch(used)
+
+
+def cache_lock(cache: Path) -> FileLock:
+    """Shared by every store that is open for writing; who holds it alone knows that there is none."""
+    return FileLock(cache / "locks" / "cache", what="the cache")
 
 
 def remove(path: Path) -> None:
