@@ -10,7 +10,7 @@ from typing import Any
 from avatarctl import config
 from avatarctl.engines import readiness, registry
 from avatarctl.engines.contract import EngineSpec
-from avatarctl.errors import BadConfig, NotHereYet
+from avatarctl.errors import AvatarctlError, BadConfig, NotHereYet
 from avatarctl.stages.catalog import STAGES
 from avatarctl.stages.params import Params, nearest
 
@@ -259,6 +259,14 @@ class Settings:
             return str(Path(named).expanduser())
         made = config.paths().environments / engine / "bin" / "python"
         return str(made) if made.exists() else ""
+
+    def servers(self) -> tuple[tuple[EngineSpec, Params], ...]:
+        """Engine and params of the answer where a server's model gives it, which may hold the GPU's memory for long."""
+        try:
+            chosen = self.choice("answer")
+        except AvatarctlError:
+            return ()
+        return ((chosen.spec, chosen.params),) if chosen.spec.lane == "server" else ()
 
     def prepares(self, stage: str) -> bool:
         """Whether the engine that a stage of `FOLLOWING` prepares for has anything to prepare."""
