@@ -13,9 +13,9 @@ from typing import Any, Self
 from avatarctl.errors import BadConfig
 
 PROJECT_FILE = "avatarctl.toml"
-TOP_LEVEL = ("preset", "avatar", "outputs", "engines", "models", "ray", "retention")
+TOP_LEVEL = ("preset", "avatar", "outputs", "engines", "models", "ray", "resources", "retention")
 """Settings that belong to no stage. `engines` holds a table for each engine; see `ENGINE_KEYS`, `MODELS_KEYS`,
-`RAY_KEYS`."""
+`RAY_KEYS`, `RESOURCES_KEYS`, `RETENTION_KEYS`."""
 ENGINE_KEYS = ("python", "home")
 """Of an engine that runs in a worker: its interpreter, and the folder of a program that it drives."""
 CLOUD = "cloud"
@@ -28,6 +28,8 @@ MODELS_KEYS = ("mirrors",)
 RAY_KEYS = ("address", "store")
 """Of the table `ray`: the cluster (`host:port`, or `auto`), and what carries files between its machines: a folder that
 all of them reach, or an address that fsspec knows."""
+RESOURCES_KEYS = ("vram_mb",)
+"""Of the table `resources`: how much of the GPU's memory all engines together may take, MiB."""
 
 # Variables that are not settings of a stage, so that a typing error in the others can be reported.
 _OTHER_VARIABLES = {"HOME", "OFFLINE", "FFMPEG", "LOCK_TIMEOUT", "THREADS", "TEST_MODELS", "SEED"}
@@ -252,6 +254,32 @@ def ray(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     return found
 
 
+def check_resources(table: object, where: str) -> None:
+    """Raises `BadConfig` when a layer's table `resources` is not what it has to be."""
+    if not isinstance(table, dict):
+        raise BadConfig(f"{where}: resources has to be a table", hint="[resources] vram_mb = 10000")
+    for key, value in table.items():
+        if key not in RESOURCES_KEYS:
+            raise BadConfig(f"{where}: unknown key resources.{key}", hint=f"known: {', '.join(RESOURCES_KEYS)}")
+        if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+            raise BadConfig(f"{where}: resources.{key} has to be a whole number above 0", hint="vram_mb = 10000")
+
+
+def vram_mb(environment: Mapping[str, str] = os.environ) -> int:
+    """What all engines together may take of the GPU's memory: `[resources] vram_mb`, or `AVATARCTL_RESOURCES_VRAM_MB`;
+    0 for all that there is.
+
+    Raises:
+        BadConfig: it is not a whole number above 0.
+    """
+    found = 0
+    for layer in layers({}, environment):
+        if "resources" in layer:
+            check_resources(layer["resources"], f"{PROJECT_FILE} or AVATARCTL_*")
+            found = layer["resources"].get("vram_mb", found)
+    return found
+
+
 def read_toml(path: Path) -> Layer:
     """A TOML file as a layer; empty when there is no such file.
 
@@ -288,6 +316,8 @@ def _from_environment(stages: Mapping[str, object], environment: Mapping[str, st
             layer["models"] = {"mirrors": [part.strip() for part in value.split(",") if part.strip()]}
         elif stage == "ray" and key in RAY_KEYS:
             layer.setdefault("ray", {})[key] = value
+        elif lower == "resources_vram_mb":
+            layer["resources"] = {"vram_mb": int(value) if value.isdecimal() else value}
         elif key == "home":
             # Of a program that an engine drives: AVATARCTL_SADTALKER_HOME.
             layer.setdefault("engines", {}).setdefault(stage, {})["home"] = value

@@ -113,6 +113,8 @@ def _check_tables(layer: Mapping[str, Any], where: str) -> None:
             config.check_ray(value, where)
         elif name == "retention":
             config.Retention.parse(value, where)
+        elif name == "resources":
+            config.check_resources(value, where)
         elif name not in _META and name not in config.TOP_LEVEL:
             raise BadConfig(f"{where}: unknown key {name!r}", hint=nearest(name, [*STAGES, *config.TOP_LEVEL, *_META]))
 

@@ -21,6 +21,19 @@ from tests.fake_workers import Orders
 OPEN: list[str] = []
 
 
+class Card:
+    """A GPU of which nobody knows how much is free."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+
+    def total_mb(self) -> int:
+        return self._total
+
+    def free_mb(self) -> int | None:
+        return None
+
+
 class Heavy:
     name = ""
 
@@ -71,7 +84,7 @@ def nothing_open() -> None:
 
 
 def test_idle_engines_make_room_on_the_gpu(tmp_path: Path) -> None:
-    pool = EnginePool(tmp_path, gpu_memory_mb=lambda: 12_000)
+    pool = EnginePool(tmp_path, device=Card(12_000))
     a, b, c = spec("a", 5000), spec("b", 6000), spec("c", 4000)
     for each in (a, b):
         with pool.use(each):
@@ -89,7 +102,7 @@ def test_idle_engines_make_room_on_the_gpu(tmp_path: Path) -> None:
 
 
 def test_engines_without_a_gpu_stay(tmp_path: Path) -> None:
-    pool = EnginePool(tmp_path, gpu_memory_mb=lambda: 0)
+    pool = EnginePool(tmp_path, device=Card(0))
     for each in (spec("a", 0), spec("b", 0)):
         with pool.use(each):
             pass
@@ -98,7 +111,7 @@ def test_engines_without_a_gpu_stay(tmp_path: Path) -> None:
 
 
 def test_as_many_copies_as_steps_at_a_time(tmp_path: Path) -> None:
-    pool = EnginePool(tmp_path, gpu_memory_mb=lambda: 12_000, copies=2)
+    pool = EnginePool(tmp_path, device=Card(12_000), copies=2)
     a, heavy = spec("a", 0), spec("b", 6000)
     with pool.use(a) as (first, _), pool.use(a) as (second, _):
         assert first is not second

@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "jobs": FOUNDATION | {"stages", "text"},
     "pages": FOUNDATION,
     "machine": FOUNDATION | {"config", "presets", "models", "engines", "stages"},
-    "runtime": FOUNDATION | LEAVES | {"config", "presets", "stages", "engines", "store"},
+    "runtime": FOUNDATION | LEAVES | {"config", "presets", "stages", "engines", "store", "machine"},
     "recipes": FOUNDATION | LEAVES | {"config", "presets", "jobs", "pages", "stages", "engines", "store", "runtime"},
     "cli": FOUNDATION
     | LEAVES

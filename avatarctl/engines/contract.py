@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from avatarctl.stages.params import Params
 
@@ -148,3 +148,17 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give back memory and processes."""
+
+
+@runtime_checkable
+class HoldsMemory(Protocol):
+    """What an engine adds whose models are a server's that may hold this machine's GPU."""
+
+    def held_mb(self) -> int:
+        """GPU memory of this machine that the server holds for this engine now, MiB; 0 if the server is elsewhere."""
+
+    def wanted_mb(self, params: Any) -> int:
+        """What a step with these params would make it hold, MiB; 0 where nobody can say, or if it is elsewhere."""
+
+    def let_go(self) -> None:
+        """Ask the server to unload what it holds for this engine. Does nothing where it cannot be asked."""

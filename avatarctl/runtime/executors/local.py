@@ -42,7 +42,9 @@ class LocalExecutor:
         `threads`: how many all steps of the lane `cpu` may keep busy together; those that are under way at a time
         share them.
         """
-        self.pool = pool or EnginePool(models_folder, interpreter, copies=max(widths.values()))
+        self.pool = pool or EnginePool(
+            models_folder, interpreter, copies=max(widths.values()), vram_mb=config.vram_mb()
+        )
         self._lanes = Lanes(widths, patience)
         self._threads = config.threads() if threads is None else threads
         self._share = max(1, self._threads // widths.get("cpu", 1))
@@ -55,15 +57,22 @@ class LocalExecutor:
 
     def submit(self, work: Callable[[], None], spec: EngineSpec, params: Params, *, priority: int = 0) -> None:
         """See `Executor`."""
-        lane = spec.requirements(params).lane
-        whole = lane == "cpu" and spec.worker
-        self._lanes.lane(lane).submit(work, affinity=affinity_of(spec, params), priority=priority, whole=whole)
+        wanted = spec.requirements(params)
+        whole = wanted.lane == "cpu" and spec.worker
+        self._lanes.lane(wanted.lane).submit(
+            work,
+            affinity=affinity_of(spec, params),
+            priority=priority,
+            kind=wanted.lane,
+            whole=whole,
+            fits=lambda: self.pool.fits(spec, params),
+        )
 
     def perform(self, spec: EngineSpec, job: Job, started: Callable[[], None]) -> Performed:
         """See `Executor`."""
         # A worker has its lane to itself; nobody else has the cores meanwhile.
         job = replace(job, threads=self._threads if spec.worker else self._share)
-        with self.pool.use(spec, job.params) as (engine, load_ms):
+        with self.pool.use(spec, job.params, job.cancelled) as (engine, load_ms):
             if job.cancelled():
                 raise Cancelled
             started()
