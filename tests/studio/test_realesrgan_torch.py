@@ -129,7 +129,7 @@ def test_what_is_no_network_is_refused_and_never_executed(
 
 
 def test_other_bytes_than_the_catalogs_are_never_opened(start: Start, files: Path) -> None:
-    with pytest.raises(Unavailable, match="the model weights is damaged"):
+    with pytest.raises(Unavailable, match="is damaged"):
         start("trap.pth", weights=models.model("realesrgan-x4plus").sha256)
     assert not (files / "executed").exists()
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from avatarctl.engines.contract import EngineSpec, Requirements
+from avatarctl.engines.contract import EngineSpec, Requirements, on_the_cpu
 from avatarctl.stages.catalog import UpscaleParams
 from avatarctl.stages.params import param
 
@@ -114,6 +114,7 @@ SPECS = (
         params=TorchParams,
         models=(FACE_DETECTOR,),
         requires=requires,
+        ladder=on_the_cpu,
         restores=True,
         # Sizes of tiles and kernels depend on the GPU, and so do the last bits of a result.
         deterministic=False,
