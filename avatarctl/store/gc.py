@@ -87,6 +87,7 @@ def remove_files(store: Store, planned: GcPlan, *, alone: bool) -> None:
     for name in planned.leftovers:
         remove(Path(name))
     if alone:
+        store.uses.clear()
         for path in (store.locks_folder / "steps").glob("*"):
             remove(path)
 
