@@ -111,6 +111,8 @@ def _check_tables(layer: Mapping[str, Any], where: str) -> None:
             config.check_models(value, where)
         elif name == "ray":
             config.check_ray(value, where)
+        elif name == "retention":
+            config.Retention.parse(value, where)
         elif name == "resources":
             config.check_resources(value, where)
         elif name not in _META and name not in config.TOP_LEVEL:
@@ -135,6 +137,8 @@ def _lay(under: config.Layer, over: Mapping[str, Any]) -> None:
             if name == "engines":
                 known = under.get(name, {})
                 under[name] = {**known, **{engine: {**known.get(engine, {}), **t} for engine, t in value.items()}}
+            elif name == "retention":
+                under[name] = {**under.get(name, {}), **value}
             elif name not in _META:
                 under[name] = value
             continue
@@ -199,6 +203,7 @@ class Settings:
     outputs: str = "outputs"
     engines: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Where engines of their own interpreter live: `config.ENGINE_KEYS` by the engine's name. Never in a key."""
+    retention: config.Retention = field(default_factory=config.Retention)
     _choices: dict[tuple[str, str], Choice] = field(default_factory=dict, repr=False, compare=False)
 
     def engine_name(self, stage: str, roles: Collection[str] = ()) -> str:
@@ -318,6 +323,7 @@ def resolve(
         avatar=avatar or str(base.get("avatar", "")),
         outputs=str(base.get("outputs", "outputs")),
         engines=base.get("engines", {}),
+        retention=config.Retention.parse(base.get("retention", {}), f"preset {name}"),
     )
     settings.check()
     return settings
