@@ -60,10 +60,11 @@ SHARED_BY_ENGINES = {"contract", "registry"}
 BORROWED_BY = {
     "puppet": {"facemesh"},
     "align": {"espeak"},
-    "cloud": {"chat", "xtts"},
+    "cloud": {"chat"},
     "check": {"facemesh"},
     "xtts": {"espeak"},
     "piper": {"align", "espeak"},
+    "silero": {"espeak"},
     "sadtalker": {"facemesh", "worker"},
     "realesrgan": {"facemesh", "worker"},
 }

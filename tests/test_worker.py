@@ -180,11 +180,12 @@ def test_what_a_worker_started_goes_with_it(worker: WorkerEngine, tmp_path: Path
 
 
 def test_a_damaged_model_is_never_loaded(tmp_path: Path) -> None:
-    model = tmp_path / "weights"
+    model = tmp_path / "small" / "weights"
+    model.parent.mkdir()
     model.write_text("0.5", encoding="utf-8")
-    made = WorkerEngine(SPEC, digests={"small": "0" * 64})
+    made = WorkerEngine(SPEC, digests={"role": "0" * 64})
     with pytest.raises(Unavailable, match="the model small is damaged") as caught:
-        made.load({"small": model})
+        made.load({"role": model})
     assert caught.value.hint == "avatarctl models pull small"
     made.close()
 

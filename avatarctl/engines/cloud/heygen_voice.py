@@ -9,11 +9,12 @@ from avatarctl.engines.cloud.download import download
 from avatarctl.engines.cloud.heygen import TITLE, HeyGen, text_of
 from avatarctl.engines.cloud.spec import HeyGenVoiceParams
 from avatarctl.engines.contract import Cancelled, Job
-from avatarctl.engines.xtts import sound
 from avatarctl.errors import BadConfig, BadInput, StepFailed
 from avatarctl.media import audio
+from avatarctl.media import spoken as pieces
+from avatarctl.stages.catalog import DICTIONARY
+from avatarctl.text import dictionary, sentences
 from avatarctl.text import language as languages
-from avatarctl.text import sentences
 
 _MOST_CHARACTERS = 5000
 _LONGEST = 600.0
@@ -53,8 +54,10 @@ class HeyGenVoiceEngine:
         service = HeyGen(job, params.timeout, _SETTING)
         job.note(f"{len(written)} characters go to {TITLE}")
         job.progress(0, len(written), "characters")
+        words = dictionary.read(job.inputs.get(DICTIONARY))
         wanted = {
-            "text": written,
+            # What its voices make of a mark of stress is documented nowhere.
+            "text": words.respelled(written).text.replace(dictionary.ACUTE, ""),
             "voice_id": params.voice,
             "input_type": "text",
             "language": {"cmn": "zh"}.get(language, language),
@@ -81,8 +84,8 @@ class HeyGenVoiceEngine:
             samples, rate = audio.decode(arrived, max_seconds=_LONGEST, what="speech", check=check)
         except BadInput as error:
             raise StepFailed(f"{TITLE} sent no speech", why=error.why or error.what, hint="try again") from error
-        spoken = sound.trimmed(samples, rate)
+        spoken = pieces.trimmed(samples, rate)
         if not len(spoken):
             raise StepFailed(f"{TITLE} sent no speech", why="it is silent", hint="try again")
         pause = sentences.SENTENCE_PAUSE if params.pause < 0 else params.pause
-        audio.write_pcm(job.out / "speech.wav", sound.joined([(spoken, pause)], rate, params.lead), rate)
+        audio.write_pcm(job.out / "speech.wav", pieces.joined([(spoken, pause)], rate, params.lead), rate)
