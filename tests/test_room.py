@@ -21,7 +21,7 @@ from avatarctl.runtime.engines import EnginePool
 from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.runtime.room import Room, Slot
 from avatarctl.stages.params import Params
-from tests.fake_engines import Base, Drawer, Enlarger, OnGpu, Server, SimulatedGpu, Speaker, on_gpu
+from tests.fake_engines import Base, Drawer, Enlarger, OnGpu, Server, SimulatedGpu, Speaker, on_gpu, spec
 from tests.model_servers import MODEL, TAGS, Reply, serving
 
 PARAMS = Params()
@@ -131,6 +131,23 @@ def test_who_was_used_longest_ago_goes_first(gpu: SimulatedGpu, tmp_path: Path) 
         assert {type(who).__name__ for who in gpu.taken} == {"Enlarger", "Drawer"}
 
 
+def test_a_server_that_an_earlier_process_asked_lets_go(
+    gpu: SimulatedGpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Server, "left_loaded", True)
+    gpu.total = 7000
+    pool = EnginePool(tmp_path, device=gpu, servers=lambda: [(on_gpu(Server), PARAMS)])
+    with pool.use(on_gpu(Drawer)):
+        assert {type(who).__name__ for who in gpu.taken} == {"Drawer"}
+    assert gpu.loads == ["Server", "Drawer"] and not gpu.exceeded
+
+
+def test_the_answers_server_is_known_from_the_settings() -> None:
+    ((known, params),) = presets.resolve("lite", ["answer.engine=ollama"]).servers()
+    assert (known.name, type(params)) == ("ollama", OllamaParams)
+    assert presets.resolve("lite").servers() == ()
+
+
 def test_memory_is_waited_for_that_is_not_free_at_once(gpu: SimulatedGpu, tmp_path: Path) -> None:
     gpu.total, gpu.lag = 6000, 4
     pool = EnginePool(tmp_path, device=gpu)
@@ -158,6 +175,20 @@ def test_what_never_fits_is_told_at_once(gpu: SimulatedGpu, tmp_path: Path) -> N
     with pytest.raises(OutOfMemory, match="needs 6000 MB") as caught, pool.use(on_gpu(Drawer)):
         raise AssertionError("it was loaded")
     assert "5000 MB may be used" in caught.value.why and gpu.loads == []
+
+
+def test_the_driver_is_not_asked_for_an_engine_that_wants_nothing_of_it(tmp_path: Path) -> None:
+    class Untouched:
+        def total_mb(self) -> int:
+            raise AssertionError("the driver was asked")
+
+        free_mb = total_mb
+
+    pool = EnginePool(tmp_path, device=Untouched())
+    plain = spec("echo")
+    assert pool.fits(plain, PARAMS)
+    with pool.use(plain) as (engine, _):
+        assert engine is not None
 
 
 def test_who_waits_for_room_can_be_cancelled(gpu: SimulatedGpu, tmp_path: Path) -> None:
@@ -198,7 +229,7 @@ def test_ollama_lets_go_and_is_believed_only_when_it_has() -> None:
         # 2.5 GB of weights, and a quarter more.
         assert engine.wanted_mb(params) == pytest.approx(2977, abs=2)
         assert engine.held_mb() == 0, "what it never used is not its own"
-        engine._used = frozenset({(ollama_address(server.address), MODEL)})
+        engine.expect(params)
         assert engine.held_mb() == 3 << 10
         server.answer = lambda reply: reply.whole(200, {"model": MODEL, "response": "", "done": True})
         began = time.monotonic()
@@ -237,6 +268,10 @@ def test_the_budget_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(BadConfig, match="vram_mb has to be a whole number"):
             presets.resolve()
     monkeypatch.delenv("AVATARCTL_RESOURCES_VRAM_MB")
+    monkeypatch.setenv("AVATARCTL_RESOURCES_VRAM", "8000")
+    with pytest.raises(BadConfig, match=r"unknown key resources\.vram"):
+        presets.resolve()
+    monkeypatch.delenv("AVATARCTL_RESOURCES_VRAM")
     for wrong, told in (("vram = 5", "unknown key resources.vram"), ("vram_mb = true", "whole number")):
         (tmp_path / "avatarctl.toml").write_text(f"[resources]\n{wrong}\n", encoding="utf-8")
         with pytest.raises(BadConfig, match=told):
