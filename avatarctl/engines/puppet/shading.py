@@ -36,9 +36,11 @@ BLOOD = np.array([0.8, 1.05, 1.15], np.float32)
 @dataclass(frozen=True)
 class Shading:
     """Logarithms of gain, float32 (rows, columns, 3). `released`: for a photo's smile that is let go
-    altogether; `smiling`: for a full smile that the photo does not show; `rounded`: for round lips."""
+    altogether; `kept`: for one that is kept, the lines of its folds, which the layers are cut without; `smiling`: for a
+    full smile that the photo does not show; `rounded`: for round lips."""
 
     released: Array
+    kept: Array
     smiling: Array
     rounded: Array
 
@@ -64,23 +66,25 @@ def build_shading(
     nothing = np.zeros((*x.shape, 3), np.float32)
     # A smile that shows its teeth brought its own folds.
     strength = float(smoothstep(0.02, 0.10, lips.smile_arc))
-    released = nothing
+    released = kept = nothing
     if strength > 0:
-        released = strength * _relaxed(canvas, frame, lips, points, near) * at_border[..., None]
+        kept = line_of_fold(landmarks, frame, lips, x, y)[..., None] * _lines(canvas, frame.unit, points)
+        released = strength * _relaxed(canvas, frame, lips, points, near, kept) * at_border[..., None]
     smiling = (1 - strength) * _creased(x, y, near, frame)[..., None] * blood * at_border[..., None]
     rounded = _rounded(x, y, frame, lips)[..., None] * blood + _vermilion(canvas, points, frame, lips, light)
     rounded = rounded * at_border[..., None]
     # A drawing of flat colours has no light on it that could change.
-    drawn = (released, light.relief * smiling, light.relief * rounded)
+    drawn = (released, kept, light.relief * smiling, light.relief * rounded)
     return Shading(*(np.asarray(part, np.float32) for part in drawn))
 
 
 def line_of_fold(landmarks: Array, frame: MouthFrame, lips: PhotoLips, x: Array, y: Array) -> Array:
     """1 on the lines of a smile's folds, from the nose's wings to the mouth's corners, and 0 away from them and on lips
-    and nose; 0 too where the photo has no smile, or hair over it; of the shape of `x`, float32.
+    and nose; 0 too where the photo has no open smile, or hair over it; of the shape of `x`, float32.
 
     `x`, `y`: the mouth's coordinates."""
-    shown = 0.0 if lips.hair.size else float(smoothstep(0.02, 0.10, lips.smile_arc))
+    laughs = lips.is_open and not lips.hair.size
+    shown = float(smoothstep(0.02, 0.10, lips.smile_arc)) if laughs else 0.0
     near = _to_folds(landmarks, frame, x, y)
     return np.asarray(shown * _beside_nose_and_lips(frame, lips, x, y) * (1 - smoothstep(*ON_LINE, near)), np.float32)
 
@@ -112,19 +116,24 @@ def _distance(x: Array, y: Array, along_x: Array, along_y: Array) -> Array:
     return nearest
 
 
-def _relaxed(canvas: NDArray[np.uint8], frame: MouthFrame, lips: PhotoLips, points: Array, near: Array) -> Array:
-    """What fills the dark valleys near the folds."""
+def _lines(canvas: NDArray[np.uint8], unit: float, points: Array) -> Array:
+    """What layers are cut without where a line is, at the nodes, in logarithms; float32 (rows, columns, 3)."""
+    light = np.log(canvas.astype(np.float32) + 6)
+    lines = cv2.GaussianBlur(light, (0, 0), max(0.6, 0.006 * unit)) - cv2.GaussianBlur(light, (0, 0), LINE * unit)
+    return np.asarray(LINE_TAKEN * remap(np.asarray(lines, np.float32), points), np.float32)
+
+
+def _relaxed(
+    canvas: NDArray[np.uint8], frame: MouthFrame, lips: PhotoLips, points: Array, near: Array, kept: Array
+) -> Array:
+    """What fills the dark valleys near the folds that are left without their lines, `kept`."""
     unit = frame.unit
     light = np.log(canvas.astype(np.float32) + 6)
     soft = cv2.GaussianBlur(light, (0, 0), max(0.6, 0.012 * unit))
     size = max(3, round(FOLD * unit)) | 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     filled = cv2.GaussianBlur(cv2.morphologyEx(soft, cv2.MORPH_CLOSE, disc), (0, 0), 0.05 * unit)
-    depth = remap(np.asarray(filled - soft, np.float32), points)
-    if not lips.hair.size:
-        lines = soft - cv2.GaussianBlur(light, (0, 0), LINE * unit)
-        depth += LINE_TAKEN * (1 - smoothstep(*ON_LINE, near))[..., None] * remap(np.asarray(lines, np.float32), points)
-    valley = np.clip(depth, 0, DEEPEST)
+    valley = np.clip(remap(np.asarray(filled - soft, np.float32), points) + kept, 0, DEEPEST)
     # A fold is one dark line; where much is dark it is a beard, which stays.
     beard = float(smoothstep(0.30, 0.50, np.mean(valley.mean(-1)[near < 0.2] > 0.2)))
     on_fold = (
@@ -184,6 +193,7 @@ def gain(shading: Shading, motion: LipMotion) -> Array | None:
     total: Array | None = None
     for part, amount in (
         (shading.released, motion.released),
+        (shading.kept, 1 - motion.released if shading.kept.any() else 0.0),
         (shading.smiling, motion.smiling),
         (shading.rounded, motion.rounded),
     ):
