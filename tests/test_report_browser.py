@@ -146,8 +146,8 @@ def test_the_film_plays_from_a_sentence_chosen_with_the_keyboard(window: Window,
     last.focus()
     page.keyboard.press("Enter")
     until(page, "t => document.querySelector('video').currentTime > t + 0.3", begin)
-    until(page, "document.querySelector('.spoken li:last-child button').getAttribute('aria-current') === 'true'")
     page.evaluate("document.querySelector('video').pause()")
+    until(page, "document.querySelector('.spoken li:last-child button').getAttribute('aria-current') === 'true'")
     # The captions are those sentences.
     page.evaluate("document.querySelector('video').textTracks[0].mode = 'showing'")
     until(page, "document.querySelector('track').readyState === 2")
