@@ -269,8 +269,8 @@ def _from_environment(stages: Mapping[str, object], environment: Mapping[str, st
             layer["models"] = {"mirrors": [part.strip() for part in value.split(",") if part.strip()]}
         elif stage == "ray" and key in RAY_KEYS:
             layer.setdefault("ray", {})[key] = value
-        elif lower == "resources_vram_mb":
-            layer["resources"] = {"vram_mb": int(value) if value.isdecimal() else value}
+        elif stage == "resources" and key:
+            layer.setdefault(stage, {})[key] = int(value) if value.isdecimal() else value
         elif key == "home":
             # Of a program that an engine drives: AVATARCTL_SADTALKER_HOME.
             layer.setdefault("engines", {}).setdefault(stage, {})["home"] = value

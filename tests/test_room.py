@@ -21,7 +21,7 @@ from avatarctl.runtime.engines import EnginePool
 from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.runtime.room import Room, Slot
 from avatarctl.stages.params import Params
-from tests.fake_engines import Base, Drawer, Enlarger, OnGpu, Server, SimulatedGpu, Speaker, on_gpu
+from tests.fake_engines import Base, Drawer, Enlarger, OnGpu, Server, SimulatedGpu, Speaker, on_gpu, spec
 from tests.model_servers import MODEL, TAGS, Reply, serving
 
 PARAMS = Params()
@@ -160,6 +160,20 @@ def test_what_never_fits_is_told_at_once(gpu: SimulatedGpu, tmp_path: Path) -> N
     assert "5000 MB may be used" in caught.value.why and gpu.loads == []
 
 
+def test_the_driver_is_not_asked_for_an_engine_that_wants_nothing_of_it(tmp_path: Path) -> None:
+    class Untouched:
+        def total_mb(self) -> int:
+            raise AssertionError("the driver was asked")
+
+        free_mb = total_mb
+
+    pool = EnginePool(tmp_path, device=Untouched())
+    plain = spec("echo")
+    assert pool.fits(plain, PARAMS)
+    with pool.use(plain) as (engine, _):
+        assert engine is not None
+
+
 def test_who_waits_for_room_can_be_cancelled(gpu: SimulatedGpu, tmp_path: Path) -> None:
     gpu.total = 6000
     pool = EnginePool(tmp_path, device=gpu)
@@ -237,6 +251,10 @@ def test_the_budget_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         with pytest.raises(BadConfig, match="vram_mb has to be a whole number"):
             presets.resolve()
     monkeypatch.delenv("AVATARCTL_RESOURCES_VRAM_MB")
+    monkeypatch.setenv("AVATARCTL_RESOURCES_VRAM", "8000")
+    with pytest.raises(BadConfig, match=r"unknown key resources\.vram"):
+        presets.resolve()
+    monkeypatch.delenv("AVATARCTL_RESOURCES_VRAM")
     for wrong, told in (("vram = 5", "unknown key resources.vram"), ("vram_mb = true", "whole number")):
         (tmp_path / "avatarctl.toml").write_text(f"[resources]\n{wrong}\n", encoding="utf-8")
         with pytest.raises(BadConfig, match=told):

@@ -350,8 +350,14 @@ def _print_jobs(jobs: Sequence[JobRecord]) -> None:
         word = "cached" if job.status == "done" and job.cached else job.status
         took = f"{job.seconds:.1f} s" if job.seconds else ""
         factor = f"{job.seconds / job.media_seconds:.2f}" if job.media_seconds and not job.cached else ""
-        rows.append([job.name, word, took, factor, job.output or common.one_line(job.error, 100)])
+        rows.append([job.name, word, took, factor, _ending(job)])
     print_table(["job", "status", "work", "rtf", "film, or why not"], rows)
+
+
+def _ending(job: JobRecord) -> str:
+    """The film, and what is different about it; or why there is none."""
+    said = job.output or common.one_line(job.error, 100)
+    return f"{said} ({job.remark})" if job.remark else said
 
 
 def _raise_for(jobs: Sequence[JobRecord]) -> None:

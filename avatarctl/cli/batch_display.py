@@ -105,6 +105,7 @@ def job_json(job: JobRecord) -> dict[str, Any]:
         "attempt": job.attempt,
         "run": job.run_id,
         "output": job.output,
+        "remark": job.remark,
         "seconds": round(job.seconds, 3),
         "media_seconds": round(job.media_seconds, 3),
         "error": {"code": job.error_code, "message": job.error, "retryable": job.retryable} if job.error else None,

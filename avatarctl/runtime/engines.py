@@ -122,14 +122,13 @@ class EnginePool:
 
     def _measure(self, slot: Slot) -> None:
         """What the engine turned out to hold, where it says so and it is more than was declared."""
-        budget = self._room.budget_mb()
         engine: Any = slot.engine
         if isinstance(engine, HoldsMemory):
-            slot.held_mb = engine.held_mb() if budget else 0
+            slot.held_mb = engine.held_mb() if self._room.budget_mb() else 0
         elif slot.held_mb and (said := getattr(engine, "memory", None)) and "peak" in said:
             seen = int(said["peak"]) // 2**20 + CONTEXT_MB
             # It did fit: the budget bounds what is counted.
-            slot.held_mb = max(slot.held_mb, min(seen, budget or seen))
+            slot.held_mb = max(slot.held_mb, min(seen, self._room.budget_mb() or seen))
         slot.known_mb = max(slot.known_mb, slot.held_mb)
 
     @contextmanager

@@ -104,8 +104,8 @@ class Room:
     def fits(self, slot: Slot, megabytes: int) -> bool:
         """Whether an engine is loaded, or can be without another one's going."""
         wanted = max(megabytes, slot.known_mb)
-        budget = self.budget_mb()
-        if slot.held_mb or not wanted or not budget or wanted > budget:
+        # The driver is asked last: most engines want nothing of it.
+        if slot.held_mb or not wanted or not (budget := self.budget_mb()) or wanted > budget:
             return True
         return sum(s.held_mb for s in self._slots()) + wanted <= budget
 
