@@ -42,6 +42,8 @@ def test_nothing_is_sent_before_it_is_allowed(server: ModelServer, bare: Studio)
     (bare.home / "config" / "presets").mkdir(parents=True)
     (bare.home / "config" / "presets" / "far.toml").write_text('extends = "lite"\n[cloud]\nallow = true\n')
     refused(bare.run("ask", QUESTION, "--preset", "far"), 3, "unknown key 'cloud'")
+    (step,) = bare.ok("ask", QUESTION, *GEMINI, "--dry-run", "--json").json["steps"]
+    assert step["verdict"] == "run" and step["reason"].endswith("to Google")
     assert server.posts == []
     (bare.home / "config" / "avatarctl.toml").write_text('[cloud]\nallow = ["gemini"]\n')
     result = bare.ok("ask", QUESTION, *GEMINI)

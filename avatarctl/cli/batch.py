@@ -16,7 +16,7 @@ import typer
 
 from avatarctl.cli import common
 from avatarctl.cli.batch_display import Display, duration
-from avatarctl.cli.options import print_json, print_table, say, state
+from avatarctl.cli.options import print_json, print_table, say, size, state
 from avatarctl.errors import AvatarctlError, BadInput
 from avatarctl.jobs import BadJobFile, Job, JobFile, Problem
 from avatarctl.stages.params import nearest
@@ -94,7 +94,8 @@ def run(
         ).perform()
         display.close()
         ended = [job for b in batches for job in store.ledger.jobs(b.id)]
-    seconds = time.monotonic() - began
+        seconds = time.monotonic() - began
+        _hold_retention(store)
     _tell(batches, ended, seconds, jsonl)
     if junit is not None:
         from avatarctl.recipes.junit import write
@@ -252,6 +253,14 @@ def schema() -> None:
     from avatarctl.jobs.schema import json_schema
 
     sys.stdout.write(jsons.dumps(json_schema(), ensure_ascii=False, indent=2) + "\n")
+
+
+def _hold_retention(store: Store) -> None:
+    from avatarctl.recipes import retention
+
+    done = retention.hold(store, common.resolve(None, None).retention)
+    if done is not None and done.freed:
+        say(f"retention: {len(done.actions)} steps and {len(done.files)} files left the cache, {size(done.freed)}")
 
 
 # -- job files

@@ -66,7 +66,7 @@ class Run:
         self._refresh = _stages_from(refresh_from)
         self._refreshed: set[str] = set()
         self._own_executor = executor is None
-        self._executor: Executor = executor or LocalExecutor(folder, settings.interpreter)
+        self._executor: Executor = executor or LocalExecutor(folder, settings.interpreter, servers=settings.servers)
         self._priority = priority
         self._cancel = threading.Event()
         self._error: BaseException | None = None

@@ -10,13 +10,12 @@ here, it and the files for it are deleted there.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from avatarctl.engines.cloud.download import download
 from avatarctl.engines.cloud.heygen import TITLE, FilmFailed, HeyGen, text_of
-from avatarctl.engines.cloud.service import Refused
+from avatarctl.engines.cloud.service import CloudEngine, Refused
 from avatarctl.engines.cloud.spec import HeyGenFilmParams
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.errors import BadInput, StepFailed, Unavailable
@@ -33,17 +32,8 @@ _SHORT = 0.5
 _SETTING = "animate.timeout"
 
 
-class HeyGenFilmEngine:
-    """Nothing outlives a step."""
-
-    def __init__(self) -> None:
-        self.device = "server"
-
-    def load(self, models: Mapping[str, Path]) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
+class HeyGenFilmEngine(CloudEngine):
+    """A step is one request, or a few."""
 
     def run(self, job: Job) -> None:
         """Write clip.mp4: ceil(duration x fps) frames of the size that is wanted.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from avatarctl.engines.cloud.download import download
 from avatarctl.engines.cloud.heygen import TITLE, HeyGen, text_of
+from avatarctl.engines.cloud.service import CloudEngine
 from avatarctl.engines.cloud.spec import HeyGenVoiceParams
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.errors import BadConfig, BadInput, StepFailed
@@ -21,17 +21,8 @@ _LONGEST = 600.0
 _SETTING = "speak.timeout"
 
 
-class HeyGenVoiceEngine:
-    """Nothing outlives a step."""
-
-    def __init__(self) -> None:
-        self.device = "server"
-
-    def load(self, models: Mapping[str, Path]) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
+class HeyGenVoiceEngine(CloudEngine):
+    """A step is one request, or a few."""
 
     def run(self, job: Job) -> None:
         """Write speech.wav, at the loudness of all speech.

@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http.client import HTTPMessage
+from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from avatarctl.engines.chat import address as addresses
@@ -30,6 +31,18 @@ LONGEST_PAUSE = 60.0
 """Seconds. Who is asked to wait for longer is told so instead."""
 _LOOK = 0.1
 """Seconds between looks at whether the run goes on."""
+
+
+class CloudEngine:
+    """What all of these engines do alike: they hold nothing between steps, and run elsewhere."""
+
+    device = "server"
+
+    def load(self, models: Mapping[str, Path]) -> None:
+        """There is nothing to load."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 @dataclass(frozen=True)
