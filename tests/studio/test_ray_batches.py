@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.ray_cluster import RayCluster, temporary
@@ -109,6 +110,20 @@ def test_a_batch_that_is_stopped_leaves_no_actor(cluster: RayCluster, studio: St
     assert {status for (status,) in steps(studio, "status FROM jobs")} <= {"queued", "done"}
     studio.ok(*arguments, AVATARCTL_RAY_ADDRESS=cluster.address)
     assert delivered(studio) == films
+
+
+def test_a_signal_while_ray_starts_is_heard(studio: Studio) -> None:
+    (studio.work / "films.yaml").write_text(JOBS, encoding="utf-8")
+    process = studio.start("batch", "run", "films.yaml", "--executor", "ray")
+    own = psutil.Process(process.pid)
+    until(lambda: any(child.name() == "gcs_server" for child in own.children()))
+    started = own.children(recursive=True)
+    process.terminate()
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 143, err.decode()
+    psutil.wait_procs(started, timeout=30)
+    assert not any(child.is_running() for child in started)
+    assert steps(studio, "count(*) FROM steps WHERE status = 'done' AND stage = 'speak'") == [(0,)]
 
 
 def test_executors_are_named(studio: Studio) -> None:

@@ -40,6 +40,8 @@ _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": 
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """What keeps Ray, on any system, from taking an address that others can reach: whoever reaches it can run programs."""
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class Cluster:
     """This process's part in a Ray cluster."""
@@ -94,18 +96,18 @@ class Cluster:
                 self._seen_at = time.monotonic()
             return self._seen
 
-    def begin(self, actor: Actor, cpus: int, store: str, session: str) -> Any:
+    def begin(self, actor: Actor, store: str, session: str) -> Any:
         """Have an actor made on its machine; it holds its CPUs, or its GPU, from when it is there."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         kind = self._ray.remote(
-            num_cpus=0 if actor.gpu else cpus,
-            num_gpus=1 if actor.gpu else 0,
+            num_cpus=actor.need.cpus,
+            num_gpus=actor.need.gpus,
             max_concurrency=_CALLS,
             max_restarts=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(actor.machine.id, soft=False),
         )(Host)
-        return kind.remote(actor.gpu, store, session)
+        return kind.remote(actor.need.gpus > 0, store, session)
 
     def end(self, actor: Actor) -> None:
         """Kill an actor, with all that it started."""
@@ -240,13 +242,19 @@ def _is_here(host: str) -> bool:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Ray puts its own handler of SIGTERM in the place of ours."""
+    """Ray puts its own handler of SIGTERM in the place of ours, and takes what ours raises for a fault of its own.
+
+    So a signal that comes meanwhile waits until Ray is done.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    came: list[int] = []
+    kept = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in _SIGNALS}
     try:
         yield
     finally:
         for number, handler in kept.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler or signal.SIG_DFL)
+        if came:
+            signal.raise_signal(came[0])
