@@ -19,7 +19,7 @@ from avatarctl.runtime.executors import MachineLost
 from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.runtime.executors.ray import host
 from avatarctl.runtime.executors.ray.executor import RayExecutor
-from tests.ray_cluster import ROOT, RayCluster, temporary
+from tests.ray_cluster import ROOT, RayCluster, temporary, until
 from tests.test_executors import SPEC, WITH_MODEL, Chosen, made, order
 
 
@@ -30,7 +30,9 @@ def executor(cluster: RayCluster, tmp_path: Path) -> Iterator[RayExecutor]:
     made.close()
 
 
-def test_a_lost_machine_is_no_fault_of_the_step(cluster: RayCluster, executor: RayExecutor, tmp_path: Path) -> None:
+def test_a_lost_machine_is_no_fault_of_the_step(
+    capsys: pytest.CaptureFixture[str], cluster: RayCluster, executor: RayExecutor, tmp_path: Path
+) -> None:
     caught: list[BaseException] = []
 
     def perform() -> None:
@@ -55,6 +57,11 @@ def test_a_lost_machine_is_no_fault_of_the_step(cluster: RayCluster, executor: R
             except MachineLost:
                 continue
     assert "no machine" in str(last.value)
+    until(lambda: [machine.cpus for machine in executor._cluster.machines()] == [0])
+    time.sleep(1)
+    print("ours")
+    # Ray prints there what it has found out.
+    assert capsys.readouterr().out == "ours\n"
 
 
 def test_a_process_that_dies_fails_its_step(executor: RayExecutor, tmp_path: Path) -> None:
@@ -86,12 +93,14 @@ def test_another_version_performs_nothing(cluster: RayCluster, tmp_path: Path) -
     edited.write_text(edited.read_text(encoding="utf-8") + "# Edited.\n", encoding="utf-8")
     other = cluster.add(PYTHONPATH=f"{tmp_path / 'other'}{os.pathsep}{ROOT}")
     executor = RayExecutor(LocalExecutor(tmp_path), tmp_path, cluster.address)
+    until(lambda: sum(machine.cpus for machine in executor._cluster.machines()) == 1)
     try:
         with pytest.raises(Unavailable, match="has another avatarctl") as caught:
             executor.perform(SPEC, order(tmp_path / "a"), lambda: pytest.fail("it began"))
         assert f"code {host.code_digest()[:12]} here" in caught.value.why and "same version" in caught.value.hint
         # Where one machine cannot, another does.
         cluster.add()
+        until(lambda: sum(machine.cpus for machine in executor._cluster.machines()) == 2)
         executor.perform(SPEC, order(tmp_path / "b"), lambda: None)
         assert made(tmp_path / "b").startswith("Привет, мир|")
     finally:

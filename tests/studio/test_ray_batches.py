@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import psutil
 import pytest
 
-from tests.ray_cluster import RayCluster, temporary
+from tests.ray_cluster import RayCluster, temporary, until
 from tests.tools import Studio, refused
-
-
-def until(true: Callable[[], Any], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def at_work() -> int:

@@ -7,13 +7,12 @@ cluster of our own listens on this machine only, and ends with us.
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from avatarctl import config
@@ -22,6 +21,7 @@ from avatarctl.engines.worker import protocol
 from avatarctl.engines.worker.host import WorkerTrace
 from avatarctl.errors import Offline, StepFailed, Unavailable
 from avatarctl.runtime.executors import MachineLost
+from avatarctl.runtime.executors.ray import manners
 from avatarctl.runtime.executors.ray.host import Host
 from avatarctl.runtime.executors.ray.places import Actor, Machine
 
@@ -36,12 +36,6 @@ _REACHABLE = 5.0
 _KNOWN = 1.0
 """Seconds that a list of machines is good for."""
 
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""What keeps Ray, on any system, from taking an address that others can reach: whoever reaches it can run programs."""
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
 
 class Cluster:
     """This process's part in a Ray cluster."""
@@ -55,7 +49,7 @@ class Cluster:
         if address not in ("", "auto"):
             _check_address(address)
         # They have to stand there before ray is imported.
-        os.environ |= _QUIET | ({} if address else _LOOPBACK)
+        os.environ |= manners.SILENT if address else manners.SILENT | manners.LOOPBACK
         try:
             import ray
             from ray import exceptions
@@ -68,7 +62,8 @@ class Cluster:
         self._seen_at = 0.0
         self._guard = threading.Lock()
         if self._ours:
-            with _signals_kept():
+            self._streams = manners.StdoutKept()
+            with manners.signals_kept():
                 self._connect(address)
 
     def _connect(self, address: str) -> None:
@@ -83,6 +78,7 @@ class Cluster:
                 **({} if address else own),
             )
         except Exception as error:
+            self._streams.give_back()
             # Its errors have no common class: wrong versions, no server, a full disk.
             why = next(iter(str(error).strip().splitlines()), type(error).__name__)
             hint = "look at `ray status` there, and at [ray] address" if address else "-v shows more"
@@ -124,8 +120,9 @@ class Cluster:
     def close(self) -> None:
         """Leave the cluster; one of our own ends."""
         if self._ours:
-            with _signals_kept():
+            with manners.signals_kept():
                 self._ray.shutdown()
+            self._streams.give_back()
 
     def send(self, actor: Actor, method: str, *arguments: Any) -> Any:
         """Call a method of an actor; what `answered` takes."""
@@ -238,23 +235,3 @@ def _is_here(host: str) -> bool:
     except OSError:
         return False
     return True
-
-
-@contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Ray puts its own handler of SIGTERM in the place of ours, and takes what ours raises for a fault of its own.
-
-    So a signal that comes meanwhile waits until Ray is done.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    kept = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler or signal.SIG_DFL)
-        if came:
-            signal.raise_signal(came[0])
