@@ -31,8 +31,9 @@ def executor(cluster: RayCluster, tmp_path: Path) -> Iterator[RayExecutor]:
 
 
 def test_a_lost_machine_is_no_fault_of_the_step(
-    capsys: pytest.CaptureFixture[str], cluster: RayCluster, executor: RayExecutor, tmp_path: Path
+    cluster: RayCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    executor = RayExecutor(LocalExecutor(tmp_path), tmp_path, cluster.address)
     caught: list[BaseException] = []
 
     def perform() -> None:
@@ -62,6 +63,7 @@ def test_a_lost_machine_is_no_fault_of_the_step(
     print("ours")
     # Ray prints there what it has found out.
     assert capsys.readouterr().out == "ours\n"
+    executor.close()
 
 
 def test_a_process_that_dies_fails_its_step(executor: RayExecutor, tmp_path: Path) -> None:

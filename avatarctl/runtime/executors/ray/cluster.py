@@ -63,8 +63,12 @@ class Cluster:
         self._guard = threading.Lock()
         if self._ours:
             self._streams = manners.StdoutKept()
-            with manners.signals_kept():
-                self._connect(address)
+            self._thread = manners.StartThread()
+            try:
+                self._thread.start(lambda: self._connect(address))
+            except BaseException:
+                self.close()
+                raise
 
     def _connect(self, address: str) -> None:
         own = {"object_store_memory": OBJECT_STORE}
@@ -78,7 +82,6 @@ class Cluster:
                 **({} if address else own),
             )
         except Exception as error:
-            self._streams.give_back()
             # Its errors have no common class: wrong versions, no server, a full disk.
             why = next(iter(str(error).strip().splitlines()), type(error).__name__)
             hint = "look at `ray status` there, and at [ray] address" if address else "-v shows more"
@@ -120,9 +123,9 @@ class Cluster:
     def close(self) -> None:
         """Leave the cluster; one of our own ends."""
         if self._ours:
-            with manners.signals_kept():
-                self._ray.shutdown()
+            self._ray.shutdown()
             self._streams.give_back()
+            self._thread.end()
 
     def send(self, actor: Actor, method: str, *arguments: Any) -> Any:
         """Call a method of an actor; what `answered` takes."""

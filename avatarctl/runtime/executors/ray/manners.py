@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 SILENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 """Variables: nothing is reported to anybody, and nothing is warned of that is taken care of."""
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Variables: on any system, no address is taken that others can reach. Whoever reaches Ray can run programs."""
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _RAYS = "ray_"
 """Begins the names of Ray's threads."""
 
@@ -43,21 +40,39 @@ class StdoutKept:
             sys.stdout = self._stdout
 
 
-@contextmanager
-def signals_kept() -> Iterator[None]:
-    """Ray puts its own handler of SIGTERM in the place of ours, and takes what ours raises for a fault of its own.
+class StartThread:
+    """The thread that starts Ray, and lives as long as Ray: the kernel ends what a thread has started with it.
 
-    So a signal that comes meanwhile waits until Ray is done.
+    On the main thread Ray would put its own handlers of signals in the place of ours, and take what ours raise for a
+    fault of its own.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    kept = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler or signal.SIG_DFL)
-        if came:
-            signal.raise_signal(came[0])
+
+    def __init__(self) -> None:
+        self._begun = threading.Event()
+        self._over = threading.Event()
+        self._failed: BaseException | None = None
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Call `work` and wait for it, also after a signal, whose exception goes on then."""
+
+        def perform() -> None:
+            try:
+                work()
+            except BaseException as error:
+                self._failed = error
+            self._begun.set()
+            self._over.wait()
+
+        threading.Thread(target=perform, name="start of ray", daemon=True).start()
+        try:
+            self._begun.wait()
+        except BaseException:
+            # What is half begun could not be ended.
+            self._begun.wait()
+            raise
+        if self._failed is not None:
+            raise self._failed
+
+    def end(self) -> None:
+        """Ray has ended."""
+        self._over.set()

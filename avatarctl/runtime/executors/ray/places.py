@@ -108,13 +108,14 @@ class Places:
             actor = max(warm, key=lambda a: a.used)
             actor.busy = True
             return actor
-        # Where most is free, and where that is not enough, where most could be made free.
-        machine = max(able, key=lambda m: (self._free(m, need, False), self._free(m, need, True)))
+        # Where most is free; else where idle actors can make room, of which one was used longest ago.
+        machine = max(able, key=lambda m: self._free(m, need, False))
         if self._free(machine, need, False) < 0:
-            machine = max(able, key=lambda m: self._free(m, need, True))
-            if self._free(machine, need, True) < 0:
+            could = [m for m in able if self._free(m, need, True) >= 0]
+            if not could:
                 return None
-        self._make_room(machine, need)
+            machine = min(could, key=lambda m: min(a.used for a in self._idle(m, need)))
+            self._make_room(machine, need)
         actor = Actor(machine, engine, need)
         self._actors.append(actor)
         try:
@@ -131,10 +132,14 @@ class Places:
             return machine.gpus - sum(a.need.gpus for a in held) - need.gpus
         return machine.cpus - sum(a.need.cpus for a in held) - need.cpus
 
+    def _idle(self, machine: Machine, need: Need) -> list[Actor]:
+        """Actors that hold what is needed, and are not at work."""
+        mine = [a for a in self._actors if a.machine == machine and not a.busy]
+        return [a for a in mine if (a.need.gpus > 0) == (need.gpus > 0)]
+
     def _make_room(self, machine: Machine, need: Need) -> None:
         """End idle actors, those used longest ago first."""
-        idle = [a for a in self._actors if a.machine == machine and not a.busy and (a.need.gpus > 0) == (need.gpus > 0)]
-        for actor in sorted(idle, key=lambda a: a.used):
+        for actor in sorted(self._idle(machine, need), key=lambda a: a.used):
             if self._free(machine, need, False) >= 0:
                 return
             self._drop(actor)
