@@ -12,6 +12,7 @@ UV_COMPILE := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-versi
 
 ENGINE_INPUTS := $(wildcard avatarctl/engines/*/requirements.in avatarctl/engines/*/*/requirements.in)
 TORCH := avatarctl/engines/torch
+LLAMA := tests/studio/llama
 RAY := tests/studio/ray
 # Options that keep what these locks hold out of another one.
 all_of = $$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' $(1))
@@ -109,6 +110,7 @@ wheel: $(VENV)/.core ## Build the wheel into dist/
 # Every engine that cannot live here has a lock beside it, and all share the locks of torch: what torch needs whatever
 # its build (asked for macOS, where it needs nothing else), and its build with NVIDIA's libraries. The build for the CPU
 # lies in no registry; its lock is kept by hand. `# leave out:` in a requirements.in names what the lock is to lack.
+# llama.cpp's server, for a test, is built from its source, so it has a lock apart from what builds it.
 #
 # Ray's environment for the tests is laid over this one; but python-dateutil is older there, since S3's client wants it.
 lock: $(VENV)/.made ## Write all locks anew, with the newest versions
@@ -131,6 +133,10 @@ lock: $(VENV)/.made ## Write all locks anew, with the newest versions
 		--constraints $(VENV)/lock/constraints.txt $(call all_of,$(TORCH)/requirements.lock $(TORCH)/cuda.lock) \
 		$$(sed -n 's/^# leave out: *//p' $$engine/requirements.in | xargs -r printf -- '--no-emit-package %s ') \
 		$$engine/requirements.in --output-file $$engine/requirements.lock >/dev/null; done
+	@$(UV_COMPILE) --upgrade --no-emit-package llama-cpp-python $(LLAMA)/requirements.in \
+		--output-file $(LLAMA)/requirements.lock >/dev/null
+	@sed -n 's/^llama-cpp-python.*\]/llama-cpp-python/p' $(LLAMA)/requirements.in | $(UV_COMPILE) --upgrade --no-deps - \
+		--output-file $(LLAMA)/source.lock >/dev/null
 	@sed -n '/^python-dateutil==/!s/^\([a-z0-9-]*==.*\) \\$$/\1/p' requirements.lock tests/requirements.lock \
 		>$(VENV)/lock/here.txt
 	@$(UV_COMPILE) --upgrade --constraints $(VENV)/lock/here.txt --extra ray \

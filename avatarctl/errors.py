@@ -8,6 +8,7 @@
     |  |- NotHereYet                     4   no: a later version brings it
     |  `- Offline                        4   with the network allowed
     |- StepFailed                        1   perhaps: an engine broke or made something invalid
+    |  `- OutOfMemory                    1   once others have let go of it, or with a smaller model
     |- Rejected                          1   with another take: a finished film breaks a limit of its preset
     |- Busy                             75   yes, later: a lock was not had in time
     `- Stopped                     130/143   yes: a signal ended the run; finished steps are kept
@@ -85,6 +86,12 @@ class StepFailed(AvatarctlError):
     code = "step_failed"
     exit_code = 1
     retryable = True
+
+
+class OutOfMemory(StepFailed):
+    """The memory of the GPU, or of the machine, was not enough for a step."""
+
+    code = "out_of_memory"
 
 
 class Rejected(AvatarctlError):

@@ -10,7 +10,7 @@ from typing import Any
 from avatarctl import config
 from avatarctl.engines import readiness, registry
 from avatarctl.engines.contract import EngineSpec
-from avatarctl.errors import BadConfig, NotHereYet
+from avatarctl.errors import AvatarctlError, BadConfig, NotHereYet
 from avatarctl.stages.catalog import STAGES
 from avatarctl.stages.params import Params, nearest
 
@@ -111,6 +111,10 @@ def _check_tables(layer: Mapping[str, Any], where: str) -> None:
             config.check_models(value, where)
         elif name == "ray":
             config.check_ray(value, where)
+        elif name == "retention":
+            config.Retention.parse(value, where)
+        elif name == "resources":
+            config.check_resources(value, where)
         elif name not in _META and name not in config.TOP_LEVEL:
             raise BadConfig(f"{where}: unknown key {name!r}", hint=nearest(name, [*STAGES, *config.TOP_LEVEL, *_META]))
 
@@ -133,6 +137,8 @@ def _lay(under: config.Layer, over: Mapping[str, Any]) -> None:
             if name == "engines":
                 known = under.get(name, {})
                 under[name] = {**known, **{engine: {**known.get(engine, {}), **t} for engine, t in value.items()}}
+            elif name == "retention":
+                under[name] = {**under.get(name, {}), **value}
             elif name not in _META:
                 under[name] = value
             continue
@@ -197,6 +203,7 @@ class Settings:
     outputs: str = "outputs"
     engines: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Where engines of their own interpreter live: `config.ENGINE_KEYS` by the engine's name. Never in a key."""
+    retention: config.Retention = field(default_factory=config.Retention)
     _choices: dict[tuple[str, str], Choice] = field(default_factory=dict, repr=False, compare=False)
 
     def engine_name(self, stage: str, roles: Collection[str] = ()) -> str:
@@ -258,6 +265,14 @@ class Settings:
         made = config.paths().environments / engine / "bin" / "python"
         return str(made) if made.exists() else ""
 
+    def servers(self) -> tuple[tuple[EngineSpec, Params], ...]:
+        """Engine and params of the answer where a server's model gives it, which may hold the GPU's memory for long."""
+        try:
+            chosen = self.choice("answer")
+        except AvatarctlError:
+            return ()
+        return ((chosen.spec, chosen.params),) if chosen.spec.lane == "server" else ()
+
     def prepares(self, stage: str) -> bool:
         """Whether the engine that a stage of `FOLLOWING` prepares for has anything to prepare."""
         return registry.find(stage, self.engine_name(stage)) is not None
@@ -308,6 +323,7 @@ def resolve(
         avatar=avatar or str(base.get("avatar", "")),
         outputs=str(base.get("outputs", "outputs")),
         engines=base.get("engines", {}),
+        retention=config.Retention.parse(base.get("retention", {}), f"preset {name}"),
     )
     settings.check()
     return settings

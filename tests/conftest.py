@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.tools import Studio
+
+if TYPE_CHECKING:
+    from avatarctl.engines.facemesh.mesh import FaceMesh
+    from avatarctl.engines.puppet.rig import Rig
+    from tests.mouth_support import Picture
 
 ROOT = Path(__file__).resolve().parent.parent
 # They need environments of their own: `make test-studio`.
@@ -50,6 +55,36 @@ def face_models() -> dict[str, Path]:
 def portraits() -> dict[str, Path]:
     """The two demo portraits."""
     return {name: _one(f"portrait-{name}") for name in ("astronaut", "hopper")}
+
+
+@pytest.fixture(scope="module")
+def mesh(face_models: dict[str, Path]) -> FaceMesh:
+    """The face mesh, which keeps its crop from picture to picture: one a module."""
+    from avatarctl.engines.facemesh.mesh import FaceMesh
+
+    return FaceMesh(face_models)
+
+
+@pytest.fixture(scope="session")
+def photos(portraits: dict[str, Path]) -> dict[str, Picture]:
+    """Both portraits; uint8 RGB."""
+    import cv2
+
+    return {name: cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for name, path in portraits.items()}
+
+
+@pytest.fixture(scope="module")
+def rigs(photos: dict[str, Picture], mesh: FaceMesh) -> dict[str, Rig]:
+    """Rigs of both, small ones, of the face alone."""
+    from tests.mouth_support import rig_of
+
+    return {name: rig_of(photo, mesh) for name, photo in photos.items()}
+
+
+@pytest.fixture(params=["astronaut", "hopper"])
+def rig(request: pytest.FixtureRequest, rigs: dict[str, Rig]) -> Rig:
+    """A smile with teeth; a closed mouth behind glasses."""
+    return rigs[request.param]
 
 
 @pytest.fixture(scope="session")

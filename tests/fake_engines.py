@@ -99,3 +99,105 @@ SPECS = (
     spec("dice", factory="tests.fake_engines:Echo", deterministic=False),
     spec("seeded", factory="tests.fake_engines:Echo", uses_seed=True),
 )
+
+
+class SimulatedGpu:
+    """A GPU's memory, MiB, which notices when more is taken than there is.
+
+    What is given back is free only `lag` questions later, as with a server that answers before it has let go.
+    """
+
+    def __init__(self, total: int, lag: int = 0) -> None:
+        self.total, self.lag = total, lag
+        self.others = 0
+        """Taken by other programs."""
+        self.taken: dict[object, int] = {}
+        self.loads: list[str] = []
+        self.exceeded = False
+        self._leaving: list[list[int]] = []
+        self._guard = threading.Lock()
+
+    def take(self, who: object, megabytes: int) -> None:
+        with self._guard:
+            self.taken[who] = megabytes
+            self.loads.append(type(who).__name__)
+            self.exceeded |= sum(self.taken.values()) + sum(left for _, left in self._leaving) > self.total
+
+    def give(self, who: object) -> None:
+        with self._guard:
+            megabytes = self.taken.pop(who, 0)
+            if self.lag and megabytes:
+                self._leaving.append([self.lag, megabytes])
+
+    def total_mb(self) -> int:
+        return self.total
+
+    def free_mb(self) -> int:
+        with self._guard:
+            for leaving in self._leaving:
+                leaving[0] -= 1
+            self._leaving = [leaving for leaving in self._leaving if leaving[0] > 0]
+            gone = sum(left for _, left in self._leaving)
+            return self.total - self.others - gone - sum(self.taken.values())
+
+
+class OnGpu(Base):
+    """Takes memory of the simulated GPU while it is loaded. Each subclass has its own size."""
+
+    gpu = SimulatedGpu(0)
+    size = 0
+
+    def load(self, models: Mapping[str, Path]) -> None:
+        type(self).gpu.take(self, self.size)
+
+    def run(self, job: Job) -> None:
+        assert self in self.gpu.taken, "an engine at work was unloaded"
+        time.sleep(0.001)
+
+    def close(self) -> None:
+        self.gpu.give(self)
+
+
+class Speaker(OnGpu):
+    size = 4000
+
+
+class Drawer(OnGpu):
+    size = 6000
+
+
+class Enlarger(OnGpu):
+    size = 3000
+
+
+class Server(Base):
+    """A language model's server: it loads when it is first asked, and keeps its model until it is told to let go."""
+
+    size = 5000
+    left_loaded = False
+
+    def run(self, job: Job) -> None:
+        if self not in OnGpu.gpu.taken:
+            OnGpu.gpu.take(self, self.size)
+        time.sleep(0.001)
+
+    def expect(self, params: object) -> None:
+        """As if an earlier process had asked it, where the test says so."""
+        if Server.left_loaded and self not in OnGpu.gpu.taken:
+            OnGpu.gpu.take(self, self.size)
+
+    def held_mb(self) -> int:
+        return OnGpu.gpu.taken.get(self, 0)
+
+    def wanted_mb(self, params: object) -> int:
+        return self.size
+
+    def let_go(self) -> None:
+        OnGpu.gpu.give(self)
+
+
+def on_gpu(kind: type[Base]) -> EngineSpec:
+    """The spec of one of the engines above."""
+    name = kind.__name__.lower()
+    size = kind.size if issubclass(kind, OnGpu) else 0
+    return spec(name, stage="speak", lane="gpu" if size else "server", gpu_memory_mb=size)

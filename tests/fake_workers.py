@@ -74,6 +74,13 @@ class Actor:
     def _leave(self, job: Job) -> None:
         os._exit(139)
 
+    def _hum(self, job: Job) -> None:
+        os.write(2, b"humming ")
+        for _ in range(128):
+            os.write(2, b"m" * 2**20)
+        os.write(2, b"\nthe end\n")
+        os._exit(7)
+
     def _child(self, job: Job) -> None:
         child = subprocess.Popen(["sleep", "60"])
         (job.out / "text.txt").write_text(str(child.pid), encoding="utf-8")

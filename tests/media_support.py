@@ -106,3 +106,14 @@ def rgb_to_i420(colour: Sequence[int], side: int) -> NDArray[np.uint8]:
     picture = np.zeros((side, side, 3), np.uint8)
     picture[:] = colour
     return cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420).astype(np.uint8)
+
+
+def energy(rgb: NDArray[np.uint8]) -> float:
+    """How much fine detail there is in a picture."""
+    return float(cv2.Laplacian(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.CV_32F).std())
+
+
+def interpolated(rgb: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
+    """The picture made larger by Lanczos."""
+    size = rgb.shape[1] * scale, rgb.shape[0] * scale
+    return cv2.resize(rgb, size, interpolation=cv2.INTER_LANCZOS4).astype(np.uint8)

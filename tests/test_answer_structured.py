@@ -170,9 +170,10 @@ def schema_of(kind: str, body: dict[str, Any]) -> Any:
     if kind == "ollama":
         return body.get("format")
     if kind == "openai":
-        wanted = body.get("response_format")
-        assert wanted is None or (wanted["type"], wanted["json_schema"]["strict"]) == ("json_schema", True)
-        return wanted and wanted["json_schema"]["schema"]
+        wanted = body.get("response_format") or {}
+        return (
+            wanted.get("schema") if wanted.get("type") == "json_object" else wanted.get("json_schema", {}).get("schema")
+        )
     wanted = body["generationConfig"]
     assert ("responseJsonSchema" in wanted) == (wanted.get("responseMimeType") == "application/json")
     return wanted.get("responseJsonSchema")
@@ -214,13 +215,32 @@ def test_a_server_that_takes_no_schema(ask: Ask, server: ModelServer, kind: str)
 
     server.answer = answer
     answered, heard, notes = ask()
-    assert answered == "Ура!\n" and heard == "[happy] Ура!" and len(server.posts) == 2
+    assert answered == "Ура!\n" and heard == "[happy] Ура!" and len(server.posts) == (3 if kind == "openai" else 2)
     assert any("takes no schema" in note for note in notes)
     # What is wrong without a schema too is told as it always was.
     server.answer = lambda reply: reply.whole(400, {"error": {"message": "context too long", "code": 400}})
     with pytest.raises(StepFailed) as caught:
         ask()
     assert "context too long" in caught.value.why
+
+
+def test_servers_want_to_be_told_in_two_ways(server: ModelServer, tmp_path: Path) -> None:
+    def answer(reply: Reply) -> None:
+        if reply.body["response_format"]["type"] == "json_schema":
+            # As llama-cpp-python does it.
+            reply.whole(500, {"error": {"message": "Input should be 'text' or 'json_object'", "type": "internal"}})
+        else:
+            written("openai", HAPPY_SAD)(reply)
+
+    server.answer = answer
+    (tmp_path / "question").write_text("Кто?", encoding="utf-8")
+    params = OpenAiParams(base_url=f"http://{server.address}/v1", emotions=True)
+    OpenAiEngine().run(Job(inputs={"question": tmp_path / "question"}, out=tmp_path, params=params))
+    assert (tmp_path / "script.txt").read_text(encoding="utf-8").strip() == SCRIPT
+    assert [body["response_format"] for _, body in server.posts] == [
+        {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": SCHEMA}},
+        {"type": "json_object", "schema": SCHEMA},
+    ]
 
 
 def test_a_model_that_does_not_keep_to_it(ask: Ask, server: ModelServer, kind: str) -> None:

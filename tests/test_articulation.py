@@ -133,6 +133,27 @@ def test_long_closures_are_held(sound: str, double: str) -> None:
     assert shut[2] <= 4
 
 
+@pytest.mark.parametrize("fps", [25, 50])
+@pytest.mark.parametrize("sound", ["t", "dʲ", "n", "l", "ð"])
+@pytest.mark.parametrize("vowel", ["a", "i", "u"])
+def test_the_tongue_reaches_the_teeth_however_short_the_sound(fps: int, sound: str, vowel: str) -> None:
+    timings = said(f"'{vowel}:0.12 {sound}:0.045 '{vowel}:0.12 {sound}:0.045 '{vowel}:0.12")
+    tongue, opening = (curve(timings, name, fps) for name in ("tongue", "open"))
+    for number in (1, 3):
+        assert at(tongue, middle(timings, number), fps) > 0.5
+        # Lips that are apart as little as for a sibilant would hide it.
+        assert at(opening, middle(timings, number), fps) > 0.08
+    assert at(tongue, middle(timings, 2), fps) < 0.3  # and lies again in the vowel between
+
+
+def test_a_sibilant_closes_the_teeth_and_not_the_lips() -> None:
+    timings = said("'a:0.12 s:0.08 'a:0.12 z:0.08 'a:0.12")
+    jaw, opening = curve(timings, "jaw"), curve(timings, "open")
+    for number in (1, 3):
+        assert at(jaw, middle(timings, number)) < 0.075
+        assert at(opening, middle(timings, number)) > 0.08
+
+
 def test_long_consonants_keep_their_pose() -> None:
     long, twice = (curve(said(f"'a:0.15 {s} 'a:0.15"), "open") for s in ("s:0.2", "s:0.1 s:0.1"))
     assert np.allclose(long, twice)

@@ -140,9 +140,12 @@ class Step:
         inputs = {"speech": speech, "portrait": portrait}
         return self.perform(HeyGenFilmEngine(), "animate", inputs, HeyGenFilmParams(**{"size": 128, **params}))
 
-    def speech(self, text: str = "Привет, мир.", **params: Any) -> dict[str, Any]:
+    def speech(self, text: str = "Привет, мир.", words: str = "", **params: Any) -> dict[str, Any]:
         (self.folder / "text").write_text(text, encoding="utf-8")
         inputs = {"text": self.folder / "text"}
+        if words:
+            (self.folder / "words").write_text(words, encoding="utf-8")
+            inputs["dictionary"] = self.folder / "words"
         return self.perform(HeyGenVoiceEngine(), "speak", inputs, HeyGenVoiceParams(**{"voice": "v-1", **params}))
 
 
@@ -319,9 +322,9 @@ def test_a_film_that_is_none(there: HeyGen, step: Step, monkeypatch: pytest.Monk
         there.server.documents[SIGNED] = lambda reply: reply.whole(200, what)
     if what == "too long":
         monkeypatch.setattr(download, "MOST_BYTES", 1000)
-    with pytest.raises(StepFailed):
+    with pytest.raises(StepFailed) as caught:
         step.film(SECONDS + 1.0 if what == "too short" else SECONDS)
-    assert there.server.deletes == []
+    assert there.server.deletes == [] and (what == "too long" or "--take 1" in caught.value.hint)
 
 
 def test_a_film_a_little_shorter_than_the_speech_stays_on_its_last_picture(there: HeyGen, step: Step) -> None:
@@ -361,6 +364,12 @@ def spoken(there: HeyGen, tmp_path: Path) -> HeyGen:
     made = {"audio_url": f"http://{there.server.address}/audio", "duration": 1.0, "word_timestamps": words}
     there.server.answer = lambda reply: reply.whole(200, {"data": made})
     return there
+
+
+def test_a_dictionary_is_followed(spoken: HeyGen, step: Step) -> None:
+    step.speech("Это Ollama и замок.", words="Ollama = оллама\nзамок = з+амок\n")
+    ((_, body),) = spoken.server.posts
+    assert body["text"] == "Это Оллама и замок."
 
 
 def test_a_sentence_is_spoken(spoken: HeyGen, step: Step) -> None:

@@ -38,8 +38,9 @@ def sentences(count: int) -> Timings:
     return replace(timings, sentences=tuple(Span(s, s + 32 * 0.09, f"Раз {i}.") for i, s in enumerate(starts)))
 
 
-def row(name: str, strength: float = 1.0) -> NDArray[np.float32]:
-    return (RESTING * emotion.pose(name, strength)).astype(np.float32)
+def row(name: str, strength: float = 1.0, mood: str = "neutral") -> NDArray[np.float32]:
+    stays = 0.5 if name == "surprised" != mood else RESTING
+    return (stays * emotion.pose(name, strength)).astype(np.float32)
 
 
 # -- poses and moods
@@ -61,15 +62,55 @@ def test_every_emotion_has_a_pose_that_differs() -> None:
 @pytest.mark.parametrize("mode", ["talk", "still"])
 def test_every_clip_begins_and_ends_with_the_mood(mood: str, fps: int, mode: str) -> None:
     for timings in (MAMA, Timings("und", 3.0, "engine"), Timings("und", 0.05, "engine"), sentences(2)):
-        made = build(timings, fps, mood=mood, mode=mode, emotion="happy,sad", emotion_strength=0.7)
-        assert np.array_equal(made.values[0], row(mood, 0.7))
+        made = build(timings, fps, mood=mood, mode=mode, emotion_strength=0.7)
+        assert np.array_equal(made.values[0], row(mood, 0.7, mood))
         # A clip without speech is at rest one frame behind its last.
         near = 0.0 if timings.phonemes else 0.1
-        assert np.abs(made.values[-1] - row(mood, 0.7)).max() <= near
+        assert np.abs(made.values[-1] - row(mood, 0.7, mood)).max() <= near
+
+
+@pytest.mark.parametrize("mood", ["neutral", "sad", "surprised"])
+@pytest.mark.parametrize("before", ["", *EMOTIONS])
+@pytest.mark.parametrize("now", ["", *EMOTIONS])
+def test_clips_meet_in_the_emotion_of_the_sentence_before(mood: str, before: str, now: str) -> None:
+    one, two = (
+        build(MAMA, mood=mood, emotion=emotion, emotion_before=earlier, emotion_strength=0.7)
+        for emotion, earlier in ((before, ""), (now, before))
+    )
+    assert np.array_equal(one.values[-1], two.values[0])
+    assert np.array_equal(two.values[0], row(before or mood, 0.7, mood))
+    assert np.array_equal(two.values[-1], row(now or mood, 0.7, mood))
+    steps = np.abs(np.diff(two.values, axis=0)).max(axis=0)
+    # The steepest frame of a smooth step of 0.45 s from one emotion to the other, and a little of life.
+    for name in ("cheek", "brow_inner", "furrow", "squint", "brow_skew"):
+        far = max(abs(POSES[e].get(name, 0.0)) for e in (before or mood, now or mood))
+        assert steps[INDEX[name]] <= 1.6 * 0.7 * far / (0.45 * 25) + 1e-6
+
+
+def test_equal_emotions_in_a_row_show_no_other_face_between_them() -> None:
+    clips = [build(sentences(1), emotion="sad", emotion_before=before, mode="still") for before in ("", "sad", "sad")]
+    shown = np.concatenate([clip.curve("brow_inner") for clip in clips])
+    settled = shown[round(0.6 * 25) :]
+    assert settled.min() >= RESTING * POSES["sad"]["brow_inner"] - 1e-6
+    assert settled.max() == pytest.approx(POSES["sad"]["brow_inner"])
+
+
+def test_a_head_that_is_still_stays_where_its_mood_has_it() -> None:
+    made = build(sentences(2), mood="thinking", emotion="sad,happy", emotion_before="surprised", mode="still")
+    for name in emotion.HEAD:
+        assert np.ptp(made.curve(name)) == 0
+        assert made.curve(name)[0] == pytest.approx(RESTING * POSES["thinking"].get(name, 0.0))
+
+
+@pytest.mark.parametrize("before", EMOTIONS)
+def test_a_clip_without_speech_goes_round_in_the_emotion_that_was_left(before: str) -> None:
+    made = build(Timings("und", 3.0, "engine"), 25, emotion_before=before, emotion="happy")
+    assert np.array_equal(made.values[0], row(before))
+    assert np.abs(made.values[-1] - made.values[0]).max() <= 0.15
 
 
 def test_neutral_rests_in_zeros() -> None:
-    made = build(MAMA, emotion="surprised")
+    made = build(MAMA, emotion="neutral", emotion_before="neutral")
     assert not made.values[0].any()
     assert not made.values[-1].any()
 
@@ -304,6 +345,7 @@ def test_tags_reach_the_animator_and_not_the_voice(studio: Studio) -> None:
     made = studio.ok("render", "[happy] Привет! [грусть] Пока.\n\nВсё.", "--dry-run", "--json").json["steps"]
     assert [s["label"] for s in made if s["stage"] == "speak"] == ["Привет!", "Пока.", "Всё."]
     assert [p["emotion"] for p in params(made, "animate")] == ["happy", "sad", ""]
+    assert [p["emotion_before"] for p in params(made, "animate")] == ["", "happy", "sad"]
     assert params(made, "finish")[0]["title"].startswith("Привет! Пока.")  # type: ignore[attr-defined]
 
 
@@ -331,6 +373,10 @@ def test_the_emotion_of_a_film(studio: Studio) -> None:
     stronger = ("--set", "animate.mood=sad", "--emotion", "happy")
     made = studio.ok("render", "Привет!", *stronger, "--dry-run", "--json").json["steps"]
     assert params(made, "animate")[0]["mood"] == "sad"
+    usual = ("--set", "animate.emotion=радость, sad")
+    made = studio.ok("render", "Раз. [sad] Два. Три.\n\nЧетыре.", *usual, "--dry-run", "--json").json["steps"]
+    assert [p["emotion_before"] for p in params(made, "animate")] == ["", "радость", "sad", "sad"]
+    refused(studio.run("render", "Привет!", "--set", "animate.emotion_before=hapy"), 3, "hapy", "happy")
     refused(studio.run("render", "Привет!", "--emotion", "hapy"), 3, "hapy", "happy")
     refused(studio.run("ask", "Привет?", "--emotion", "happy"), 2, "--render")
     refused(studio.run("render", "Привет!", "--set", "animate.emotion=happy,sda"), 3, "sda", "sad")

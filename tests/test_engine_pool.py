@@ -12,13 +12,26 @@ import pytest
 from avatarctl import config, presets
 from avatarctl.engines.contract import EngineSpec, Job
 from avatarctl.engines.worker.host import WorkerEngine
-from avatarctl.errors import BadConfig
+from avatarctl.errors import BadConfig, OutOfMemory
 from avatarctl.runtime.engines import EnginePool
 from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.stages.params import Params
 from tests.fake_workers import Orders
 
 OPEN: list[str] = []
+
+
+class Card:
+    """A GPU of which nobody knows how much is free."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+
+    def total_mb(self) -> int:
+        return self._total
+
+    def free_mb(self) -> int | None:
+        return None
 
 
 class Heavy:
@@ -71,7 +84,7 @@ def nothing_open() -> None:
 
 
 def test_idle_engines_make_room_on_the_gpu(tmp_path: Path) -> None:
-    pool = EnginePool(tmp_path, gpu_memory_mb=lambda: 12_000)
+    pool = EnginePool(tmp_path, device=Card(12_000))
     a, b, c = spec("a", 5000), spec("b", 6000), spec("c", 4000)
     for each in (a, b):
         with pool.use(each):
@@ -89,7 +102,7 @@ def test_idle_engines_make_room_on_the_gpu(tmp_path: Path) -> None:
 
 
 def test_engines_without_a_gpu_stay(tmp_path: Path) -> None:
-    pool = EnginePool(tmp_path, gpu_memory_mb=lambda: 0)
+    pool = EnginePool(tmp_path, device=Card(0))
     for each in (spec("a", 0), spec("b", 0)):
         with pool.use(each):
             pass
@@ -98,7 +111,7 @@ def test_engines_without_a_gpu_stay(tmp_path: Path) -> None:
 
 
 def test_as_many_copies_as_steps_at_a_time(tmp_path: Path) -> None:
-    pool = EnginePool(tmp_path, gpu_memory_mb=lambda: 12_000, copies=2)
+    pool = EnginePool(tmp_path, device=Card(12_000), copies=2)
     a, heavy = spec("a", 0), spec("b", 6000)
     with pool.use(a) as (first, _), pool.use(a) as (second, _):
         assert first is not second
@@ -158,6 +171,12 @@ def test_a_worker_engine_runs_elsewhere(tmp_path: Path) -> None:
         assert isinstance(engine, WorkerEngine) and engine.pid is not None and load_ms > 0
     with pool.use(worker) as (again, load_ms):
         assert again is engine and load_ms == 0
+    # A worker whose memory ran out ends, so that nothing of it is left on the GPU.
+    with pytest.raises(OutOfMemory), pool.use(worker) as (engine, _):
+        engine.run(Job(inputs={}, out=tmp_path, params=Orders(act="memory")))
+    assert isinstance(engine, WorkerEngine) and engine.pid is None
+    with pool.use(worker) as (engine, load_ms):
+        assert isinstance(engine, WorkerEngine) and engine.pid is not None and load_ms > 0
     pool.close()
     assert engine.pid is None
     with pytest.raises(Exception, match="cannot start"), EnginePool(tmp_path, lambda name: "/no/python").use(worker):

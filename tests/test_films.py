@@ -93,11 +93,10 @@ def test_lips_follow_the_intended_curves(spoken: tuple[Studio, Path, str], face_
     assert len(values) == len(pictures)
     mesh = FaceMesh(face_models)
     gaps, eyes = [], []
-    previous = None
     for picture in pictures:
-        picture = np.ascontiguousarray(picture)
-        previous = mesh.landmarks(picture) if previous is None else mesh.track(picture, previous)
-        points = previous.points[:, :2]
+        # Looked for anew in each: followed from picture to picture, in so small a face the mesh hands on its own error,
+        # and sees lips 0.02 u apart that were drawn shut.
+        points = mesh.landmarks(np.ascontiguousarray(picture)).points[:, :2]
         unit = np.linalg.norm(points[[33, 133]].mean(0) - points[[362, 263]].mean(0))
         pairs = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))
         gaps.append(np.mean([np.linalg.norm(points[a] - points[b]) for a, b in pairs]) / unit)
@@ -112,9 +111,8 @@ def test_lips_follow_the_intended_curves(spoken: tuple[Studio, Path, str], face_
 
     by_lag = {lag: r(lag) for lag in range(-3, 4)}
     assert max(by_lag, key=lambda lag: by_lag[lag]) == 0, by_lag
-    assert by_lag[0] >= 0.90, by_lag
-    closed = gap[opening <= 1e-3]
-    assert np.mean(closed < 0.035) >= 0.95
+    assert by_lag[0] >= 0.96, by_lag
+    assert gap[opening <= 1e-3].max() < 0.03
     blink = values[:, INDEX["blink"]]
     if blink.max() > 0.9:
         assert eye[blink > 0.9].max() < 0.6 * np.median(eye[blink < 0.05])

@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "jobs": FOUNDATION | {"stages", "text"},
     "pages": FOUNDATION,
     "machine": FOUNDATION | {"config", "presets", "models", "engines", "stages"},
-    "runtime": FOUNDATION | LEAVES | {"config", "presets", "stages", "engines", "store"},
+    "runtime": FOUNDATION | LEAVES | {"config", "presets", "stages", "engines", "store", "machine"},
     "recipes": FOUNDATION | LEAVES | {"config", "presets", "jobs", "pages", "stages", "engines", "store", "runtime"},
     "cli": FOUNDATION
     | LEAVES
@@ -60,10 +60,11 @@ SHARED_BY_ENGINES = {"contract", "registry"}
 BORROWED_BY = {
     "puppet": {"facemesh"},
     "align": {"espeak"},
-    "cloud": {"chat", "xtts"},
+    "cloud": {"chat"},
     "check": {"facemesh"},
     "xtts": {"espeak"},
     "piper": {"align", "espeak"},
+    "silero": {"espeak"},
     "sadtalker": {"facemesh", "worker"},
     "realesrgan": {"facemesh", "worker"},
 }

@@ -28,8 +28,9 @@ ROWS = {
         INSERT INTO origins VALUES ('d2', 'd1');
         INSERT INTO runs VALUES ('R', 'ask', 'done', '2030-01-01T00:00:00.000Z', '', '{"question":"?"}', '{}', '[]',
             '');
-        INSERT INTO steps VALUES (1, 'R', 0, 'speak', 'e', 'k', 'done', 'Да.', 0, 0, 1, 'cpu', 1, 4, '', '',
-            '{"text":"d1"}', '2030');
+        INSERT INTO steps (run_id, step, stage, engine, key, status, label, queue_ms, load_ms, run_ms, device,
+            peak_memory_mb, output_bytes, error_code, error, inputs, created)
+            VALUES ('R', 0, 'speak', 'e', 'k', 'done', 'Да.', 0, 0, 1, 'cpu', 1, 4, '', '', '{"text":"d1"}', '2030');
     """,
     "m002_people_and_knowledge": """
         INSERT INTO avatars VALUES ('A', 'Анна', 1, 'p1', '', 'p2', 'p3', '', '{}', NULL, '', '', '2030');
@@ -73,7 +74,7 @@ def check(ledger: Ledger, version: int) -> None:
         found = ledger.find_action("k")
         assert found is not None and found.outputs["speech"].digest == "d2"
         assert ledger.run("R").request == {"question": "?"}
-        assert ledger.steps("R")[0].inputs == {"text": "d1"}
+        assert (ledger.steps("R")[0].inputs, ledger.steps("R")[0].notes) == ({"text": "d1"}, "")
         assert [r["id"] for r in ledger.rows("SELECT id FROM run_times")] == ["R"]
     if version >= 2:
         assert ledger.avatar("Анна").portrait == "p2"
@@ -81,7 +82,7 @@ def check(ledger: Ledger, version: int) -> None:
     if version >= 3:
         assert ledger.rows("SELECT run_id FROM jobs")[0]["run_id"] == "R"
         (job,) = ledger.jobs("B")
-        assert (job.status, job.run_id) == ("done", "R")
+        assert (job.status, job.run_id, job.remark) == ("done", "R", "")
         assert ledger.batch("B").round == 1
     if 3 <= version < 5:
         assert (ledger.jobs("B")[0].name, ledger.batch("B").ended) == ("J", "2030")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 from pathlib import Path
 
+import cv2
 import numpy as np
 import psutil
 import pytest
+from numpy.typing import NDArray
 
 from avatarctl.errors import BadConfig, StepFailed
 from avatarctl.media import ffmpeg, probe
@@ -54,6 +57,35 @@ def test_colours_survive(tmp_path: Path) -> None:
         raw = subprocess.run(command, capture_output=True, check=True).stdout
         decoded = np.frombuffer(raw, np.uint8).reshape(3, 64, 64, 3)[1].mean(axis=(0, 1))
         assert np.abs(decoded - colour).max() <= 4, colour
+
+
+def test_detail_does_not_breathe_where_clips_meet(tmp_path: Path) -> None:
+    """Skin that sways from rest to rest: the next clip's keyframe shows of it what the last clip's end showed."""
+    side, frames = 192, 60
+    noise = np.random.default_rng(3).normal(0, 1, (side + 16, side + 16))
+    grain = np.sum([s * cv2.GaussianBlur(noise, (0, 0), s) for s in (1.4, 4.0, 12.0)], axis=0)
+    skin = (140 + 14 * grain / grain.std()).astype(np.float32)
+    drawn = np.zeros((frames, side, side), np.uint8)
+    for i in range(frames):
+        sway = 3 * math.sin(2 * math.pi * i / (frames - 1)) - 8
+        place = np.array([[1, 0, sway], [0, 1, 0.4 * sway]], np.float32)
+        drawn[i] = np.clip(cv2.warpAffine(skin, place, (side, side)) + 0.5, 16, 235)
+    with Encoder(tmp_path / "a.mp4", side, side, 25) as encoder:
+        for picture in drawn:
+            frame = grey(side, side, 0)
+            frame[:side] = picture
+            encoder.write(frame)
+    command = [ffmpeg.binary(), "-v", "error", "-i", str(tmp_path / "a.mp4"), "-f", "rawvideo", "-pix_fmt", "yuv420p"]
+    raw = subprocess.run([*command, "pipe:1"], capture_output=True, check=True).stdout
+    coded = np.frombuffer(raw, np.uint8).reshape(frames, -1, side)[:, :side]
+
+    def detail(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+        return np.array([np.sqrt((cv2.Laplacian(p[8:-8, 8:-8], cv2.CV_64F) ** 2).mean()) for p in pictures])
+
+    kept = detail(coded) / detail(drawn)
+    assert kept[0] / kept[-3:].mean() < 1.08
+    assert kept[0] / np.median(kept) < 1.08
+    assert 0.95 < kept.min() <= kept.max() < 1.2
 
 
 @pytest.mark.parametrize(("width", "height"), [(65, 64), (64, 65), (8, 64)])

@@ -102,6 +102,9 @@ def test_what_was_never_measured_gives_no_estimate() -> None:
 
 # -- nothing is unpickled
 
+OPENS_PACKAGES = PACKAGE / "engines" / "silero" / "package.py"
+"""A package of torch is pickles and code: this module opens it from bytes whose digest `trusted.py` has compared."""
+
 
 def test_nothing_is_unpickled_but_tensors() -> None:
     """`torch.load` only with `weights_only=True`, numpy's arrays without pickles, and pickle itself never loads."""
@@ -119,6 +122,7 @@ def test_nothing_is_unpickled_but_tensors() -> None:
                 or (of_what in ("np", "numpy") and node.func.attr == "load" and not _is(pickled, False))
                 or (of_what in ("pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve")
                     and node.func.attr in ("load", "loads", "Unpickler", "open"))
+                or (node.func.attr in ("load_pickle", "PackageImporter") and path != OPENS_PACKAGES)
             )  # fmt: skip
             if bad:
                 wrong.append(f"{path.relative_to(PACKAGE)}:{node.lineno}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,64 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from avatarctl.engines.facemesh.landmarks import FACE_OVAL, Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.puppet import anatomy, lips
 from avatarctl.engines.puppet.controls import INDEX
-from avatarctl.engines.puppet.render import Renderer
+from avatarctl.engines.puppet.render import SHAPE_CONTROLS, Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
-from avatarctl.text.visemes import CLASSES, POSE
-
-SIZE = 384
-
-Picture = NDArray[np.uint8]
-
-
-def row(**controls: float) -> NDArray[np.float32]:
-    values = np.zeros(len(INDEX), np.float32)
-    for name, value in controls.items():
-        values[INDEX[name]] = value
-    return values
-
-
-def viseme(name: str, **controls: float) -> NDArray[np.float32]:
-    return row(**{**dict(zip(POSE, CLASSES[name].pose, strict=True)), **controls})
-
-
-def gap(face: Landmarks) -> float:
-    """Opening between the lips, u."""
-    pairs = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))
-    return float(np.mean([np.linalg.norm(face.xy[a] - face.xy[b]) for a, b in pairs]) / face.interocular)
-
-
-def corners_above_middle(face: Landmarks) -> float:
-    """u."""
-    return float(face.xy[[13, 14], 1].mean() - face.xy[[61, 291], 1].mean()) / face.interocular
-
-
-def rig_of(photo: Picture, mesh: FaceMesh) -> Rig:
-    return build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42)
-
-
-@pytest.fixture(scope="module")
-def mesh(face_models: dict[str, Path]) -> FaceMesh:
-    return FaceMesh(face_models)
-
-
-@pytest.fixture(scope="module")
-def photos(portraits: dict[str, Path]) -> dict[str, Picture]:
-    return {name: cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for name, path in portraits.items()}
-
-
-@pytest.fixture(scope="module")
-def rigs(photos: dict[str, Picture], mesh: FaceMesh) -> dict[str, Rig]:
-    return {name: rig_of(photo, mesh) for name, photo in photos.items()}
-
-
-@pytest.fixture(params=["astronaut", "hopper"])
-def rig(request: pytest.FixtureRequest, rigs: dict[str, Rig]) -> Rig:
-    """A smile with teeth; a closed mouth behind glasses."""
-    return rigs[request.param]
+from tests.mouth_support import PARTS, SIZE, Picture, corners_above_middle, gap, mouth_part, rig_of, row, viseme
 
 
 def test_the_opening_is_as_large_as_was_asked(rig: Rig, mesh: FaceMesh) -> None:
@@ -143,9 +90,6 @@ def test_a_smile_brings_folds_to_a_face_without_them(rigs: dict[str, Rig]) -> No
     assert not rigs["astronaut"].shading.smiling.any()
 
 
-PARTS = ("upper_teeth", "lower_teeth", "tongue")
-
-
 def seen(rig: Rig, part: str, controls: NDArray[np.float32]) -> Picture:
     """Where a part of the inside can be seen: it alone is painted green."""
     inside = rig.interior
@@ -166,13 +110,48 @@ def area(rig: Rig, part: str, controls: NDArray[np.float32]) -> float:
     return float(seen(rig, part, controls).sum()) * (63 / rig.frame.unit) ** 2
 
 
-def test_the_tongue_is_seen_where_it_makes_the_sound(rig: Rig) -> None:
-    for name in ("dental", "alveolar", "lateral"):
-        assert area(rig, "tongue", viseme(name)) > 15, name
-    middle = slice(int(rig.frame.origin[0] - 0.1 * rig.frame.unit), int(rig.frame.origin[0] + 0.1 * rig.frame.unit))
-    raised, lying = (seen(rig, "tongue", viseme("lateral", tongue=t))[:, middle] for t in (1, 0))
-    rise = np.flatnonzero(lying.any(1)).min() - np.flatnonzero(raised.any(1)).min()
-    assert rise >= 1  # up to and over the edges of the upper teeth, which hide a tongue that lies
+def opening(rig: Rig, controls: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where something of the inside is seen: black and white insides tell it from the lips."""
+    pictures = []
+    for light in (0, 255):
+        inside = {name: _one_light(getattr(rig.interior, name), light) for name in PARTS}
+        cavity = np.full_like(rig.interior.cavity, light)
+        painted = replace(rig.interior, **inside, cavity=cavity, glow=np.ones(3, np.float32))
+        pictures.append(Renderer(replace(rig, interior=painted)).render(controls).astype(int))
+    return np.asarray((pictures[1] - pictures[0]).min(-1) > 127)
+
+
+def _one_light(sprite: NDArray[np.float32], light: float) -> NDArray[np.float32]:
+    return np.dstack([np.repeat(light * sprite[..., 3:], 3, -1), sprite[..., 3]])
+
+
+TIP = ("dental", "alveolar", "lateral")
+
+
+@pytest.mark.parametrize("name", TIP)
+def test_the_tongue_is_seen_where_it_makes_the_sound(rig: Rig, name: str) -> None:
+    raised, lying = viseme(name), viseme(name, tongue=0)
+    assert area(rig, "tongue", raised) > 35
+    tongue, inside = seen(rig, "tongue", raised) > 0, opening(rig, raised)
+    middle = (slice(None), _millimetres_beside_the_middle(rig, 6))
+    # A third of what is seen between the lips, in the middle, and no dark gap up to the upper teeth.
+    assert (tongue & inside)[middle].sum() > 0.33 * inside[middle].sum()
+    teeth = seen(rig, "upper_teeth", raised)[middle]
+    gap = [np.flatnonzero(t).min() - np.flatnonzero(u).max() for t, u in zip(tongue[middle].T, teeth.T, strict=True)]
+    assert float(np.median(gap)) < 1.6 * rig.frame.unit / 63
+    # It is flesh, as light as something just behind the teeth is, and it was not there before.
+    picture, before = (Renderer(rig).render(controls).astype(float) for controls in (raised, lying))
+    there = tongue & inside
+    light = picture[there].mean()
+    assert light > 0.42 * picture[seen(rig, "upper_teeth", raised) > 0].mean()
+    assert light > 1.12 * before[there].mean()
+    assert picture[there][:, 0].mean() > 1.15 * picture[there][:, 1].mean()
+
+
+def _millimetres_beside_the_middle(rig: Rig, reach: float) -> slice:
+    middle = float(rig.frame.canvas(np.float32(rig.lips.middle), np.float32(rig.lips.level))[0])
+    wide = reach * rig.frame.unit / 63
+    return slice(round(middle - wide), round(middle + wide) + 1)
 
 
 def test_teeth_are_seen_where_they_show(rig: Rig) -> None:
@@ -184,51 +163,51 @@ def test_teeth_are_seen_where_they_show(rig: Rig) -> None:
         assert area(rig, part, viseme("bilabial stop", yaw=4)) == 0
 
 
+@pytest.mark.parametrize(("name", "least"), [("sibilant", 12), ("close front", 14), ("mid front", 14)])
+def test_the_lower_teeth_stand_over_the_lip(rig: Rig, name: str, least: float) -> None:
+    """In the colour of the upper ones, a little darker, and with no dark band but the gap between the rows."""
+    controls = viseme(name)
+    assert area(rig, "lower_teeth", controls) > least
+    picture = Renderer(rig).render(controls).astype(float)
+    upper, lower = (picture[seen(rig, part, controls) > 0].mean(0) for part in ("upper_teeth", "lower_teeth"))
+    assert 0.6 < lower.mean() / upper.mean() < 0.97
+    assert np.abs(lower / lower.mean() - upper / upper.mean()).max() < 0.15
+    inside = opening(rig, controls)
+    columns = _millimetres_beside_the_middle(rig, 4)
+    dark = (picture.mean(-1) < 0.3 * upper.mean()) & inside
+    assert dark[:, columns].sum(0).mean() * 63 / rig.frame.unit < 0.8
+
+
+def test_the_rows_of_teeth_nearly_meet_for_a_sibilant(rig: Rig) -> None:
+    columns = _millimetres_beside_the_middle(rig, 4)
+    upper, lower = (seen(rig, part, viseme("sibilant"))[:, columns] for part in ("upper_teeth", "lower_teeth"))
+    between = [np.flatnonzero(b).min() - np.flatnonzero(a).max() for a, b in zip(upper.T, lower.T, strict=True)]
+    assert float(np.median(between)) * 63 / rig.frame.unit < 2
+
+
 def test_the_lower_lip_rolls_in_under_the_teeth(rig: Rig) -> None:
-    def thickness(shape: lips.MouthShape) -> float:
+    """Under the edges of the incisors, which rest on it; about half of what it shows at rest is left below them."""
+
+    def lower_lip(shape: lips.MouthShape) -> tuple[float, float]:
         motion = lips.move(rig.lips, rig.frame.unit, shape)
         lower = np.stack([rig.lips.lower_inner, rig.lips.lower_outer]) + motion.curves[2:]
-        return float((lower[1] - lower[0])[lips.SAMPLES // 2])
+        inner, outer = (np.interp(rig.lips.middle, lips.positions(), curve) for curve in lower)
+        return float(inner), float(outer)
 
-    tucked = {"open": 0.045, "up": 0.035}
-    assert thickness(lips.MouthShape(**tucked, tuck=0.75)) < 0.65 * thickness(lips.MouthShape(**tucked))
-    over, behind = (seen(rig, "upper_teeth", viseme("labiodental", tuck=tuck)) for tuck in (0.75, 0.04))
-    lowest = [np.flatnonzero(s.any(1)).max() for s in (over, behind)]
-    assert over.sum() > 0 and lowest[0] >= lowest[1]
-
-
-def mouth_part(rig: Rig, picture: Picture) -> Picture:
-    left, top, width, height = rig.mouth.box
-    return picture[top : top + height, left : left + width]
-
-
-def moustached(photo: Picture, mesh: FaceMesh) -> Picture:
-    """Hair from the nose to a little over the line of the lips, in strokes."""
-    face = mesh.landmarks(photo)
-    unit, (x, y) = face.interocular, face.xy[[13, 14]].mean(0)
-    out, random = photo.copy(), np.random.default_rng(3)
-    for _ in range(1500):
-        across = random.uniform(-0.5, 0.5) * unit
-        start = (round(x + across), round(y + random.uniform(-0.22, -0.06) * unit))
-        end = (round(x + 1.1 * across), round(start[1] + random.uniform(0.06, 0.11) * unit))
-        shade = random.uniform(0.6, 1.4)
-        cv2.line(out, start, end, tuple(shade * c for c in (48, 36, 28)), 1, cv2.LINE_AA)
-    return out
-
-
-def test_no_hair_stays_on_the_lower_lip_when_a_moustache_rises(photos: dict[str, Picture], mesh: FaceMesh) -> None:
-    photo = moustached(photos["hopper"], mesh)
-    made = rig_of(photo, mesh)
-    plain = rig_of(photos["hopper"], mesh)
-    middle = np.abs(lips.positions()) < 0.5
-    lower = (made.lips.upper_inner - plain.lips.upper_inner)[middle] / made.frame.unit
-    assert float(lower.mean()) > 0.005
-    x = lips.positions()[middle]
-    below = made.frame.canvas(x, made.lips.lower_inner[middle] + 0.02 * made.frame.unit)
-    light = cv2.cvtColor(made.canvas, cv2.COLOR_RGB2GRAY)[below[:, 1].astype(int), below[:, 0].astype(int)]
-    assert float(np.mean(light < 80)) < 0.1
-    psnr = 10 * np.log10(255**2 / np.mean((Renderer(made).render(row()).astype(float) - made.canvas) ** 2))
-    assert psnr > 38
+    tucked = viseme("labiodental")
+    shape = lips.MouthShape(**{name: float(tucked[INDEX[name]]) for name in SHAPE_CONTROLS})
+    edge, rim = lower_lip(shape)
+    teeth = seen(rig, "upper_teeth", tucked)
+    columns, per_mm = _millimetres_beside_the_middle(rig, 6), rig.frame.unit / 63
+    level = float(rig.frame.canvas(np.float32(rig.lips.middle), np.float32(0))[1])
+    tips = np.array([np.flatnonzero(column).max() + 0.5 for column in teeth[:, columns].T]) - level
+    at_rest = lower_lip(lips.MouthShape())
+    left = (rim - float(np.median(tips))) / (at_rest[1] - at_rest[0])
+    assert 0.36 < left < 0.6
+    assert 0.2 < (float(np.median(tips)) - edge) / per_mm < 1.5
+    # Tips, and no bar.
+    tall = teeth[:, columns].sum(0) / per_mm
+    assert float(np.median(tall)) < 4.5
 
 
 def grey(photo: Picture) -> Picture:
@@ -293,22 +272,44 @@ def test_the_inside_of_a_faded_print_is_faded(photos: dict[str, Picture], mesh: 
     assert darkest(photo) < 60
 
 
+def burnt_out(photo: Picture) -> Picture:
+    return np.clip(photo * 2.2, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("name", ["astronaut", "hopper"])
+def test_the_inside_of_a_burnt_out_photo_is_no_darker_than_its_darks(
+    name: str, photos: dict[str, Picture], mesh: FaceMesh
+) -> None:
+    """Nor is it grey, where the lights have lost their colour and the darks have not."""
+    points = mesh.landmarks(photos[name]).points
+    plain, burnt = (build_rig(photo, points, SIZE, 0.42) for photo in (photos[name], burnt_out(photos[name])))
+    dark = []
+    for made in (plain, burnt):
+        picture = Renderer(made).render(viseme("open"))
+        inside = picture[opening(made, viseme("open"))].astype(float)
+        dark.append(inside[inside.mean(1) <= np.percentile(inside.mean(1), 20)].mean(0))
+    assert dark[1].mean() > 1.8 * dark[0].mean()
+    assert dark[1][0] > 1.15 * dark[1][1]
+
+
+def test_drawn_teeth_go_on_where_those_of_the_photo_end(rigs: dict[str, Rig]) -> None:
+    made = rigs["astronaut"].interior
+    assert made.from_photo
+    rows = slice(round((14 + made.bite - 5) * made.scale), round((14 + made.bite - 2) * made.scale))
+    band = made.upper_teeth[rows]
+    light = band[..., :3].mean(-1).sum(0) / np.maximum(band[..., 3].sum(0), 1e-3)
+
+    def tooth(start: float, end: float) -> float:
+        return float(np.median(light[round((32 + start) * made.scale) : round((32 + end) * made.scale)]))
+
+    for side in ((9.5, 13, 14.5, 18.5), (-13, -9.5, -18.5, -14.5)):
+        lateral, canine = tooth(*side[:2]), tooth(*side[2:])
+        assert canine > 0.76 * lateral
+
+
 def test_a_drawing_of_flat_colours_is_not_shaded(photos: dict[str, Picture], mesh: FaceMesh) -> None:
     drawing = (cv2.medianBlur(photos["hopper"], 11) // 64 * 85).astype(np.uint8)
     points = mesh.landmarks(photos["hopper"]).points
     plain, flat = (build_rig(p, points, SIZE, 0.42).shading.rounded for p in (photos["hopper"], drawing))
     assert float(np.abs(plain).max()) > 0.1
     assert float(np.abs(flat).max()) < 0.02
-
-
-def test_round_lips_leave_the_outline_of_a_face_that_looks_aside(rigs: dict[str, Rig], mesh: FaceMesh) -> None:
-    aside = rig_of(Renderer(rigs["hopper"]).render(row(yaw=25)), mesh)
-    oval = mesh.landmarks(aside.canvas).xy[list(FACE_OVAL)]
-    field = aside.head.mouth
-    inside = np.s_[field.top : field.top + field.rows, field.left : field.left + field.columns]
-    nodes = aside.head.lattice().points[inside].reshape(-1, 2)
-    near = np.array([abs(cv2.pointPolygonTest(oval[:, None], (float(x), float(y)), True)) for x, y in nodes])
-    level = np.abs(nodes[:, 1] - aside.frame.origin[1]) < 0.15 * aside.frame.unit
-    pull = np.abs(field.corner)
-    assert level.any() and float(pull[level & (near < 0.03 * aside.frame.unit)].max()) < 0.1
-    assert float(pull[level].max()) > 0.6

@@ -133,14 +133,14 @@ def test_lip_edges_never_cross(
 
 
 def test_rest_of_a_closed_mouth_is_the_photo(rigs: dict[str, Rig]) -> None:
-    """The person, that is: at the outline and behind it, the background is what lies behind somebody cut out."""
+    """So is the background beside it; at the outline alone, it is what lies behind somebody cut out."""
     made = rigs["hopper"]
     rest = Renderer(made).render(row())
     alpha = cv2.resize(made.scene.alpha, rest.shape[1::-1], interpolation=cv2.INTER_AREA)
     person = cv2.erode(alpha, np.ones((3, 3), np.uint8)) == 255
     assert person.mean() > 0.3
     assert psnr(rest[person], made.canvas[person]) > 38
-    assert psnr(rest, made.canvas) > 35
+    assert psnr(rest, made.canvas) > 38
 
 
 def test_rest_closes_a_smile(rigs: dict[str, Rig], mesh: FaceMesh) -> None:

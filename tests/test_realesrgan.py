@@ -1,4 +1,4 @@
-"""Real-ESRGAN with its real weights: what it adds, what it keeps, and when a portrait is restored by it."""
+"""Real-ESRGAN with its real weights: what it adds, and what it keeps."""
 
 from __future__ import annotations
 
@@ -23,10 +23,8 @@ from avatarctl.engines.realesrgan.spec import SPECS, RealEsrganParams
 from avatarctl.errors import BadConfig, BadInput
 from avatarctl.media import audio, concat, image, probe
 from avatarctl.stages import validators
-from avatarctl.store.store import Store
 from tests.conftest import TEST_MODELS
-from tests.media_support import bursts, call_ffmpeg, clip, frame_times, lumas, tone
-from tests.tools import Studio
+from tests.media_support import bursts, call_ffmpeg, clip, energy, frame_times, interpolated, lumas, tone
 
 SPEC = SPECS[0]
 needs_ncnn = pytest.mark.skipif(importlib.util.find_spec("ncnn") is None, reason="ncnn is not installed")
@@ -59,16 +57,6 @@ def enlarge(media: Path, out: Path, *, scale: int = 2, threads: int = 2, **optio
 def picture(folder: Path, rgb: Picture) -> Path:
     image.write_png(folder / "given.png", rgb)
     return folder / "given.png"
-
-
-def energy(rgb: Picture) -> float:
-    """How much fine detail there is."""
-    return float(cv2.Laplacian(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.CV_32F).std())
-
-
-def plain(rgb: Picture, scale: int) -> Picture:
-    size = rgb.shape[1] * scale, rgb.shape[0] * scale
-    return cv2.resize(rgb, size, interpolation=cv2.INTER_LANCZOS4).astype(np.uint8)
 
 
 # -- tiles, by a network that needs no package
@@ -148,7 +136,7 @@ def test_only_the_part_gains_detail_and_its_border_is_soft() -> None:
 def test_colour_and_shade_are_the_sources() -> None:
     ramp = np.tile(np.linspace(60, 180, 120, dtype=np.uint8)[None, :, None], (60, 1, 3))
     made = tiles.enlarge(ramp, Nearest(200, 15.0), tiles.Look(2, 1.0, 0.0, (0, 0, 120, 60)), silent)
-    assert np.abs(made.astype(int) - plain(ramp, 2)).max() <= 1
+    assert np.abs(made.astype(int) - interpolated(ramp, 2)).max() <= 1
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 60), (41, 163)])
@@ -158,7 +146,7 @@ def test_a_picture_is_drawn_from_half_its_size(height: int, width: int) -> None:
     look = tiles.Look(2, 1.0, 1.0, (0, 0, width, height), half=True)
     made = tiles.enlarge(rgb.astype(np.uint8), network, look, silent)
     assert made.shape == (2 * height, 2 * width, 3)
-    assert np.abs(made.astype(int) - plain(rgb.astype(np.uint8), 2)).mean() < 3
+    assert np.abs(made.astype(int) - interpolated(rgb.astype(np.uint8), 2)).mean() < 3
     assert network.largest <= 30 + tiles.FADE + 2 * tiles.CONTEXT + 1
 
 
@@ -181,11 +169,11 @@ def test_a_face_gains_detail_and_stays_the_same_face(face: Picture, tmp_path: Pa
     made = {scale: image.read_png(enlarge(given, tmp_path / f"x{scale}", scale=scale, model=model)) for scale in (2, 4)}
     for scale, rgb in made.items():
         assert rgb.shape == (small.shape[0] * scale, small.shape[1] * scale, 3)
-        assert energy(rgb) > 1.15 * energy(plain(small, scale))
+        assert energy(rgb) > 1.15 * energy(interpolated(small, scale))
         back = cv2.resize(rgb, small.shape[1::-1], interpolation=cv2.INTER_AREA)
         assert np.abs(back.astype(int) - small).mean() < 4
     none = image.read_png(enlarge(given, tmp_path / "none", model=model, detail=0.0))
-    assert np.abs(none.astype(int) - plain(small, 2)).max() <= 1
+    assert np.abs(none.astype(int) - interpolated(small, 2)).max() <= 1
 
 
 @needs_ncnn
@@ -327,89 +315,3 @@ def test_the_spec_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Exception, match="cannot start") as caught:
         registry.create(SPEC)
     assert "avatarctl[realesrgan]" in caught.value.hint  # type: ignore[attr-defined]
-
-
-# -- the portrait, restored at enrolment
-
-
-def planned(studio: Studio, *options: str, **extra: str) -> list[tuple[str, str, str]]:
-    settings = {"AVATARCTL_RIG_DETAILED": "auto", **extra}
-    made = studio.ok("render", "Мир.", "--dry-run", "--json", *options, **settings).json
-    return [(s["stage"], s["engine"], s["verdict"]) for s in made["steps"] if s["stage"] in ("upscale", "rig")]
-
-
-def only_the_face_models(studio: Studio) -> Studio:
-    """The same studio where no upscaler was fetched."""
-    (studio.home / "models").unlink()
-    (studio.home / "models").mkdir()
-    for name in ("face-detector", "face-mesh", "person-matte"):
-        (studio.home / "models" / name).symlink_to(TEST_MODELS / name)
-    return studio
-
-
-@needs_ncnn
-def test_a_portrait_is_restored_once_and_erased_with_its_person(studio: Studio) -> None:
-    """Somebody is enrolled already; then the upscaler is installed."""
-    restored = {
-        "AVATARCTL_RIG_DETAILED": "auto",
-        "AVATARCTL_UPSCALE_ENGINE": "realesrgan",
-        "AVATARCTL_UPSCALE_SCALE": "1",
-    }
-    fast = {**restored, "AVATARCTL_UPSCALE_MODEL": "video"}
-    before = studio.ok("render", "Мир.", "--json").json
-    # The home is a copy of one that other tests have used: what they left without an owner goes first.
-    studio.ok("cache", "gc")
-    assert planned(studio, **fast) == [("upscale", "realesrgan", "run"), ("rig", "puppet", "unknown")]
-    first = studio.ok("render", "Мир.", "--json", **fast)
-    assert "upscale/realesrgan" in first.err
-    assert first.json["outputs"]["film"] != before["outputs"]["film"]
-    assert planned(studio, **fast) == [("upscale", "realesrgan", "hit"), ("rig", "puppet", "hit")]
-    assert planned(studio, "--set", "rig.detailed=off", **fast) == [("rig", "puppet", "hit")]
-    assert studio.ok("cache", "gc", "--json").json["freed"] == 0
-    assert planned(studio, **fast)[0][2] == "hit"
-    with Store.open(studio.home, readonly=True) as store:
-        query = "SELECT digest FROM actions JOIN action_outputs USING (key) WHERE stage = 'upscale'"
-        (row,) = store.ledger.rows(query)
-        larger = store.cas.path(row["digest"])
-    assert image.png_size(larger) == (2048, 2048)
-    erased = studio.ok("avatars", "rm", "astronaut", "--json").json["erased"]
-    assert (erased["steps"]["upscale"], erased["steps"]["rig"]) == (1, 2)
-    assert not larger.exists()
-
-
-def test_without_an_upscaler_nothing_changes(studio: Studio) -> None:
-    assert planned(only_the_face_models(studio)) == [("rig", "puppet", "hit")]
-
-
-@needs_ncnn
-def test_faces_that_would_not_gain_are_left_alone(bare: Studio, portraits: dict[str, Path], tmp_path: Path) -> None:
-    photo = image.read_photo(portraits["astronaut"])[0]
-    image.write_png(tmp_path / "small.png", cv2.resize(photo, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA))
-    made = bare.ok("enroll", str(tmp_path / "small.png"), "--set", "animate.size=256", AVATARCTL_RIG_DETAILED="auto")
-    assert "too small to be restored" in made.err and "upscale" not in made.err
-    assert planned(bare, "--set", "animate.size=256") == [("rig", "puppet", "hit")]
-    bare.ok("enroll", str(portraits["astronaut"]), "--set", "animate.size=128")
-    assert planned(bare, "--set", "animate.size=128") == [("rig", "puppet", "hit")]
-
-
-def test_the_rig_takes_its_pixels_from_the_detailed_portrait(
-    portraits: dict[str, Path], face_models: dict[str, Path]
-) -> None:
-    from avatarctl.engines.facemesh.mesh import FaceMesh
-    from avatarctl.engines.puppet.framing import frame, view
-
-    photo = image.read_photo(portraits["astronaut"])[0]
-    points = FaceMesh(face_models).landmarks(photo).points
-    seen, near = (view(photo, points, size, size, 0.42) for size in (256, 96))
-    without = frame(photo, points, seen)
-    sharper = cv2.addWeighted(plain(photo, 2), 1.8, cv2.GaussianBlur(plain(photo, 2), (0, 0), 1.5), -0.8, 0)
-    with_it = frame(photo, points, seen, sharper.astype(np.uint8))
-    np.testing.assert_array_equal(with_it.landmarks, without.landmarks)
-    assert energy(with_it.canvas) > 1.2 * energy(without.canvas)
-    difference = cv2.GaussianBlur(with_it.canvas, (0, 0), 3).astype(int) - cv2.GaussianBlur(without.canvas, (0, 0), 3)
-    assert np.abs(difference).max() < 12
-    # A photo with pixels enough is taken itself.
-    small = frame(photo, points, near, sharper.astype(np.uint8))
-    np.testing.assert_array_equal(small.texture, frame(photo, points, near).texture)
-    with pytest.raises(BadInput, match="made larger"):
-        frame(photo, points, seen, sharper[:-3].astype(np.uint8))

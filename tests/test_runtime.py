@@ -58,6 +58,23 @@ def test_made_once_then_a_hit(store: Store) -> None:
     assert fake_engines.CALLS == ["load Echo", "run Echo", "close Echo"]
 
 
+def test_no_step_is_made_of_a_file_that_rotted(store: Store) -> None:
+    """Its size is right, so a look-up does not see it; the result would stand in the cache under a key that lies."""
+    question = store.add_bytes("Что?".encode(), "text/plain")
+    path = store.cas.path(question.digest)
+    path.chmod(0o644)
+    path.write_bytes("Кто?".encode())
+    with (
+        pytest.raises(StepFailed, match="the question of a step was damaged in the cache"),
+        session.performing(store, "test", {}, settings("echo")) as run,
+    ):
+        ask(run)
+    assert "run Echo" not in fake_engines.CALLS
+    assert (store.cas.quarantined / question.digest).exists()
+    with session.performing(store, "test", {}, settings("echo")) as run:
+        assert ask(run) == "Что?"
+
+
 def test_an_engine_says_where_it_ran(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for device, engine in (("cpu", "echo"), ("cuda", "moody")):
         if device != "cpu":

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import time
 from pathlib import Path
 
@@ -294,3 +295,15 @@ def test_files_on_their_way_in_are_cleared_by_who_is_alone_or_after_a_day(tmp_pa
             assert [p.name for p in incoming.iterdir()] == ["new"], "another is at work, and it may be its file"
     with Store.open(tmp_path):
         assert list(incoming.iterdir()) == []
+
+
+def test_rows_that_lost_their_action_are_in_nobodys_way(store: Store) -> None:
+    """As after a flipped bit in an action's key."""
+    maker = Maker(store)
+    made = maker.make("x", {"in": "0" * 64})
+    path = store.home / "ledger.sqlite"
+    with sqlite3.connect(path) as connection:  # without foreign keys
+        connection.execute("UPDATE actions SET key = 's1:other' WHERE key = ?", (made.key,))
+    connection.close()
+    assert store.lookup(made.key) is None
+    assert maker.make("x", {"in": "0" * 64}).outputs == made.outputs

@@ -30,6 +30,7 @@ class Settings:
     breath: float = 1.0
     mood: str = "neutral"
     emotion: str = ""
+    emotion_before: str = ""
     emotion_strength: float = 1.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -179,11 +180,12 @@ def test_what_a_worker_started_goes_with_it(worker: WorkerEngine, tmp_path: Path
 
 
 def test_a_damaged_model_is_never_loaded(tmp_path: Path) -> None:
-    model = tmp_path / "weights"
+    model = tmp_path / "small" / "weights"
+    model.parent.mkdir()
     model.write_text("0.5", encoding="utf-8")
-    made = WorkerEngine(SPEC, digests={"small": "0" * 64})
+    made = WorkerEngine(SPEC, digests={"role": "0" * 64})
     with pytest.raises(Unavailable, match="the model small is damaged") as caught:
-        made.load({"small": model})
+        made.load({"role": model})
     assert caught.value.hint == "avatarctl models pull small"
     made.close()
 
@@ -249,3 +251,12 @@ def test_the_ladder_goes_down_until_it_fits() -> None:
         memory.ladder((8, 4), attempt, told.append)
     with pytest.raises(ZeroDivisionError):
         memory.ladder((8,), lambda size: size // 0, told.append)
+
+
+def test_a_line_that_never_ends_fills_no_memory(worker: WorkerEngine, tmp_path: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(StepFailed) as caught:
+        worker.run(order(tmp_path / "out", "hum"))
+    assert "exit code 7: the end" in caught.value.why
+    assert str(caught.value.__cause__).startswith("humming mmm")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64_000, "KB"

@@ -11,9 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from avatarctl.engines import registry
-from avatarctl.engines.xtts import engine, reading, sound
+from avatarctl.engines.xtts import engine, reading
 from avatarctl.engines.xtts.spec import XttsParams, XttsSpeakerParams
 from avatarctl.errors import BadConfig
+from avatarctl.media import spoken as sound
 from avatarctl.media.level import LEVEL
 from avatarctl.stages import validators
 from avatarctl.text.compare import character_error_rate
@@ -102,7 +103,7 @@ def test_what_was_tried_is_a_fact_of_the_step(tmp_path: Path) -> None:
         {"text": "b" * 10, "seconds": 1.0, "tries": 3, "seed": 2, "character_error_rate": 0.4},
     ]
     engine._report(tmp_path / "report.json", "ru", pieces)
-    engine._write(tmp_path / "speech.wav", np.ones(2400, np.int16), RATE)
+    sound.write(tmp_path / "speech.wav", np.ones(2400, np.int16), RATE)
     files = {"speech": tmp_path / "speech.wav", "report": tmp_path / "report.json"}
     facts = validators.speech(files, {}, None)
     assert facts == {"duration": 0.1, "sample_rate": RATE, "tries": 4, "character_error_rate": 0.1}

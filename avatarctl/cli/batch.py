@@ -16,7 +16,7 @@ import typer
 
 from avatarctl.cli import common
 from avatarctl.cli.batch_display import Display, duration
-from avatarctl.cli.options import print_json, print_table, say, state
+from avatarctl.cli.options import print_json, print_table, reader_gone, say, size, state
 from avatarctl.errors import AvatarctlError, BadInput
 from avatarctl.jobs import BadJobFile, Job, JobFile, Problem
 from avatarctl.stages.params import nearest
@@ -94,8 +94,13 @@ def run(
         ).perform()
         display.close()
         ended = [job for b in batches for job in store.ledger.jobs(b.id)]
-    seconds = time.monotonic() - began
-    _tell(batches, ended, seconds, jsonl)
+        seconds = time.monotonic() - began
+        _hold_retention(store)
+    try:
+        _tell(batches, ended, seconds, jsonl)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        reader_gone()  # What became of the films is told by the exit code all the same.
     if junit is not None:
         from avatarctl.recipes.junit import write
 
@@ -254,6 +259,14 @@ def schema() -> None:
     sys.stdout.write(jsons.dumps(json_schema(), ensure_ascii=False, indent=2) + "\n")
 
 
+def _hold_retention(store: Store) -> None:
+    from avatarctl.recipes import retention
+
+    done = retention.hold(store, common.resolve(None, None).retention)
+    if done is not None and done.freed:
+        say(f"retention: {len(done.actions)} steps and {len(done.files)} files left the cache, {size(done.freed)}")
+
+
 # -- job files
 
 
@@ -350,8 +363,14 @@ def _print_jobs(jobs: Sequence[JobRecord]) -> None:
         word = "cached" if job.status == "done" and job.cached else job.status
         took = f"{job.seconds:.1f} s" if job.seconds else ""
         factor = f"{job.seconds / job.media_seconds:.2f}" if job.media_seconds and not job.cached else ""
-        rows.append([job.name, word, took, factor, job.output or common.one_line(job.error, 100)])
+        rows.append([job.name, word, took, factor, _ending(job)])
     print_table(["job", "status", "work", "rtf", "film, or why not"], rows)
+
+
+def _ending(job: JobRecord) -> str:
+    """The film, and what is different about it; or why there is none."""
+    said = job.output or common.one_line(job.error, 100)
+    return f"{said} ({job.remark})" if job.remark else said
 
 
 def _raise_for(jobs: Sequence[JobRecord]) -> None:

@@ -66,12 +66,18 @@ def gc_(
     dry_run: common.DryRunOption = False,
     json: common.JsonOption = False,
 ) -> None:
-    """Delete what was used longest ago. Avatars and documents stay."""
+    """Delete what was used longest ago, also while others work. Avatars, documents and delivered films stay.
+
+    Without limits here, those of `[retention]` in your settings or preset hold. What running commands use, and what
+    was made for jobs that are not finished, stays whatever the limits say.
+    """
     from avatarctl import config
     from avatarctl.runtime import session
     from avatarctl.store import gc
 
-    limit = bytes_of(max_size, "--max-size") if max_size is not None else None
+    kept = common.resolve(None, None).retention
+    limit = bytes_of(max_size, "--max-size") if max_size is not None else kept.max_bytes
+    max_age = kept.days if max_age is None else max_age
     with session.open_store(readonly=dry_run) as store:
         plan = gc.plan(store, max_bytes=limit, max_age_days=max_age)
         if not dry_run:
@@ -83,5 +89,7 @@ def gc_(
     print_result(
         f"{verb} {len(plan.actions)} steps and {len(plan.files)} files, {size(plan.freed)}; {size(plan.kept)} stay"
     )
+    if plan.in_use:
+        say(f"{plan.in_use} files are in use, or were made for jobs that are not finished: they stay")
     if limit is None and max_age is None:
         say("only unused files were looked at; give --max-size 5G or --max-age 30 to delete more")

@@ -296,6 +296,7 @@ def _recognition() -> Check:
     """Which engine hears a spoken question with the user's settings, and whether it can."""
     chosen = common.resolve(None, None).choice("transcribe", {"audio"})
     try:
+        readiness.check_allowed(chosen.spec, config.cloud_allows)
         readiness.paths(chosen.spec, chosen.params, config.paths().models)
     except Unavailable as error:
         # Nothing but `ask --audio` needs it.

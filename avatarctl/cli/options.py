@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from avatarctl import config
 from avatarctl.errors import BadInput
 
 SCHEMA_VERSION = 1
@@ -41,6 +41,11 @@ def prepare_streams() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
         sys.stdout.reconfigure(errors="surrogateescape" if utf8 else "backslashreplace")
+
+
+def reader_gone() -> None:
+    """Nobody reads our output any more (`| head`): what is still to be written goes nowhere, and is no error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -91,19 +96,16 @@ def size(count: float) -> str:
     raise AssertionError
 
 
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-
-
 def bytes_of(text: str, option: str) -> int:
     """Bytes as people write them: 500M, 5G.
 
     Raises:
         BadInput: `text`, which stood behind `option`, is no size.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", text.strip().lower())
-    if not match:
-        raise BadInput(f"{option} {text!r} is not understood", hint="write 500M or 5G")
-    return int(float(match[1]) * _UNITS[match[2]])
+    try:
+        return config.byte_count(text)
+    except ValueError:
+        raise BadInput(f"{option} {text!r} is not understood", hint="write 500M or 5G") from None
 
 
 def milliseconds(value: float) -> str:

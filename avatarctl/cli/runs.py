@@ -61,6 +61,7 @@ def show(
             "error",
             "inputs",
             "output_bytes",
+            "notes",
         ]
         print_json({"run": _run(run), "steps": [_step(s, fields, facts) for s in steps]})
         return
@@ -81,6 +82,9 @@ def show(
         if s.status == "done" and "used" in facts.get(s.key, {}):
             counted = ", ".join(f"{amount:g} {unit}" for unit, amount in facts[s.key]["used"].items())
             print_result(f"{s.stage}/{s.engine} was counted: {counted}")
+    # A step that was tried again keeps what was noted before.
+    for line in dict.fromkeys(f"{s.index} {s.stage}/{s.engine}: {n}" for s in steps for n in s.notes.splitlines()):
+        print_result(line)
     for s in steps:
         if s.stage == "check" and s.key in facts:
             print_result("")

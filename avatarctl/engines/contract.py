@@ -6,10 +6,11 @@ folder. So the same engine runs in process, in a worker process, or on another m
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from avatarctl.stages.params import Params
 
@@ -33,6 +34,23 @@ class Cloud:
     """What leaves this machine: "the recording"."""
     key_variable: str
     """The environment variable that holds the user's key; it is read for each step and kept nowhere."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """What may be tried instead when memory runs out: other params, which name the result differently."""
+
+    params: Any
+    told: str
+    """For the ledger and the user: "on the CPU"."""
+
+
+def on_the_cpu(params: Any) -> tuple[Rung, ...]:
+    """A ladder of one rung for engines with a param `device`, of which `auto` leaves the choice to the machine."""
+    # NVIDIA's driver brings this program. Without it, the CPU it was.
+    if params.device != "auto" or shutil.which("nvidia-smi") is None:
+        return ()
+    return (Rung(params=replace(params, device="cpu"), told="on the CPU"),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +80,10 @@ class EngineSpec:
     has to be quick; it raises `Unavailable` when the server or the model is not there."""
     requires: Callable[[Any], Requirements] | None = None
     """For engines whose params choose the weights or the device: what a step with these params takes."""
+    ladder: Callable[[Any], tuple[Rung, ...]] | None = None
+    """What may be tried, in this order, when memory runs out with these params. Only what gives as good a film belongs
+    here: it is told, but nobody is asked. Smaller batches and tiles an engine tries by itself, and says so with `note`.
+    """
     languages: tuple[str, ...] | None = None
     clones_voice: bool = False
     gives_timings: bool = False
@@ -148,3 +170,20 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give back memory and processes."""
+
+
+@runtime_checkable
+class HoldsMemory(Protocol):
+    """What an engine adds whose models are a server's that may hold this machine's GPU."""
+
+    def expect(self, params: Any) -> None:
+        """Count as this engine's what the server holds for such steps, even since an earlier process asked them."""
+
+    def held_mb(self) -> int:
+        """GPU memory of this machine that the server holds for this engine now, MiB; 0 if the server is elsewhere."""
+
+    def wanted_mb(self, params: Any) -> int:
+        """What a step with these params would make it hold, MiB; 0 where nobody can say, or if it is elsewhere."""
+
+    def let_go(self) -> None:
+        """Ask the server to unload what it holds for this engine. Does nothing where it cannot be asked."""

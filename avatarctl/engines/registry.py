@@ -24,6 +24,7 @@ BUILT_IN = (
     "avatarctl.engines.cloud.spec",
     "avatarctl.engines.espeak.spec",
     "avatarctl.engines.piper.spec",
+    "avatarctl.engines.silero.spec",
     "avatarctl.engines.xtts.spec",
     "avatarctl.engines.align.spec",
     "avatarctl.engines.puppet.spec",
@@ -36,9 +37,7 @@ BUILT_IN = (
 )
 """Modules with a tuple `SPECS`."""
 
-PLANNED = {
-    ("speak", "silero"),
-}
+PLANNED: frozenset[tuple[str, str]] = frozenset()
 """Engines of the design that this version does not have: they are refused by name, not as unknown."""
 
 

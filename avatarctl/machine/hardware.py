@@ -75,11 +75,17 @@ def free_bytes(folder: Path) -> int:
 
 def gpu() -> Gpu | None:
     """NVIDIA's largest GPU: from its driver's own program, or where that is missing (containers), its library."""
-    found = _by_program() or _by_library()
+    found = _by_program() or [(name, total) for name, total, _ in _by_library()]
     if not found:
         return None
     name, memory = max(found, key=lambda one: one[1])
     return Gpu(name, memory, len(found))
+
+
+def gpu_free_mb() -> int | None:
+    """Memory of NVIDIA's largest GPU that nobody uses now, MiB; None where the driver's library does not tell."""
+    found = _by_library()
+    return max(found, key=lambda one: one[1])[2] if found else None
 
 
 def has_card(devices: Path = Path("/sys/bus/pci/devices")) -> bool:
@@ -118,8 +124,8 @@ class _Memory(ctypes.Structure):
     _fields_ = (("total", ctypes.c_ulonglong), ("free", ctypes.c_ulonglong), ("used", ctypes.c_ulonglong))
 
 
-def _by_library() -> list[tuple[str, int]]:
-    """Through NVML; every call of it returns 0 when it went well."""
+def _by_library() -> list[tuple[str, int, int]]:
+    """Name, memory and free memory of each, MiB, through NVML; every call of it returns 0 when it went well."""
     try:
         nvml = ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:
@@ -138,11 +144,11 @@ def _by_library() -> list[tuple[str, int]]:
         return []
 
 
-def _device(nvml: ctypes.CDLL, index: int) -> tuple[str, int] | None:
+def _device(nvml: ctypes.CDLL, index: int) -> tuple[str, int, int] | None:
     handle, name, memory = ctypes.c_void_p(), ctypes.create_string_buffer(96), _Memory()
     if nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(handle)) != 0:
         return None
     if nvml.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory)) != 0:
         return None
     nvml.nvmlDeviceGetName(handle, name, len(name))
-    return name.value.decode(errors="replace"), int(memory.total) // _MB
+    return name.value.decode(errors="replace"), int(memory.total) // _MB, int(memory.free) // _MB

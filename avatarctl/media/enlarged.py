@@ -38,7 +38,7 @@ def check_size(width: int, height: int) -> None:
 def encoded(video: probe.VideoFacts) -> dict[str, Any]:
     """Options of ffmpeg for the larger pictures of a film: H.264 with every picture at its own time."""
     # x264's threads change its bytes, so their number is fixed.
-    return {**h264(max(round(video.fps), 1), threads=2, crf=18), **probe.CLOCK, "fps_mode": "passthrough"}
+    return {**h264(max(round(video.fps), 1), threads=2), **probe.CLOCK, "fps_mode": "passthrough"}
 
 
 def arriving(form: str, video: probe.VideoFacts) -> Any:

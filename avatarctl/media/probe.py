@@ -23,6 +23,11 @@ CLOCK_RATE = 90_000
 CLOCK = {"enc_time_base:v": f"1:{CLOCK_RATE}"}
 """Ticks in which every usual frame rate is a whole number; ffmpeg's names for "as in the file" differ by release."""
 
+_UNFILTERED = {"skip_loop_filter": "all"}
+"""Every block is decoded, and none is smoothed: nobody looks at these pictures."""
+_COUNTED = {"format": "framecrc", "c:v": "wrapped_avframe", "fps_mode": "passthrough", **CLOCK}
+"""A listing of decoded pictures that neither copies nor sums up their pixels; their sizes in it mean nothing."""
+
 _EVEN = Fraction(11, 10_000)
 """How far from its place a frame may be, seconds: containers with millisecond clocks round by up to this."""
 
@@ -124,8 +129,8 @@ def decode_all(
     """
     what = "the film does not decode"
     formats = f"{ffmpeg.FILM_FORMATS},{ffmpeg.SOUND_FORMATS}"
-    given = ffmpeg.source(path, formats)
-    listing = ffmpeg.to_pipe(given["V:0?"], given["a:0?"], format="framecrc", fps_mode="passthrough", **CLOCK)
+    given = ffmpeg.source(path, formats, **_UNFILTERED)
+    listing = ffmpeg.to_pipe(given["V:0?"], given["a:0?"], **_COUNTED)
     output, log = ffmpeg.run(listing, what=what, blame=blame, check=check)
     complaints = ffmpeg.complaints(log)
     if strict and complaints:
@@ -146,8 +151,8 @@ def picture_times(path: Path, check: Callable[[], None] | None = None) -> list[i
     Raises:
         StepFailed: it does not decode.
     """
-    pictures = ffmpeg.source(path, ffmpeg.FILM_FORMATS)["V:0"]
-    listing = ffmpeg.to_pipe(pictures, format="framecrc", fps_mode="passthrough", **CLOCK)
+    pictures = ffmpeg.source(path, ffmpeg.FILM_FORMATS, **_UNFILTERED)["V:0"]
+    listing = ffmpeg.to_pipe(pictures, **_COUNTED)
     output, _ = ffmpeg.run(listing, what="the film does not decode", check=check)
     times = next(iter(tracks(output).values())).times
     return [time - times[0] for time in times]

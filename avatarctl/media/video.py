@@ -27,7 +27,27 @@ def timescale(fps: int) -> int:
     return fps * 512
 
 
-def h264(fps: int, threads: int = 2, crf: int = 18, preset: str = "veryfast") -> dict[str, Any]:
+CRF = 19
+"""x264's quality where none is asked for."""
+EVEN_DETAIL = {
+    # Without it intra noise sharpens a smooth face, and residues too small to be coded soften every frame after.
+    "deadzone-intra": 18,
+    "deadzone-inter": 14,
+    # Less of what helps later frames only: it would starve the end of every clip, which no frame follows.
+    "qcomp": 0.85,
+    # The very first frame, unlike later keyframes, is not given x264's `ipratio`.
+    "zones": "0,0,b=2",
+    # Faces have no edge of a block in them: a stronger filter takes noise, and most of it from keyframes.
+    "deblock": "2,2",
+}
+"""Of x264: the same detail in keyframes, in the frames after them and at a clip's end.
+
+With x264's own values a face has 11 to 17 % more detail (RMS of its Laplacian) in a keyframe than in the frame before:
+sentences are clips, so it breathed with each of them. With these it has 2 to 8 % more, in about a tenth more bytes.
+"""
+
+
+def h264(fps: int, threads: int = 2, crf: int = CRF, preset: str = "veryfast") -> dict[str, Any]:
     """The encoder's options for ffmpeg. `threads` changes the bytes, so never take it from the machine.
 
     Keyframes are far apart, since each one shows as a slight breath of sharpness on a still background.
@@ -41,6 +61,7 @@ def h264(fps: int, threads: int = 2, crf: int = 18, preset: str = "veryfast") ->
         "pix_fmt": "yuv420p",
         "threads:v": threads,
         "flags:v": "+bitexact+cgop",
+        "x264-params": ":".join(f"{name}={value}" for name, value in EVEN_DETAIL.items()),
     }
 
 
@@ -71,7 +92,7 @@ class Encoder:
         height: int,
         fps: int,
         threads: int = 2,
-        crf: int = 18,
+        crf: int = CRF,
         preset: str = "veryfast",
     ) -> None:
         if width % 2 or height % 2 or min(width, height) < 16:

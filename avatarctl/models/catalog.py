@@ -10,10 +10,10 @@ import difflib
 from collections.abc import Iterable
 
 from avatarctl.errors import BadInput
-from avatarctl.models import piper, realesrgan, sadtalker, wheeled, whisper, xtts
+from avatarctl.models import piper, realesrgan, sadtalker, silero, wheeled, whisper, xtts
 from avatarctl.models.entry import Model
 
-_MODULES = (wheeled, realesrgan, whisper, piper, xtts, sadtalker)
+_MODULES = (wheeled, realesrgan, whisper, piper, silero, xtts, sadtalker)
 """Modules with a tuple `MODELS`."""
 
 

@@ -248,6 +248,7 @@ class BatchRun:
                 "retryable": bool(getattr(failed, "retryable", False)),
                 "seconds": opened.worked,
                 "output": delivered[0]["path"] if delivered else "",
+                "remark": _remark(opened),
             }
         opened.released = False
         return {
@@ -256,6 +257,7 @@ class BatchRun:
             "seconds": opened.worked,
             "media_seconds": media_seconds,
             "output": output,
+            "remark": _remark(opened),
         }
 
     def _film(self, opened: _Open) -> tuple[str, float]:
@@ -300,7 +302,8 @@ class BatchRun:
 
 def local_executor(open_jobs: int) -> LocalExecutor:
     """An executor for the batches of one process on this machine; `open_jobs` under way at a time."""
-    return LocalExecutor.for_many(config.paths().models, presets.resolve().interpreter, open_jobs)
+    settings = presets.resolve()
+    return LocalExecutor.for_many(config.paths().models, settings.interpreter, open_jobs, settings.servers)
 
 
 def ray_executor(open_jobs: int) -> Executor:
@@ -318,6 +321,11 @@ def ray_executor(open_jobs: int) -> Executor:
 
 EXECUTORS: Mapping[str, Callable[[int], Executor]] = {"local": local_executor, "ray": ray_executor}
 """By the name that `batch run --executor` takes."""
+
+
+def _remark(opened: _Open) -> str:
+    """How the film was made otherwise than asked, each once."""
+    return "; ".join(dict.fromkeys(opened.run.remarks)) if opened.run is not None else ""
 
 
 def _told_error(error: BaseException) -> str:

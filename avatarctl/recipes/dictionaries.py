@@ -21,10 +21,13 @@ def of(run: Run, avatar: AvatarRecord) -> Dictionary:
     Raises:
         BadInput: a file that is not there, or is no dictionary; the line is named.
     """
-    params = run.settings.choice("speak").params.as_dict()
-    named = str(params.get("dictionary", ""))
+    choice = run.settings.choice("speak")
+    named = str(choice.params.as_dict().get("dictionary", ""))
     everybody = load(Path(named)) if named else Dictionary()
-    return everybody | own(run.store, avatar.name)
+    words = everybody | own(run.store, avatar.name)
+    if words.entries and DICTIONARY not in choice.spec.reads:
+        run.note(f"warning: the voice {choice.spec.name} takes no dictionary")
+    return words
 
 
 def own(store: Store, name: str) -> Dictionary:

@@ -62,12 +62,16 @@ def from_sentences(
     face = _face(run, avatar, background)
     voice = _voice(run, avatar)
     words = dictionaries.of(run, avatar)
+    usual = str(run.settings.choice("animate").params.as_dict().get("emotion", "")).partition(",")[0].strip()
     parts: list[_Part] = []
+    before = ""
     for sentence, text in sentences:
         label = shorten(sentence.text, 32)
         said = {"text": text, **dictionaries.used(run, words, sentence.text)}
         sound = _spoken(run, voice, sentence, said, label)
-        parts.append(_part(run, face, sound, label, sentence.emotion))
+        # What comes after is not looked at: while an answer is being written, it is not known.
+        parts.append(_part(run, face, sound, label, sentence.emotion, before))
+        before = sentence.emotion or usual
     if not parts:
         raise BadInput("there is nothing to say", hint="give a text with words in it")
     return _finish(run, parts, title, language, subtitles)
@@ -216,11 +220,13 @@ def _sound(speech: Handle) -> Sound:
     return {"speech": speech["speech"], "timings": speech["timings"]}
 
 
-def _part(run: Run, face: Mapping[str, Ref], sound: Sound, label: str, emotion: str = "") -> _Part:
-    """`emotion`: the text's own, for an animator that can show one."""
-    changes: dict[str, Any] = {}
-    if emotion and "emotion" in run.settings.choice("animate").params.as_dict():
-        changes["emotion"] = emotion
+def _part(
+    run: Run, face: Mapping[str, Ref], sound: Sound, label: str, emotion: str = "", emotion_before: str = ""
+) -> _Part:
+    """`emotion`: the text's own, for an animator that can show one; `emotion_before`: of the text before it."""
+    taken = run.settings.choice("animate").params.as_dict()
+    wanted = {"emotion": emotion, "emotion_before": emotion_before}
+    changes: dict[str, Any] = {name: value for name, value in wanted.items() if value and name in taken}
     animated = run.step("animate", {**face, **sound}, label=label, **changes)
     clip = animated["clip"]
     if run.settings.choice("upscale").params.scale != 1:  # type: ignore[attr-defined]

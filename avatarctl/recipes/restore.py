@@ -20,8 +20,9 @@ LARGEST_FACE = 400
 """Width in pixels: larger ones take minutes, and have detail enough."""
 FACE_IN_FILM = 0.65
 """Width, in sizes of the film, of the largest face whose every pixel is shown: animators look closer than they draw."""
-FOURFOLD_FACE = 200
-"""Width in pixels up to which a face is made four times larger, not twice."""
+FOURFOLD_FACE = 170
+"""Width in pixels up to which a face is made four times larger. A wider one becomes twice as large, for which slow
+upscalers look at half its size: a quarter of the work, and as sharp in a film of 1024 pixels."""
 FOURFOLD_SIDE = 2048
 """Longest side in pixels of a portrait that may be made four times larger."""
 

@@ -72,7 +72,9 @@ class DryRun(Run):
             return
         manifest = self.store.lookup(key)
         if manifest is None:
-            self._plan(handle, order, "run", "not made yet with these inputs and params", key)
+            cloud = order.spec.cloud
+            sent = f"; sends {cloud.sends} to {cloud.title}" if cloud else ""
+            self._plan(handle, order, "run", f"not made yet with these inputs and params{sent}", key)
         else:
             self._plan(handle, order, "hit", f"made {manifest.created}", key)
             handle.finish(manifest)

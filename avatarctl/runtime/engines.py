@@ -1,32 +1,33 @@
 """Engine instances: made on first use, loaded once, shared by the steps of a process.
 
-Engines that want GPU memory share a budget: before one is loaded, those that are idle and were used longest
-ago are closed until it fits. A worker that is closed leaves nothing behind on the GPU.
+Engines that want GPU memory share a budget (`room`): before one is loaded, those that are idle and were used longest
+ago go until it fits. A worker that is closed leaves nothing behind on the GPU.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from avatarctl import models
 from avatarctl.engines import readiness, registry
-from avatarctl.engines.contract import Engine, EngineSpec, Requirements
+from avatarctl.engines.contract import Engine, EngineSpec, HoldsMemory, Requirements
 from avatarctl.engines.worker.host import WorkerEngine
+from avatarctl.engines.worker.memory import is_out_of_memory
+from avatarctl.errors import AvatarctlError, OutOfMemory
 from avatarctl.models import weights
-from avatarctl.runtime import resources
+from avatarctl.runtime.room import CONTEXT_MB, Device, Nvidia, Room, Slot
 from avatarctl.stages.params import Params
 
+Servers = Callable[[], Sequence[tuple[EngineSpec, Params]]]
 
-class _Slot:
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.engine: Engine | None = None
-        self.gpu_mb = 0
-        self.used = 0.0
+
+def _never() -> bool:
+    return False
 
 
 class EnginePool:
@@ -40,54 +41,127 @@ class EnginePool:
         self,
         models_folder: Path,
         interpreter: Callable[[str], str] = lambda name: "",
-        gpu_memory_mb: Callable[[], int] = resources.gpu_memory_mb,
+        device: Device | None = None,
         copies: int = 1,
+        vram_mb: int = 0,
+        servers: Servers = tuple,
     ) -> None:
         """`interpreter`: the Python of an engine's worker by the engine's name, "" for this one's.
-        `gpu_memory_mb`: what all engines together may take."""
+        `vram_mb`: what all engines together may take of the GPU's memory; 0 for all that it has.
+        `servers`: steps whose server may hold memory since an earlier process."""
         self._models = models_folder
         self._interpreter = interpreter
-        self._gpu_memory_mb = gpu_memory_mb
         self._copies = copies
-        self._slots: dict[tuple[str, ...], _Slot] = {}
+        self._servers = servers
+        self._slots: dict[tuple[str, ...], Slot] = {}
         self._guard = threading.Lock()
+        self._room = Room(device or Nvidia(), self._all, vram_mb)
+
+    def _all(self) -> list[Slot]:
+        with self._guard:
+            return list(self._slots.values())
 
     @contextmanager
-    def use(self, spec: EngineSpec, params: Params | None = None) -> Iterator[tuple[Engine, float]]:
+    def use(
+        self, spec: EngineSpec, params: Params | None = None, cancelled: Callable[[], bool] = _never
+    ) -> Iterator[tuple[Engine, float]]:
         """The engine, for one step, with the milliseconds that loading took (0 when it was warm).
 
         Raises:
             Unavailable: a package or model that it needs is missing.
+            OutOfMemory: memory ran out while it was loaded or at work; it is not loaded any more.
+            Cancelled: `cancelled()` became true while it waited for room.
         """
         params = params or spec.params()
         wanted = spec.requirements(params)
-        # Stages that one worker serves (what a voice prepares, and its speech) share its process and its memory.
-        own = (spec.factory,) if spec.worker else (spec.stage, spec.name)
-        name = (*own, *(f"{role}={ref}" for role, ref in sorted(wanted.weights.items())))
-        with self._taken(name, 1 if spec.worker or wanted.gpu_memory_mb else self._copies) as slot:
-            load_ms = 0.0
-            if slot.engine is None:
-                start = time.perf_counter()
-                files = readiness.paths(spec, params, self._models, self._python(spec))
-                self._make_room(wanted.gpu_memory_mb)
-                engine = self._create(spec, wanted)
-                try:
-                    engine.load(files)
-                except BaseException:
-                    engine.close()
-                    raise
-                slot.engine, slot.gpu_mb = engine, wanted.gpu_memory_mb
-                load_ms = (time.perf_counter() - start) * 1000
+        with self._taken(spec, params) as slot:
+            start = time.perf_counter()
             try:
-                yield slot.engine, load_ms
+                engine, cold = slot.engine, slot.engine is None
+                if engine is None:
+                    engine = self._load(slot, spec, params, wanted, cancelled)
+                if isinstance(engine, HoldsMemory) and self._room.budget_mb():
+                    self._house(slot, engine, params, cancelled)
+                yield engine, (time.perf_counter() - start) * 1000 if cold else 0.0
+            except Exception as error:
+                if isinstance(error, OutOfMemory) or is_out_of_memory(error):
+                    # What it still holds may be what is missing.
+                    slot.unload()
+                raise
             finally:
                 slot.used = time.monotonic()
+                self._measure(slot)
+
+    def fits(self, spec: EngineSpec, params: Params) -> bool:
+        """Whether a step could begin without another engine's being unloaded for it."""
+        wanted = spec.requirements(params).gpu_memory_mb
+        with self._guard:
+            slot = self._slots.get((*_name(spec, params), "0"))
+        return self._room.fits(slot or Slot(""), wanted)
+
+    def _load(
+        self, slot: Slot, spec: EngineSpec, params: Params, wanted: Requirements, cancelled: Callable[[], bool]
+    ) -> Engine:
+        files = readiness.paths(spec, params, self._models, self._python(spec))
+        if wanted.gpu_memory_mb and self._room.budget_mb():
+            self._look_at_servers()
+        # What it was seen to take counts where that is more.
+        self._room.make(slot, max(wanted.gpu_memory_mb, slot.known_mb), cancelled)
+        engine = self._create(spec, wanted)
+        try:
+            engine.load(files)
+        except BaseException:
+            slot.held_mb = 0
+            engine.close()
+            raise
+        slot.engine = engine
+        return engine
+
+    def _look_at_servers(self) -> None:
+        """See what servers hold that were asked by an earlier process. One that is at work now counts already."""
+        for spec, params in self._servers():
+            with self._guard:
+                slot = self._slots.setdefault((*_name(spec, params), "0"), Slot(f"{spec.stage}/{spec.name}"))
+            if not slot.lock.acquire(blocking=False):
+                continue
+            try:
+                # Whoever needs this server will hear what is wrong with it; this step needs its memory alone.
+                with suppress(AvatarctlError):
+                    engine = slot.engine or registry.create(spec)
+                    if isinstance(engine, HoldsMemory):
+                        engine.expect(params)
+                        slot.engine, slot.held_mb = engine, engine.held_mb()
+            finally:
+                slot.lock.release()
+
+    def _house(self, slot: Slot, engine: HoldsMemory, params: Params, cancelled: Callable[[], bool]) -> None:
+        """Make room for what a server is about to load, unless it is loaded.
+
+        A server does with what it finds: it keeps on the CPU what does not fit on the GPU.
+        """
+        slot.held_mb = engine.held_mb()
+        if not slot.held_mb:
+            with suppress(OutOfMemory):
+                self._room.make(slot, min(engine.wanted_mb(params), self._room.budget_mb()), cancelled)
+
+    def _measure(self, slot: Slot) -> None:
+        """What the engine turned out to hold, where it says so and it is more than was declared."""
+        engine: Any = slot.engine
+        if isinstance(engine, HoldsMemory):
+            slot.held_mb = engine.held_mb() if self._room.budget_mb() else 0
+        elif slot.held_mb and (said := getattr(engine, "memory", None)) and "peak" in said:
+            seen = int(said["peak"]) // 2**20 + CONTEXT_MB
+            # It did fit: the budget bounds what is counted.
+            slot.held_mb = max(slot.held_mb, min(seen, self._room.budget_mb() or seen))
+        slot.known_mb = max(slot.known_mb, slot.held_mb)
 
     @contextmanager
-    def _taken(self, name: tuple[str, ...], copies: int) -> Iterator[_Slot]:
-        """A slot of that name to oneself: one that is free, the one used last first, or a new one."""
+    def _taken(self, spec: EngineSpec, params: Params) -> Iterator[Slot]:
+        """A slot of the engine to oneself: one that is free, the one used last first, or a new one."""
+        single = spec.worker or spec.requirements(params).gpu_memory_mb
         with self._guard:
-            slots = [self._slots.setdefault((*name, str(n)), _Slot()) for n in range(copies)]
+            names = [(*_name(spec, params), str(n)) for n in range(1 if single else self._copies)]
+            slots = [self._slots.setdefault(name, Slot(f"{spec.stage}/{spec.name}")) for name in names]
             slots.sort(key=lambda slot: slot.used, reverse=True)
             chosen = next((slot for slot in slots if slot.lock.acquire(blocking=False)), None)
         if chosen is None:
@@ -110,26 +184,6 @@ class EnginePool:
     def _python(self, spec: EngineSpec) -> str:
         return self._interpreter(spec.name) if spec.worker else ""
 
-    def _make_room(self, megabytes: int) -> None:
-        """Close idle engines until this much fits on the GPU. Busy ones are left alone: the GPU's lane is one wide."""
-        if not megabytes:
-            return
-        budget = self._gpu_memory_mb()
-        with self._guard:
-            others = sorted((s for s in self._slots.values() if s.gpu_mb), key=lambda s: s.used)
-        taken = sum(slot.gpu_mb for slot in others)
-        for slot in others:
-            if taken + megabytes <= budget:
-                return
-            if slot.lock.acquire(blocking=False):
-                try:
-                    if slot.engine is not None:
-                        slot.engine.close()
-                    taken -= slot.gpu_mb
-                    slot.engine, slot.gpu_mb = None, 0
-                finally:
-                    slot.lock.release()
-
     def has(self, spec: EngineSpec, params: Params | None = None) -> bool:
         """Whether an engine's packages and models are here, by a look that imports nothing and reads no file."""
         return readiness.is_ready(spec, params or spec.params(), self._models, self._python(spec))
@@ -145,3 +199,11 @@ class EnginePool:
                 if slot.engine is not None:
                     slot.engine.close()
                     slot.engine = None
+
+
+def _name(spec: EngineSpec, params: Params) -> tuple[str, ...]:
+    """What one instance can serve."""
+    wanted = spec.requirements(params)
+    # Stages that one worker serves (what a voice prepares, and its speech) share its process and its memory.
+    own = (spec.factory,) if spec.worker else (spec.stage, spec.name)
+    return (*own, *(f"{role}={ref}" for role, ref in sorted(wanted.weights.items())))

@@ -46,6 +46,8 @@ class Handle:
         self.waits_for = ""
         self.began: float | None = None
         """For the runner: when an engine began with it, by `time.perf_counter`."""
+        self.notes: list[str] = []
+        """For the runner: what did not go as it should have."""
         self._chunks: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def __getitem__(self, role: str) -> OutputOf:

@@ -14,10 +14,16 @@ from dataclasses import dataclass, field
 
 WIDTHS = {"light": 2, "cpu": 1, "gpu": 1, "server": 1}
 """How many steps of one lane are under way at a time. `light` steps take milliseconds."""
+TOGETHER = {"server": "gpu"}
+"""A server of this machine holds memory of the same GPU, so both lanes have one queue, with places of their own."""
 PATIENCE = 256
 
 Work = Callable[[], None]
 """Has to handle its own errors."""
+
+
+def _always() -> bool:
+    return True
 
 
 @dataclass(slots=True)
@@ -26,8 +32,12 @@ class _Waiting:
     work: Work
     affinity: str
     priority: int
+    kind: str
     places: int
-    """How many of the lane's places it takes."""
+    """How many of its kind's places it takes."""
+    fits: Callable[[], bool]
+    refused: bool = False
+    """Its turn had come, and there was no room for its engine."""
     passed: int = 0
 
     def rank(self) -> tuple[int, int]:
@@ -35,11 +45,15 @@ class _Waiting:
 
 
 class Lane:
-    """A queue of steps for one resource."""
+    """A queue of steps for one resource, or for several that share memory.
 
-    def __init__(self, name: str, width: int, patience: int = PATIENCE) -> None:
+    Args:
+        widths: how many steps of each kind may be under way at a time.
+    """
+
+    def __init__(self, name: str, widths: int | Mapping[str, int], patience: int = PATIENCE) -> None:
         self._name = name
-        self._width = width
+        self._widths = {name: widths} if isinstance(widths, int) else dict(widths)
         self._patience = patience
         self._waiting: list[_Waiting] = []
         self._loaded: dict[str, None] = {}
@@ -48,26 +62,38 @@ class Lane:
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._idle = 0
-        self._free = width
-        """Places that no step takes."""
+        self._free = dict(self._widths)
+        """Places of each kind that no step takes."""
         self._closed = False
 
-    def submit(self, work: Work, *, affinity: str = "", priority: int = 0, whole: bool = False) -> None:
+    def submit(
+        self,
+        work: Work,
+        *,
+        affinity: str = "",
+        priority: int = 0,
+        kind: str = "",
+        whole: bool = False,
+        fits: Callable[[], bool] = _always,
+    ) -> None:
         """Perform `work` when its turn comes.
 
         Args:
             affinity: equal for steps that use the same loaded engine.
             priority: higher ones go first, whatever is loaded.
-            whole: let nothing else of the lane run beside it.
+            kind: whose place it takes; the lane's own name where it has one kind only.
+            whole: let nothing else of the kind run beside it.
+            fits: whether its engine is loaded, or can be beside those that are; if not, it begins when no other step
+                can, so that none is unloaded in the middle of its wave. Must not block.
         """
+        kind = kind or self._name
         with self._changed:
             if self._closed:
                 raise RuntimeError(f"the lane {self._name} is closed")
-            places = self._width if whole else 1
-            self._waiting.append(_Waiting(next(self._count), work, affinity, priority, places))
-            if self._idle >= len(self._waiting):
-                self._changed.notify()
-            elif len(self._threads) < self._width:
+            places = self._widths[kind] if whole else 1
+            self._waiting.append(_Waiting(next(self._count), work, affinity, priority, kind, places, fits))
+            self._changed.notify_all()
+            if self._idle < len(self._waiting) and len(self._threads) < sum(self._widths.values()):
                 number = len(self._threads)
                 thread = threading.Thread(target=self._serve, name=f"lane-{self._name}_{number}", daemon=True)
                 self._threads.append(thread)
@@ -91,40 +117,60 @@ class Lane:
                     self._idle += 1
                     self._changed.wait()
                     self._idle -= 1
-                self._free -= chosen.places
+                self._free[chosen.kind] -= chosen.places
             chosen.work()
             with self._changed:
-                self._free += chosen.places
-                # One that takes the whole lane held up threads that found no place.
+                self._free[chosen.kind] += chosen.places
+                # Others may have found no place, or no room, while this one ran.
                 if self._waiting or self._closed:
                     self._changed.notify_all()
             # Whatever it holds (inputs, results) must not stay alive while this thread waits.
             del chosen
 
     def _choose(self) -> _Waiting | None:
-        """The next step, taken out of the queue; None if there is none, or no place for it. The caller holds the
-        condition."""
-        if not self._waiting:
-            return None
-        best = min(self._waiting, key=_Waiting.rank)
-        chosen = best
-        if best.passed < self._patience:
-            for affinity in reversed(self._loaded):
-                same = [w for w in self._waiting if w.affinity == affinity and w.priority == best.priority]
-                if same:
-                    chosen = min(same, key=_Waiting.rank)
-                    break
-        if chosen.places > self._free:
-            return None
+        """The next step, taken out of the queue; None if none can begin now. The caller holds the condition."""
+        ranked = sorted(self._waiting, key=_Waiting.rank)
+        evicting: _Waiting | None = None
+        for kind in dict.fromkeys(waiting.kind for waiting in ranked):
+            if not self._free[kind]:
+                continue
+            chosen = self._of_kind([waiting for waiting in ranked if waiting.kind == kind])
+            if chosen.places > self._free[kind]:
+                continue
+            if chosen.fits():
+                self._begin(chosen)
+                return chosen
+            chosen.refused = True
+            evicting = evicting or chosen
+            if chosen.passed >= self._patience:
+                # Whoever began now would keep it waiting.
+                evicting = chosen
+                break
+        if evicting is not None and self._free == self._widths:
+            self._begin(evicting)
+            return evicting
+        return None
+
+    def _of_kind(self, ranked: list[_Waiting]) -> _Waiting:
+        """Whose turn it is among the steps of one kind."""
+        best = ranked[0]
+        if best.passed >= self._patience:
+            return best
+        for affinity in reversed(self._loaded):
+            for waiting in ranked:
+                if waiting.affinity == affinity and waiting.priority == best.priority:
+                    return waiting
+        return best
+
+    def _begin(self, chosen: _Waiting) -> None:
         for other in self._waiting:
-            if other.rank() < chosen.rank():
+            if other.rank() < chosen.rank() and (other.kind == chosen.kind or other.refused):
                 other.passed += 1
         self._waiting.remove(chosen)
         self._loaded.pop(chosen.affinity, None)
         self._loaded[chosen.affinity] = None
-        if len(self._loaded) > self._width:
+        if len(self._loaded) > sum(self._widths.values()):
             del self._loaded[next(iter(self._loaded))]
-        return chosen
 
 
 @dataclass
@@ -137,10 +183,13 @@ class Lanes:
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def lane(self, name: str) -> Lane:
-        """The lane of that name; one step at a time where nothing else is said."""
+        """Where steps of that kind wait; one step at a time where nothing else is said."""
+        name = TOGETHER.get(name, name)
         with self._guard:
             if name not in self._made:
-                self._made[name] = Lane(name, self.widths.get(name, 1), self.patience)
+                kinds = [name, *(kind for kind, where in TOGETHER.items() if where == name)]
+                widths = {kind: self.widths.get(kind, 1) for kind in kinds}
+                self._made[name] = Lane(name, widths, self.patience)
             return self._made[name]
 
     def close(self) -> None:

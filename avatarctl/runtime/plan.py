@@ -32,6 +32,22 @@ class StepOrder:
     take: int
     models_folder: Path
     external: ExternalDigests = dataclasses.field(default_factory=ExternalDigests, repr=False, compare=False)
+    asked: Params | None = None
+    """The params that were asked for, where memory ran out with them."""
+    rungs: int = 0
+    """How far down the engine's ladder this order is."""
+    told: str = ""
+    """What is different on this rung."""
+
+    def lower(self) -> StepOrder | None:
+        """What may be tried where memory ran out with this; None at the end of the ladder."""
+        asked = self.asked or self.params
+        # What was streamed is read already.
+        ladder = self.spec.ladder(asked) if self.spec.ladder and not self.spec.streams else ()
+        if self.rungs >= len(ladder):
+            return None
+        rung = ladder[self.rungs]
+        return dataclasses.replace(self, params=rung.params, asked=asked, rungs=self.rungs + 1, told=rung.told)
 
     def resolved(self) -> StepOrder:
         """The same with every input known. Raises `StepFailed` when an earlier step did not make it."""
@@ -84,6 +100,10 @@ class StepOrder:
             identity["seed"] = self.seed
         if self.take and not self.spec.deterministic:
             identity["take"] = self.take
+        if self.asked is not None:
+            # Also of params that no key has: what was made otherwise than asked is never taken for what was asked.
+            asked = self.asked.as_dict()
+            identity["instead"] = {k: v for k, v in self.params.as_dict().items() if v != asked[k]}
         return identity
 
     def _model_digests(self) -> dict[str, str]:

@@ -17,18 +17,19 @@ from typing import Any
 from avatarctl import config
 from avatarctl.engines import readiness
 from avatarctl.engines.contract import Cancelled, EngineSpec, Job
-from avatarctl.errors import AvatarctlError, StepFailed, Stopped, Unavailable
+from avatarctl.engines.worker.memory import is_out_of_memory
+from avatarctl.errors import AvatarctlError, OutOfMemory, StepFailed, Stopped, Unavailable
 from avatarctl.presets import Settings
 from avatarctl.runtime import events
 from avatarctl.runtime.executors import Executor, MachineLost, Performed
 from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.runtime.handles import Handle, OutputOf, Ref
 from avatarctl.runtime.plan import Plan, StepOrder
-from avatarctl.runtime.resources import peak_memory_mb
+from avatarctl.runtime.records import step_record
 from avatarctl.stages.catalog import SCRIPT, STAGES, stage
 from avatarctl.store.faults import disk_is_full
 from avatarctl.store.locks import Abandoned, key_lock
-from avatarctl.store.model import Artefact, Manifest, StepRecord
+from avatarctl.store.model import Artefact, Manifest
 from avatarctl.store.store import Store
 from avatarctl.text.sentences import Sentence, SentenceStream, split
 
@@ -65,7 +66,7 @@ class Run:
         self._refresh = _stages_from(refresh_from)
         self._refreshed: set[str] = set()
         self._own_executor = executor is None
-        self._executor: Executor = executor or LocalExecutor(folder, settings.interpreter)
+        self._executor: Executor = executor or LocalExecutor(folder, settings.interpreter, servers=settings.servers)
         self._priority = priority
         self._cancel = threading.Event()
         self._error: BaseException | None = None
@@ -75,6 +76,8 @@ class Run:
         self.handles: list[Handle] = []
         self.delivered: list[dict[str, str]] = []
         """What was copied out of the store: path, digest, role."""
+        self.remarks: list[str] = []
+        """What was made otherwise than asked."""
 
     # -- what recipes call
 
@@ -197,7 +200,7 @@ class Run:
         return stage_name in self._refresh and key not in self._refreshed
 
     def _take_hit(self, handle: Handle, order: StepOrder, manifest: Manifest, queue_ms: float = 0.0) -> None:
-        record = self._record(handle, order, manifest.key, "hit", queue_ms=queue_ms, manifest=manifest)
+        record = step_record(self.id, handle, order, manifest.key, "hit", queue_ms=queue_ms, manifest=manifest)
         self.store.ledger.add_step(record)
         self._tell_finished(handle, order, "hit", 0.0, manifest.facts)
         handle.finish(manifest)
@@ -208,7 +211,32 @@ class Run:
         except BaseException as error:
             # The handle has its error whatever happens here; a ledger that cannot be written has been told already.
             with suppress(Exception):
-                self._fail(handle, order, error, key)
+                lower = order.lower() if _is_out_of_memory(error) and not self._cancel.is_set() else None
+                if lower is None:
+                    self._fail(handle, order, error, key)
+                else:
+                    self._step_down(handle, order, lower, key, error)
+
+    def _step_down(self, handle: Handle, order: StepOrder, lower: StepOrder, key: str, error: BaseException) -> None:
+        """Memory ran out: write down the attempt, and ask for the step as the engine's next rung has it."""
+        if not isinstance(error, AvatarctlError):
+            error = self._explained(handle, order, error)
+        told = f"memory ran out; made {lower.told}"
+        handle.notes.append(told)
+        self.remarks.append(f"{handle.stage}/{order.spec.name}: {told}")
+        self.note(self.remarks[-1])
+        record = step_record(self.id, handle, order, key, "failed", run_ms=self._since_begun(handle), error=error)
+        handle.began = None
+        try:
+            self.store.ledger.add_step(record)
+        except BaseException as fault:
+            self._fail(handle, order, fault, key)
+        else:
+            self._resolve(handle, lower)
+
+    def _since_begun(self, handle: Handle) -> float:
+        """Milliseconds that an engine has been at work on a step."""
+        return 0.0 if handle.began is None else (time.perf_counter() - handle.began) * 1000
 
     def _perform(self, handle: Handle, order: StepOrder, key: str, queued: float) -> None:
         if self._cancel.is_set():
@@ -236,10 +264,15 @@ class Run:
     def _make(self, handle: Handle, order: StepOrder, key: str, queued: float, refresh: bool) -> Manifest:
         spec, contract = order.spec, order.stage
         with self.store.workspace(self.id) as folder:
-            paths = {role: self.store.cas.path(a.digest) for role, a in order.artefacts().items()}
+            # The key says what was read. A look-up only compares sizes, so that hits stay cheap.
+            paths = {role: self.store.verified(a, f"the {role} of a step") for role, a in order.artefacts().items()}
 
             def progress(done: float, total: float, unit: str) -> None:
                 self.listener(events.Progress(handle.index, handle.stage, spec.name, handle.label, done, total, unit))
+
+            def note(message: str) -> None:
+                handle.notes.append(message)
+                self.note(f"{handle.stage}/{spec.name}: {message}")
 
             used: dict[str, float] = {}
             start = time.perf_counter()
@@ -257,7 +290,7 @@ class Run:
                 seed=order.seed,
                 progress=progress,
                 emit=handle.emit,
-                note=lambda message: self.note(f"{handle.stage}/{spec.name}: {message}"),
+                note=note,
                 used=used.__setitem__,
                 cancelled=self._cancel.is_set,
             )
@@ -273,7 +306,8 @@ class Run:
             if used:
                 facts["used"] = used
             run_ms = (time.perf_counter() - start) * 1000
-            record = self._record(
+            record = step_record(
+                self.id,
                 handle,
                 order,
                 key,
@@ -307,48 +341,12 @@ class Run:
             try:
                 return self._executor.perform(order.spec, job, started)
             except MachineLost as lost:
-                self.store.ledger.add_step(self._record(handle, order, job.key, "failed", error=lost))
+                self.store.ledger.add_step(step_record(self.id, handle, order, job.key, "failed", error=lost))
                 job.note(f"{lost.what}; it is performed elsewhere")
                 for rest in job.out.iterdir():
                     rest.unlink()
 
     # -- endings
-
-    def _record(
-        self,
-        handle: Handle,
-        order: StepOrder,
-        key: str,
-        status: str,
-        *,
-        queue_ms: float = 0.0,
-        load_ms: float = 0.0,
-        run_ms: float = 0.0,
-        manifest: Manifest | None = None,
-        error: BaseException | None = None,
-        memory: Mapping[str, Any] | None = None,
-        device: str = "",
-        node: str = "",
-    ) -> StepRecord:
-        known = {r: i.digest for r, i in order.inputs.items() if isinstance(i, Artefact)}
-        return StepRecord(
-            run_id=self.id,
-            index=handle.index,
-            stage=handle.stage,
-            engine=order.spec.name,
-            key=key,
-            status=status,
-            queue_ms=round(queue_ms, 3),
-            load_ms=round(load_ms, 3),
-            run_ms=round(run_ms, 3),
-            device=(device or (memory["device"] if memory else "cpu")) + (f" on {node}" if node else ""),
-            peak_memory_mb=_peak_memory_mb(memory) if status == "done" else 0.0,
-            error_code=getattr(error, "code", type(error).__name__) if error else "",
-            error=str(error) if error else "",
-            label=handle.label,
-            inputs=known,
-            output_bytes=sum(a.size for a in manifest.outputs.values()) if manifest else 0,
-        )
 
     def _fail(self, handle: Handle, order: StepOrder, error: BaseException, key: str) -> None:
         cancelled = isinstance(error, Cancelled | Abandoned | Stopped)
@@ -359,9 +357,9 @@ class Run:
                 self._error = error
         self._cancel.set()
         status = "cancelled" if cancelled else "failed"
-        run_ms = 0.0 if handle.began is None else (time.perf_counter() - handle.began) * 1000
+        run_ms = self._since_begun(handle)
         try:
-            self.store.ledger.add_step(self._record(handle, order, key, status, run_ms=run_ms, error=error))
+            self.store.ledger.add_step(step_record(self.id, handle, order, key, status, run_ms=run_ms, error=error))
             self._tell_finished(handle, order, status, run_ms, {})
         finally:
             handle.fail(error)
@@ -373,6 +371,9 @@ class Run:
             explained = Unavailable("the disk is full", why=str(error), hint="make room, or run avatarctl cache gc")
         elif damaged := self._executor.damaged(order.spec, order.params):
             explained = Unavailable(f"the model {damaged} is damaged", hint=f"avatarctl models pull {damaged}")
+        elif _is_out_of_memory(error):
+            hint = "close what else uses memory, or take a smaller size or model"
+            explained = OutOfMemory(f"{handle.stage}/{order.spec.name} ran out of memory", why=str(error), hint=hint)
         else:
             explained = StepFailed(
                 f"{handle.stage}/{order.spec.name} failed", why=f"{type(error).__name__}: {error}", hint="-v shows more"
@@ -414,16 +415,13 @@ class Run:
             raise self._error
 
 
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, OutOfMemory) or is_out_of_memory(error)
+
+
 def spoken_role(made: Manifest, role: str) -> str:
     """The script of a text where it has one: its words with the tags of emotions, which are not to be read."""
     return SCRIPT if SCRIPT in made.outputs else role
-
-
-def _peak_memory_mb(memory: Mapping[str, Any] | None) -> float:
-    """Of the worker if a worker did it (on the GPU if it used one), else of this process; MiB."""
-    if not memory:
-        return peak_memory_mb()
-    return round(float(memory.get("peak", memory["resident_peak"])) / 2**20, 1)
 
 
 def _stages_from(name: str | None) -> set[str]:

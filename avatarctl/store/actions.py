@@ -68,12 +68,13 @@ class ActionTables(LedgerFile):
             for artefact in manifest.outputs.values():
                 _note_origins(connection, artefact.digest, origins)
                 _insert_artefact(connection, artefact, given=False)
+            # OR REPLACE: in a ledger whose bits flipped there may be such rows without their action.
             connection.executemany(
-                "INSERT INTO action_inputs (key, role, digest) VALUES (?, ?, ?)",
+                "INSERT OR REPLACE INTO action_inputs (key, role, digest) VALUES (?, ?, ?)",
                 [(manifest.key, role, digest) for role, digest in inputs.items()],
             )
             connection.executemany(
-                "INSERT INTO action_outputs (key, role, digest) VALUES (?, ?, ?)",
+                "INSERT OR REPLACE INTO action_outputs (key, role, digest) VALUES (?, ?, ?)",
                 [(manifest.key, role, artefact.digest) for role, artefact in manifest.outputs.items()],
             )
         return manifest

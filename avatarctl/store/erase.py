@@ -84,7 +84,9 @@ def erase(store: Store, avatar: AvatarRecord, *, timeout: float = 0.0) -> Erased
             if path.stem in artefacts:
                 remove(path)
         rest = _forget(store, found, artefacts, [a.id for a in versions])
-        gc.remove_files(store, rest)
+        gc.remove_files(store, rest, alone=True)
+        # Notes of what was handed out name what is gone now.
+        store.uses.end()
         dictionaries.remove(store, avatar.name)
         store.ledger.checkpoint()
         sizes += [size for _, size in rest.files]

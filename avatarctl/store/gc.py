@@ -1,17 +1,20 @@
 """What the cache holds, whether it is sound, and what it can do without.
 
 Collected are: actions that were not used for the longest time, where a limit asks for it; files that nobody
-needs any more; what dead runs left. Never: files of avatars and documents.
+needs any more; what dead runs left. Never: files of avatars and documents, what the steps of unfinished jobs made, and
+what living commands rely on (`uses`). So it may be done beside running batches, which wait for a moment meanwhile.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from avatarctl.errors import Busy
 from avatarctl.store.ids import iso
 from avatarctl.store.store import Store, remove
 
@@ -42,6 +45,8 @@ class GcPlan:
     """Bytes that the removal gives back."""
     kept: int
     """Bytes of artefacts that stay."""
+    in_use: int = 0
+    """Files that stay because living commands or unfinished jobs need them."""
 
 
 def plan(store: Store, max_bytes: int | None = None, max_age_days: float | None = None) -> GcPlan:
@@ -56,25 +61,35 @@ def plan(store: Store, max_bytes: int | None = None, max_age_days: float | None 
 def apply(store: Store, planned: GcPlan, *, timeout: float = 0.0) -> GcPlan:
     """Collect within the limits of `planned`: what was really removed, which is the same if nobody came between.
 
+    Other commands may be at work; of what this store itself was asked for, nothing is spared.
+
     Raises:
-        Busy: other commands were still at work after `timeout` seconds.
+        Busy: the cache could not be had for a moment within `timeout` seconds.
     """
-    with store.alone(timeout):
-        actual = _plan(store, planned.max_bytes, planned.used_before)
+    with ExitStack() as stack:
+        alone = True
+        try:
+            stack.enter_context(store.alone(0.0))
+        except Busy:
+            alone = False
+        stack.enter_context(store.uses.closed(timeout))
+        actual = _plan(store, planned.max_bytes, planned.used_before, alone=alone)
         # Rows first: a crash after it leaves files without rows, which are harmless and collected next time.
         forget(store, (a.key for a in actual.actions), (digest for digest, _ in actual.files))
-        remove_files(store, actual)
+        remove_files(store, actual, alone=alone)
     return actual
 
 
-def remove_files(store: Store, planned: GcPlan) -> None:
-    """Delete the files of a plan whose rows are gone from the ledger already. The caller is alone."""
+def remove_files(store: Store, planned: GcPlan, *, alone: bool) -> None:
+    """Delete the files of a plan whose rows are gone from the ledger already. `alone`: nobody else is at work."""
     for digest, _ in planned.files:
         store.cas.delete(digest)
     for name in planned.leftovers:
         remove(Path(name))
-    for path in (store.locks_folder / "steps").glob("*"):
-        remove(path)
+    if alone:
+        store.uses.clear()
+        for path in (store.locks_folder / "steps").glob("*"):
+            remove(path)
 
 
 def forget(store: Store, keys: Iterable[str], digests: Iterable[str]) -> None:
@@ -91,11 +106,14 @@ def forget(store: Store, keys: Iterable[str], digests: Iterable[str]) -> None:
 
 
 class _References:
-    """Counts who needs each artefact: a pin, an action that made it, an action that a given file went into."""
+    """Counts who needs each artefact: a pin, an action that made it, an action that a given file went into.
 
-    def __init__(self, store: Store) -> None:
+    `in_use`: artefacts that are as good as pinned, for now.
+    """
+
+    def __init__(self, store: Store, in_use: Set[str] = frozenset()) -> None:
         ledger = store.ledger
-        self.pinned = set(ledger.owners())
+        self.pinned = set(ledger.owners()) | in_use
         self.count: Counter[str] = Counter(self.pinned)
         self.by_action: dict[str, list[str]] = defaultdict(list)
         self.outputs: dict[str, list[str]] = defaultdict(list)
@@ -119,9 +137,19 @@ class _References:
         return free
 
 
-def _plan(store: Store, max_bytes: int | None, used_before: str) -> GcPlan:
+def _in_use(store: Store) -> set[str]:
+    """What other living commands rely on, and what was made for jobs that have not come to their end."""
+    unfinished = """
+        SELECT DISTINCT digest FROM jobs JOIN steps USING (run_id) JOIN action_outputs USING (key)
+        WHERE jobs.status IN ('queued', 'running')
+    """
+    return store.uses.of_others() | {str(row["digest"]) for row in store.ledger.rows(unfinished)}
+
+
+def _plan(store: Store, max_bytes: int | None, used_before: str, *, alone: bool = True) -> GcPlan:
     sizes = {digest: store.cas.size(digest) for digest in store.cas}
-    needed = _References(store)
+    in_use = _in_use(store)
+    needed = _References(store, in_use)
     kept = sum(size for digest, size in sizes.items() if needed.count[digest] > 0)
     rows = store.ledger.rows("SELECT key, stage, engine, last_used FROM actions ORDER BY sticky, last_used, key")
     actions = []
@@ -134,9 +162,11 @@ def _plan(store: Store, max_bytes: int | None, used_before: str) -> GcPlan:
             actions.append(PlannedAction(row["key"], row["stage"], row["engine"], row["last_used"]))
     known = {row["digest"] for row in store.ledger.rows("SELECT digest FROM artefacts")}
     files = [(d, sizes.get(d, 0)) for d in sorted(known | sizes.keys()) if needed.count[d] == 0]
-    leftovers = [*store.stale_folders(alone=True), *store.cas.quarantine_older_than(QUARANTINE_SECONDS)]
+    leftovers = [*store.stale_folders(alone=alone), *store.cas.quarantine_older_than(QUARANTINE_SECONDS)]
     freed = sum(size for _, size in files) + sum(_bytes(path) for path in leftovers)
-    return GcPlan(max_bytes, used_before, tuple(actions), tuple(files), tuple(map(str, leftovers)), freed, kept)
+    return GcPlan(
+        max_bytes, used_before, tuple(actions), tuple(files), tuple(map(str, leftovers)), freed, kept, len(in_use)
+    )
 
 
 def _bytes(path: Path) -> int:

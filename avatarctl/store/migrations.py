@@ -272,3 +272,19 @@ def m005_queue(db: Database) -> None:
     jobs.create_index(["batch_id", "name"], unique=True)
     jobs.create_index(["batch_id", "status", "priority", "position"])
     db.table("actions").add_column("identity", str, not_null_default="")
+
+
+@migrations()
+def m006_remarks(db: Database) -> None:
+    """What was made otherwise than asked, where memory ran out."""
+    db.table("steps").add_column("notes", str, not_null_default="")
+    db.table("jobs").add_column("remark", str, not_null_default="")
+    db.create_view(
+        "run_steps",
+        """
+        SELECT run_id, step, stage, engine, label, status, round(queue_ms, 1) AS queue_ms,
+            round(load_ms, 1) AS load_ms, round(run_ms, 1) AS run_ms, output_bytes, device, key, error, notes
+        FROM steps ORDER BY run_id DESC, step, id
+        """,
+        replace=True,
+    )

@@ -97,6 +97,8 @@ class StepRecord:
     label: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
     """Digests by role."""
+    notes: str = ""
+    """What did not go as it should have, though the step went on; a line each."""
     output_bytes: int = 0
     ended: str = field(default="", compare=False)
     """When its row was written, which the ledger fills in."""
@@ -218,3 +220,5 @@ class JobRecord:
     output: str
     """The film that was delivered."""
     ended: str
+    remark: str = ""
+    """How the film was made otherwise than asked."""

@@ -157,6 +157,7 @@ class QueueTables(LedgerFile):
         seconds: float = 0.0,
         media_seconds: float = 0.0,
         output: str = "",
+        remark: str = "",
     ) -> bool:
         """Write how a job ended: whether it was still this owner's. It is on the disk when this returns."""
         if status not in OVER:
@@ -165,7 +166,7 @@ class QueueTables(LedgerFile):
             done = connection.execute(
                 """
                 UPDATE jobs SET status = ?, error_code = ?, error = ?, retryable = ?, cached = ?, seconds = ?,
-                    media_seconds = ?, output = ?, ended = ?, owner = NULL, cancel = 0
+                    media_seconds = ?, output = ?, remark = ?, ended = ?, owner = NULL, cancel = 0
                 WHERE id = ? AND owner = ? AND status = 'running'
                 """,
                 (
@@ -177,6 +178,7 @@ class QueueTables(LedgerFile):
                     seconds,
                     media_seconds,
                     output,
+                    remark,
                     now(),
                     job_id,
                     owner,

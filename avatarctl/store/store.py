@@ -4,7 +4,7 @@ home/ledger.sqlite
 cache/cas/ab/<sha256>        artefacts
 cache/tmp/<run>/<id>/        where engines write
 cache/quarantine/            damaged artefacts
-cache/locks/                 of the cache, of living runs, of steps being made
+cache/locks/                 of the cache, of living runs, of steps being made, and what living commands rely on
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,13 +26,14 @@ from avatarctl.store.ids import new_id, now
 from avatarctl.store.ledger import FILE_NAME, Ledger
 from avatarctl.store.locks import FileLock, RunLock
 from avatarctl.store.model import Artefact, Manifest, StepRecord
+from avatarctl.store.uses import Uses
 
 _FLUSH_SECONDS = 1.0
 _INCOMING_SECONDS = 86_400.0
 
 
 class Store:
-    """An open store. Threads may share it. Open for writing, it keeps garbage collection away until closed."""
+    """An open store. Threads may share it. What it hands out, garbage collection leaves alone until it is closed."""
 
     def __init__(self, home: Path, cache: Path, ledger: Ledger, cache_lock: FileLock) -> None:
         self.home = home
@@ -41,6 +42,7 @@ class Store:
         self.cas = ContentStore(cache)
         self.locks_folder = cache / "locks"
         self.tmp_folder = cache / "tmp"
+        self.uses = Uses(self.locks_folder)
         self._cache_lock = cache_lock
         self._runs: dict[str, RunLock] = {}
         self._guard = threading.Lock()
@@ -62,7 +64,7 @@ class Store:
         """
         cache = cache or home
         path = home / FILE_NAME
-        lock = FileLock(cache / "locks" / "cache", what="the cache")
+        lock = cache_lock(cache)
         if readonly:
             return cls(home, cache, Ledger.open(path, readonly=True), lock)
         with ExitStack() as undo:
@@ -87,6 +89,7 @@ class Store:
             for lock in self._runs.values():
                 lock.__exit__()
             self._runs.clear()
+            self.uses.end()
             self.ledger.close()
             self._cache_lock.release()
 
@@ -100,9 +103,12 @@ class Store:
 
     def lookup(self, key: str) -> Manifest | None:
         """What the step of that key made, if all its files are there in full size. Damage is cleared away."""
-        manifest = self.ledger.find_action(key)
-        if manifest is None:
-            return None
+        with self._handing_out():
+            manifest = self.ledger.find_action(key)
+            if manifest is None:
+                return None
+            if not self.ledger.readonly:
+                self.uses.note(a.digest for a in manifest.outputs.values())
         damaged = [a for a in manifest.outputs.values() if not self.cas.intact(a.digest, a.size)]
         if damaged:
             if not self.ledger.readonly:
@@ -147,20 +153,22 @@ class Store:
             Unavailable: the disk is full, or the store cannot be written.
         """
         self._must_write()
-        made = {}
-        for role, (path, media_type) in outputs.items():
-            digest, size = self.cas.add_file(path, move=True)
-            made[role] = Artefact(digest, size, media_type)
-        manifest = Manifest(key, made, dict(facts), now(), step.run_ms, engine)
 
         def gives_way(before: Manifest) -> bool:
             return replace or not all(self.cas.intact(a.digest, a.size) for a in before.outputs.values())
 
-        size = sum(a.size for a in made.values())
-        record = dataclasses.replace(step, output_bytes=size)
-        return self.ledger.record_action(
-            manifest, stage, inputs, record, sticky=sticky, identity=identity, replaces=gives_way
-        )
+        with self._handing_out():
+            made = {}
+            for role, (path, media_type) in outputs.items():
+                digest, size = self.cas.add_file(path, move=True)
+                made[role] = Artefact(digest, size, media_type)
+            manifest = Manifest(key, made, dict(facts), now(), step.run_ms, engine)
+            record = dataclasses.replace(step, output_bytes=sum(a.size for a in made.values()))
+            holds = self.ledger.record_action(
+                manifest, stage, inputs, record, sticky=sticky, identity=identity, replaces=gives_way
+            )
+            self.uses.note(a.digest for a in holds.outputs.values())
+        return holds
 
     def forget(self, digest: str, reason: str) -> list[str]:
         """Put a damaged artefact aside, and forget the actions that made it: their keys."""
@@ -169,20 +177,27 @@ class Store:
 
     def artefact(self, digest: str) -> Artefact | None:
         """An artefact that the ledger knows and whose file is there."""
-        found = self.ledger.artefact(digest)
-        return found if found is not None and self.cas.intact(digest, found.size) else None
+        with self._handing_out():
+            found = self.ledger.artefact(digest)
+            if found is None or not self.cas.intact(digest, found.size):
+                return None
+            if not self.ledger.readonly:
+                self.uses.note([digest])
+        return found
 
     def add_file(self, path: Path, media_type: str) -> Artefact:
         """Take in a copy of a file that was given from outside."""
         self._must_write()
-        digest, size = self.cas.add_file(path)
-        return self._given(Artefact(digest, size, media_type))
+        with self._handing_out():
+            digest, size = self.cas.add_file(path)
+            return self._given(Artefact(digest, size, media_type))
 
     def add_bytes(self, data: bytes, media_type: str) -> Artefact:
         """Take in bytes that were given from outside."""
         self._must_write()
-        digest, size = self.cas.add_bytes(data)
-        return self._given(Artefact(digest, size, media_type))
+        with self._handing_out():
+            digest, size = self.cas.add_bytes(data)
+            return self._given(Artefact(digest, size, media_type))
 
     def _must_write(self) -> None:
         if self.ledger.readonly:
@@ -190,7 +205,12 @@ class Store:
 
     def _given(self, artefact: Artefact) -> Artefact:
         self.ledger.add_artefact(artefact)
+        self.uses.note([artefact.digest])
         return artefact
+
+    def _handing_out(self) -> AbstractContextManager[None]:
+        """Kept until what is handed out is noted. Who only reads notes nothing, and finds a file gone at worst."""
+        return nullcontext() if self.ledger.readonly else self.uses.passing()
 
     def deliver(self, artefact: Artefact, destination: Path) -> None:
         """Copy an artefact to `destination`, whole or not at all; left alone if it is there already.
@@ -203,10 +223,24 @@ class Store:
         with suppress(FileNotFoundError):
             if deliver.deliver(self.cas.path(artefact.digest), artefact, destination):
                 return
+        raise self._damaged(artefact.digest, destination.name, "delivered")
+
+    def verified(self, artefact: Artefact, name: str) -> Path:
+        """The file of an artefact, after reading all of it: for steps, whose results would outlive the damage.
+
+        Raises:
+            StepFailed: it was damaged in the cache. `name` tells people what it is.
+        """
+        if not self.cas.verify(artefact.digest):
+            raise self._damaged(artefact.digest, name, "read")
+        return self.cas.path(artefact.digest)
+
+    def _damaged(self, digest: str, name: str, when: str) -> StepFailed:
+        """Put the artefact aside, so that it is made again: the error to raise."""
         if not self.ledger.readonly:
-            self.forget(artefact.digest, "its content was not its digest's when it was delivered")
-        raise StepFailed(
-            f"{destination.name} was damaged in the cache",
+            self.forget(digest, f"its content was not its digest's when it was {when}")
+        return StepFailed(
+            f"{name} was damaged in the cache",
             why="its content changed after it was made",
             hint="run the same command again: what is damaged is made anew",
         )
@@ -292,6 +326,7 @@ class Store:
 
     def _clear_after_the_dead(self, alone: bool) -> None:
         self.ledger.mark_lost_runs(self.is_alive)
+        self.uses.clear()
         for path in self.stale_folders(alone=alone):
             remove(path)
         for path in _entries(self.locks_folder / "runs"):
@@ -305,6 +340,11 @@ class Store:
             self._flushed = time.monotonic()
         if used and not self.ledger.readonly:
             self.ledger.touch(used)
+
+
+def cache_lock(cache: Path) -> FileLock:
+    """Shared by every store that is open for writing; who holds it alone knows that there is none."""
+    return FileLock(cache / "locks" / "cache", what="the cache")
 
 
 def remove(path: Path) -> None:

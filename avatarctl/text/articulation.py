@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from avatarctl.text.loudness import Loudness
 from avatarctl.text.timings import Timings
-from avatarctl.text.visemes import CLASSES, LIP_SHAPE, POSE, STRESSES, Viseme, parts
+from avatarctl.text.visemes import CLASSES, LIP_SHAPE, POSE, STRESSES, TONGUE, Viseme, parts
 
 INDEX = {name: i for i, name in enumerate(POSE)}
 LEAD = 0.03
@@ -38,6 +38,8 @@ _REACH = 0.45
 """Seconds beyond which a sound has no influence."""
 _NEIGHBOURS = 7
 """Sounds on either side that are looked at."""
+_TIP_HASTE = 2.0
+"""How much faster the tip of the tongue comes and goes than jaw and lips do."""
 _CHUNK = 4096
 _HELD, _LONG_HELD = 0.3, 0.7
 """Part of a p, b or m around its centre during which the lips stay shut; of a long one."""
@@ -58,8 +60,9 @@ _EARLY = 0.2
 """Seconds before a rounded vowel from which on the lips begin to round."""
 _ROUNDED = 0.5
 """Rounding from which on a sound rounds the ones before it."""
-_FREE, _SPREAD = 1.0, 0.3
-"""Share of the rounding that consonants take over, if they leave the lips free or need them spread."""
+_FREE, _PRESSED, _SPREAD = 1.0, 0.6, 0.3
+"""Share of the rounding that consonants take over, if they leave the lips free, press them on each other, or need them
+spread."""
 
 _BURST_AFTER, _BURST_WIDTH = 0.012, 0.022
 """Seconds from the end of a stop to the peak of its release, and its width."""
@@ -94,6 +97,7 @@ class _Track:
     poses: NDArray[np.float64]
     vertical: NDArray[np.float64]
     shape: NDArray[np.float64]
+    tip: NDArray[np.float64]
     decays: NDArray[np.float64]
 
 
@@ -183,6 +187,7 @@ def _track(sounds: list[_Sound], gain: float, loudness: Loudness | None) -> _Tra
         poses=poses,
         vertical=np.array([s.made.vertical for s in sounds]),
         shape=shape,
+        tip=np.array([s.made.tip for s in sounds]),
         decays=np.array([s.made.decay for s in sounds]),
     )
 
@@ -215,7 +220,8 @@ def _round_early(sounds: list[_Sound], poses: NDArray[np.float64], shape: NDArra
             away = vowel.start - (before.start + before.end) / 2
             if before.made.vowel or not before.ipa or away > _EARLY:
                 break
-            share = (_SPREAD if before.made.spreads else _FREE) * (1 - 0.5 * away / _EARLY)
+            taken = _SPREAD if before.made.spreads else _PRESSED if before.made.closes else _FREE
+            share = taken * (1 - 0.5 * away / _EARLY)
             poses[j, rounding] = max(poses[j, rounding], share * aim)
             poses[j, wide] *= 1 - share
             shape[j] = max(shape[j], 0.8 * share)
@@ -241,9 +247,11 @@ def _blend(track: _Track, times: NDArray[np.float64]) -> NDArray[np.float64]:
     reached = valid & (distance - track.halves[near] < _REACH)
     decay = np.where(reached, np.exp(-track.decays[near] * outside), 0.0)
     result = np.empty((len(times), len(POSE)))
-    for strength, names in ((track.vertical, set(POSE) - LIP_SHAPE), (track.shape, LIP_SHAPE)):
+    opening = set(POSE) - LIP_SHAPE - TONGUE
+    groups = ((track.vertical, opening, decay), (track.shape, LIP_SHAPE, decay), (track.tip, TONGUE, decay**_TIP_HASTE))
+    for strength, names, left in groups:
         columns = [i for i, name in enumerate(POSE) if name in names]
-        dominance = strength[near] * decay
+        dominance = strength[near] * left
         total = dominance.sum(axis=1, keepdims=True) + 1e-6
         result[:, columns] = np.einsum("tk,tkp->tp", dominance, track.poses[:, columns][near]) / total
     return result
@@ -315,7 +323,8 @@ def _close(values: NDArray[np.float64], track: _Track, fps: int) -> None:
         shut[first : last + 1] = True
     for name in ("open", "up", "tuck"):
         values[shut, INDEX[name]] = 0.0
-    values[shut, INDEX["press"]] = np.maximum(values[shut, INDEX["press"]], 0.5)
+    pressed = CLASSES["bilabial stop"].pose[INDEX["press"]]
+    values[shut, INDEX["press"]] = np.maximum(values[shut, INDEX["press"]], pressed)
     jaw = INDEX["jaw"]
     values[:, jaw] = np.minimum(values[:, jaw], _JAW_SHUT + _JAW_OPENS * _away(shut) / fps)
     parted = np.array([f for f in opened if f < frames - 1 and not shut[f]], np.int64)

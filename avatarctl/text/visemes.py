@@ -19,11 +19,14 @@ POSE = ("open", "jaw", "up", "round", "press", "tuck", "wide", "tongue")
 """What a viseme sets: `open`, `jaw`, `up`, `wide` in u, the distance of the eye centres; the others 0..1."""
 LIP_SHAPE = frozenset({"round", "wide"})
 """They spread wider in time than the vertical ones."""
+TONGUE = frozenset({"tongue"})
+"""Its tip moves by itself, and sounds that are made with it do not leave out its touch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Viseme:
-    """`pose`: values in the order of `POSE`. `vertical`, `shape`: dominance at the centre. `decay`: 1/s.
+    """`pose`: values in the order of `POSE`. `vertical`, `shape`, `tip`: dominance at the centre over the opening,
+    over the lips' shape, and over the tip of the tongue. `decay`: 1/s.
 
     `burst`: how far the mouth springs open when a stop is released, u. `spreads`: it needs its lips spread, and so
     cannot be rounded for a vowel to come. `long`: it is held.
@@ -33,6 +36,7 @@ class Viseme:
     vertical: float
     shape: float
     decay: float
+    tip: float
     vowel: bool = False
     closes: bool = False
     tucks: bool = False
@@ -41,9 +45,14 @@ class Viseme:
     long: bool = False
 
 
-def _viseme(vertical: float, shape: float, decay: float, **values: float | bool) -> Viseme:
+_IDLE_TIP, _VOWEL_TIP = 0.6, 1.2
+"""Dominance over the tip of the tongue of consonants that are made without it, and of vowels, in which it lies."""
+
+
+def _viseme(vertical: float, shape: float, decay: float, tip: float = 0.0, **values: float | bool) -> Viseme:
     flags = {k: bool(values.pop(k, False)) for k in ("vowel", "closes", "tucks")}
-    return Viseme(tuple(float(values.get(name, 0.0)) for name in POSE), vertical, shape, decay, **flags)
+    pose = tuple(float(values.get(name, 0.0)) for name in POSE)
+    return Viseme(pose, vertical, shape, decay, tip or (_VOWEL_TIP if flags["vowel"] else _IDLE_TIP), **flags)
 
 
 CLASSES: dict[str, Viseme] = {
@@ -51,23 +60,23 @@ CLASSES: dict[str, Viseme] = {
     "open": _viseme(1.5, 1.0, 16, vowel=True, open=0.27, jaw=0.24, up=0.02),
     "near open": _viseme(1.4, 1.0, 16, vowel=True, open=0.22, jaw=0.19, up=0.025, wide=0.02),
     "reduced": _viseme(0.8, 0.4, 16, vowel=True, open=0.135, jaw=0.105, up=0.015),
-    "mid front": _viseme(1.3, 1.0, 16, vowel=True, open=0.15, jaw=0.11, up=0.03, wide=0.03),
-    "close front": _viseme(1.0, 1.1, 15, vowel=True, open=0.095, jaw=0.05, up=0.035, wide=0.05),
+    "mid front": _viseme(1.3, 1.0, 16, vowel=True, open=0.15, jaw=0.085, up=0.025, wide=0.03),
+    "close front": _viseme(1.0, 1.1, 15, vowel=True, open=0.115, jaw=0.046, up=0.025, wide=0.05),
     "close central": _viseme(1.0, 1.0, 16, vowel=True, open=0.105, jaw=0.06, up=0.03, wide=0.02),
     "mid back": _viseme(1.2, 0.5, 16, vowel=True, open=0.18, jaw=0.15, up=0.015),
     "mid round": _viseme(1.3, 1.2, 14, vowel=True, open=0.19, jaw=0.17, up=0.015, round=0.75),
     "open round": _viseme(1.3, 1.0, 14, vowel=True, open=0.24, jaw=0.21, up=0.015, round=0.4),
     "close round": _viseme(1.0, 1.4, 14, vowel=True, open=0.085, jaw=0.07, up=0.01, round=1.0),
     "front round": _viseme(1.0, 1.3, 14, vowel=True, open=0.1, jaw=0.08, up=0.015, round=0.85),
-    "bilabial stop": _viseme(3.4, 0.5, 46, closes=True, press=0.75),
+    "bilabial stop": _viseme(3.4, 0.9, 46, closes=True, press=0.75),
     "bilabial fricative": _viseme(2.5, 0.6, 22, open=0.03, jaw=0.03, press=0.2, round=0.2),
-    "labiodental": _viseme(3.2, 0.6, 32, tucks=True, open=0.045, jaw=0.03, up=0.035, tuck=0.75),
-    "dental": _viseme(1.2, 0.3, 22, open=0.09, jaw=0.06, up=0.02, tongue=1.0),
-    "alveolar": _viseme(1.0, 0.25, 22, open=0.085, jaw=0.06, up=0.025, tongue=0.8),
-    "lateral": _viseme(0.8, 0.25, 20, open=0.12, jaw=0.09, up=0.025, tongue=1.0),
-    "rhotic": _viseme(0.6, 0.2, 20, open=0.095, jaw=0.07, up=0.02, tongue=0.6),
+    "labiodental": _viseme(3.2, 0.6, 32, tucks=True, open=0.05, jaw=0.03, up=0.02, tuck=0.65),
+    "dental": _viseme(1.2, 0.3, 22, open=0.125, jaw=0.08, up=0.015, tongue=1.0, tip=4.0),
+    "alveolar": _viseme(1.0, 0.25, 22, open=0.12, jaw=0.078, up=0.015, tongue=0.8, tip=4.0),
+    "lateral": _viseme(0.8, 0.25, 20, open=0.14, jaw=0.1, up=0.015, tongue=0.8, tip=4.0),
+    "rhotic": _viseme(0.6, 0.2, 20, open=0.095, jaw=0.07, up=0.02, tongue=0.6, tip=2.0),
     "round rhotic": _viseme(0.7, 0.6, 18, open=0.09, jaw=0.06, up=0.025, round=0.4, tongue=0.3),
-    "sibilant": _viseme(1.8, 0.5, 23, open=0.065, jaw=0.025, up=0.03, wide=0.03),
+    "sibilant": _viseme(5.0, 0.5, 25, open=0.087, jaw=0.034, up=0.012, wide=0.03, tip=2.0),
     "hushing": _viseme(1.8, 1.2, 20, open=0.085, jaw=0.04, up=0.04, round=0.55),
     "soft hushing": _viseme(1.8, 0.9, 20, open=0.08, jaw=0.035, up=0.04, round=0.3, wide=0.01),
     "palatal": _viseme(0.7, 0.7, 18, open=0.085, jaw=0.045, up=0.03, wide=0.04),
@@ -189,7 +198,7 @@ def _vowel(made: Viseme, ipa: str, scale: float) -> Viseme:
 def _syllabic(made: Viseme) -> Viseme:
     """A consonant in the place of a vowel opens the mouth a little, unless it is made with the lips."""
     made = replace(made, vertical=1.2 * made.vertical, long=True)
-    return made if made.closes or made.tucks else _with(made, open=0.11, jaw=0.08)
+    return made if made.closes or made.tucks else _with(made, open=0.13, jaw=0.09)
 
 
 def _with(made: Viseme, **least: float) -> Viseme:

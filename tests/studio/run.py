@@ -1,4 +1,5 @@
-"""Make the environment of every engine that ships a lock, run the heavy tests, and say which engines were not tried.
+"""Make the environment of every engine that ships a lock, and one with llama.cpp's server; run the heavy tests, and say
+what was not tried.
 
 `run.py HOME [ENGINE ...]`: environments are kept in HOME/environments; `ray`, which is no engine, has one too, for the
 tests of batches on several machines. The exit code is that of the tests; it is 1, too, if an environment that was asked
@@ -13,6 +14,8 @@ import sys
 import sysconfig
 import time
 from pathlib import Path
+
+import llama_server
 
 from avatarctl.engines.contract import EngineSpec
 from avatarctl.errors import AvatarctlError
@@ -53,8 +56,18 @@ def main(home: Path, names: list[str]) -> int:
             ray = str(made.interpreter)
         spent = f"made in {time.monotonic() - begun:.0f} s" if new else "there already"
         print(f"{wanted.name}: {spent}, Python {made.python}, torch for {made.build or 'nobody'}", flush=True)
+    llama = ""
+    if names and llama_server.NAME not in names:
+        absent[llama_server.NAME] = "not asked for"
+    else:
+        try:
+            llama = str(llama_server.interpreter(home.absolute() / "llama"))
+        except llama_server.Absent as error:
+            absent[llama_server.NAME] = str(error)
+            failed = failed or error.blame
     # Threads that spin while they wait for each other slow everything down on few cores.
     environment = {**os.environ, "AVATARCTL_TEST_ENGINES": str(place), "OMP_WAIT_POLICY": "passive"}
+    environment |= {"AVATARCTL_TEST_LLAMA": llama} if llama else {}
     others = [f"--ignore={path}" for path in RAY_TESTS]
     runs = [[sys.executable, "-m", "pytest", "-q", str(FOLDER), *others]] if names != [RAY.name] else []
     runs += [[ray, "-m", "pytest", "-q", *map(str, RAY_TESTS)]] if ray else []

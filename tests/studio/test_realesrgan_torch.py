@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +25,7 @@ from tests.media_support import clip
 pytestmark = pytest.mark.engine("realesrgan-torch")
 SPEC = next(spec for spec in SPECS if spec.worker)
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 Start = Callable[..., WorkerEngine]
 
 
@@ -128,17 +131,65 @@ def test_what_is_no_network_is_refused_and_never_executed(
 
 
 def test_other_bytes_than_the_catalogs_are_never_opened(start: Start, files: Path) -> None:
-    with pytest.raises(Unavailable, match="the model weights is damaged"):
+    with pytest.raises(Unavailable, match="is damaged"):
         start("trap.pth", weights=models.model("realesrgan-x4plus").sha256)
     assert not (files / "executed").exists()
 
 
+SHORT_OF_MEMORY = """
+import sys
+from pathlib import Path
+import torch
+from avatarctl.engines.contract import Job
+from avatarctl.engines.realesrgan.pytorch.engine import TorchEngine
+from avatarctl.engines.realesrgan.pytorch.network import TorchNetwork
+from avatarctl.engines.realesrgan.spec import TorchParams
+
+detector, weights, photo, out = map(Path, sys.argv[1:])
+together = TorchNetwork._together
+
+def short(self, pixels):
+    print("tile", max(pixels.shape[1:3]))
+    if max(pixels.shape[1:3]) > 130:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    return together(self, pixels)
+
+TorchNetwork._together = short
+engine = TorchEngine()
+engine.load({"face-detector": detector, "weights": weights})
+for name in ("first", "second"):
+    (out / name).mkdir()
+    params = TorchParams(scale=2, device="cpu", half="off")
+    engine.run(Job(inputs={"media": photo}, out=out / name, params=params, threads=1, note=print))
+"""
+
+
+def test_where_memory_runs_out_tiles_become_smaller(
+    interpreter: Callable[[str], str], files: Path, portraits: dict[str, Path], tmp_path: Path
+) -> None:
+    photo = tmp_path / "photo.png"
+    image.write_png(photo, np.ascontiguousarray(image.read_photo(portraits["astronaut"])[0][:250, :250]))
+    arguments = [models.path(TEST_MODELS, FACE_DETECTOR), files / "general.pth", photo, tmp_path]
+    command = [interpreter(SPEC.name), "-c", SHORT_OF_MEMORY, *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.splitlines()
+    notes = [line for line in said if not line.startswith("tile ")]
+    assert notes == [
+        f"tiles of {side} pixels do not fit into memory: from now on smaller ones" for side in (256, 192, 128)
+    ]
+    # What did not fit is not tried again.
+    assert sum(int(line.split()[1]) > 130 for line in said if line not in notes) == 3
+    made = [(tmp_path / name / "image.png").read_bytes() for name in ("first", "second")]
+    assert made[0] == made[1]
+
+
 def test_a_gpu_that_is_not_there_is_said(start: Start, photo: Path, tmp_path: Path) -> None:
+    if shutil.which("nvidia-smi"):
+        pytest.skip("there is one")
     order = job(photo, tmp_path / "out")
-    try:
+    with pytest.raises(Unavailable, match="torch finds no GPU") as caught:
         start("general.pth").run(Job(inputs=order.inputs, out=order.out, params=TorchParams(scale=2, device="cuda")))
-    except Unavailable as error:
-        assert "torch finds no GPU" in str(error) and "upscale.device=auto" in error.hint
+    assert "upscale.device=auto" in caught.value.hint
 
 
 def test_weights_are_chosen_by_name_or_path() -> None:

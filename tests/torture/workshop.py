@@ -109,7 +109,10 @@ def films(studio: Studio) -> dict[str, bytes]:
 
 
 def ledger(studio: Studio) -> sqlite3.Connection:
-    return sqlite3.connect(studio.home / "ledger.sqlite", timeout=30)
+    """As avatarctl opens it: what belongs to a deleted row goes with it."""
+    connection = sqlite3.connect(studio.home / "ledger.sqlite", timeout=30)
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
 
 
 def made(studio: Studio) -> Counter[str]:

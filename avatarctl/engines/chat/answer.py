@@ -116,6 +116,12 @@ def _listen(job: Job, read: Callable[[Line], Iterator[Delta]], reader: Reader | 
             finish = finish or delta.finish
             pieces += 1
             job.progress(pieces, params.max_tokens, "tokens")
+    if not finish and not pieces:
+        raise StepFailed(
+            "the model server sent no answer",
+            why="some are silent like that where the question and its passages do not fit into their context",
+            hint="try again; then give it more context, or less to read with --set answer.passages=1",
+        )
     if not finish:
         raise StepFailed("the model server broke off in the middle of the answer", hint="try again")
     if reader:

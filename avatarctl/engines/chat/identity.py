@@ -37,7 +37,7 @@ def ollama(params: OllamaParams) -> dict[str, str]:
     if not isinstance(models, list):
         raise _strange(address, status, reply, os.environ.get(OLLAMA_KEY_VARIABLE, ""), "Ollama")
     for entry in models:
-        if isinstance(entry, Mapping) and _full_name(params.model) in {_full_name(n) for n in _names(entry)}:
+        if isinstance(entry, Mapping) and full_name(params.model) in {full_name(n) for n in names(entry)}:
             if offline() and entry.get("remote_host"):
                 raise Offline(
                     f"the model {params.model} runs on another machine, and AVATARCTL_OFFLINE forbids the network",
@@ -60,7 +60,7 @@ def ollama_models(host: str = "") -> list[str]:
     models = reply.get("models") if status == 200 and isinstance(reply, Mapping) else None
     if not isinstance(models, list):
         raise _strange(address, status, reply, key, "Ollama")
-    return [names[0] for entry in models if isinstance(entry, Mapping) and (names := _names(entry))]
+    return [found[0] for entry in models if isinstance(entry, Mapping) and (found := names(entry))]
 
 
 def ollama_away(address: Address) -> Unavailable:
@@ -76,11 +76,11 @@ def ollama_missing(model: str) -> Unavailable:
     return Unavailable(f"Ollama does not have the model {model}", hint=f"ollama pull {model}")
 
 
-def _names(entry: Mapping[str, Any]) -> list[str]:
+def names(entry: Mapping[str, Any]) -> list[str]:
     return [str(entry[field]) for field in ("name", "model") if entry.get(field)]
 
 
-def _full_name(name: str) -> str:
+def full_name(name: str) -> str:
     """Ollama's short names stand for longer ones, and letters' case means nothing to it."""
     name = name.strip().lower()
     for prefix in ("registry.ollama.ai/", "library/"):

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import ollama
 
-from avatarctl.engines.chat import transport
+from avatarctl.engines.chat import ollama_memory, transport
 from avatarctl.engines.chat.address import Address, ollama_address
 from avatarctl.engines.chat.answer import Delta, perform
 from avatarctl.engines.chat.follow import Line
@@ -30,6 +30,10 @@ _OF_SCHEMA = {400, 500, 501}
 class OllamaEngine:
     """Stage `answer`: /api/chat, streamed as lines of JSON."""
 
+    def __init__(self) -> None:
+        self._used: ollama_memory.Models = frozenset()
+        """Models that this engine had loaded, and where."""
+
     def load(self, models: Mapping[str, Path]) -> None: ...
 
     def run(self, job: Job) -> None:
@@ -38,6 +42,7 @@ class OllamaEngine:
         params: OllamaParams = job.params
         address = ollama_address(params.host)
         address.check_allowed()
+        self.expect(params)
 
         def talk(messages: list[Message], schema: Mapping[str, Any] | None, line: Line) -> Iterator[Delta]:
             return _talk(address, params, job.seed, messages, schema, line)
@@ -45,6 +50,22 @@ class OllamaEngine:
         perform(job, params.model, talk)
 
     def close(self) -> None: ...
+
+    def expect(self, params: OllamaParams) -> None:
+        """See `HoldsMemory`."""
+        self._used |= {(ollama_address(params.host), params.model)}
+
+    def held_mb(self) -> int:
+        """See `HoldsMemory`."""
+        return ollama_memory.held_mb(self._used)
+
+    def wanted_mb(self, params: OllamaParams) -> int:
+        """See `HoldsMemory`."""
+        return ollama_memory.wanted_mb(params)
+
+    def let_go(self) -> None:
+        """See `HoldsMemory`."""
+        ollama_memory.let_go(self._used)
 
 
 def _talk(

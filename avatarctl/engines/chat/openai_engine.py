@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class OpenAiEngine:
         model, _ = openai_model(params)
 
         def talk(messages: list[Message], schema: Mapping[str, Any] | None, line: Line) -> Iterator[Delta]:
-            body: dict[str, Any] = {
+            body = {
                 "model": model,
                 "messages": messages,
                 "stream": True,
@@ -49,14 +49,24 @@ class OpenAiEngine:
                 "max_tokens": params.max_tokens,
                 "seed": job.seed & _MOST_SEED,
             }
-            if schema:
-                named = {"name": NAME, "strict": True, "schema": schema}
-                body["response_format"] = {"type": "json_schema", "json_schema": named}
-            return _talk(address, params, body, line)
+            if schema is None:
+                yield from _talk(address, params, body, line)
+                return
+            for form in _forms(schema):
+                with suppress(SchemaRefused):
+                    yield from _talk(address, params, {**body, "response_format": form}, line)
+                    return
+            raise SchemaRefused
 
         perform(job, model, talk)
 
     def close(self) -> None: ...
+
+
+def _forms(schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """How servers want to be told a schema: OpenAI's way, and that of llama-cpp-python."""
+    yield {"type": "json_schema", "json_schema": {"name": NAME, "strict": True, "schema": schema}}
+    yield {"type": "json_object", "schema": schema}
 
 
 def _talk(address: Address, params: OpenAiParams, body: Mapping[str, Any], line: Line) -> Iterator[Delta]:

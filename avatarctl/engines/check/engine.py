@@ -49,6 +49,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from avatarctl.engines.check import expected, mouth, picture, sound, steadiness
 from avatarctl.engines.check.expected import Clip
@@ -74,7 +75,8 @@ class CheckEngine:
 
     def load(self, models: Mapping[str, Path]) -> None:
         """Raises `Unavailable` when a model file is not what it should be."""
-        self._meshes = [FaceMesh(models) for _ in range(SIDE_BY_SIDE)]
+        mesh = FaceMesh(models)
+        self._meshes = [mesh, *(mesh.twin() for _ in range(SIDE_BY_SIDE - 1))]
 
     def close(self) -> None:
         """Drop the networks."""
@@ -105,7 +107,11 @@ class CheckEngine:
             listening = pool.submit(_listen, film, clips, check)
             if job.threads == 1:
                 listening.exception()
-            seen, size = picture.look(film, self._meshes, job.threads, check, progress)
+
+            def wanted() -> NDArray[np.bool_]:
+                return _worth_a_look(film, clips, listening.result()[1] or 0.0)
+
+            seen, size = picture.look(film, self._meshes, job.threads, wanted, check, progress)
             heard, shift = listening.result()
         frames = len(seen.gap)
         figures: Figures = {
@@ -139,10 +145,19 @@ def _listen(film: Film, clips: list[Clip], check: Callable[[], None]) -> tuple[s
     return heard, sound.shift(heard.low, recordings, check) if recordings else None
 
 
+def _worth_a_look(film: Film, clips: list[Clip], late_sound: float) -> NDArray[np.bool_]:
+    """Which pictures a figure hangs on: those at p, b and m, in pauses, and at blinks that are meant."""
+    pauses = [(start + late_sound, end + late_sound) for start, end in expected.pauses(clips, mouth.PAUSE)]
+    chosen = mouth.still_frames(pauses, film.fps, film.frames)
+    for moment in expected.closures(clips) + late_sound:
+        chosen[mouth.around(moment, film.fps)] = True
+    return chosen | (np.nan_to_num(expected.expect(clips, film, film.frames).blink) > mouth.MEANT)
+
+
 def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | None) -> Figures:
     frames = len(seen.gap)
     wanted = expected.expect(clips, film, frames)
-    sync, late = mouth.best_lag(wanted.opening, seen.gap, film.fps)
+    sync, late = mouth.best_lag(wanted.opening, seen.even_gap, film.fps)
     # What belongs to the sound is looked for where the film's sound has it.
     late_sound = shift or 0.0
     silent = [(start + late_sound, end + late_sound) for start, end in expected.pauses(clips, mouth.PAUSE)]
@@ -157,7 +172,7 @@ def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | Non
         "sync": sync,
         "lag_ms": None if late is None or shift is None else 1000 * (shift - late),
         "sound_shift_ms": None if shift is None else 1000 * shift,
-        "as_intended": mouth.correlation(wanted.intended, seen.gap),
+        "as_intended": mouth.correlation(wanted.intended, seen.even_gap),
         "closures": met / counted if counted else None,
         "closures_counted": counted,
         "blinks": blinks,
@@ -165,7 +180,7 @@ def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | Non
         "blinks_as_intended": mouth.correlation(
             np.where(mouth.around_blinks(wanted.blink, seen.eyes, film.fps), wanted.blink, np.nan), -seen.eyes
         ),
-        "silence_motion": mouth.silence_motion(seen.gap, still),
+        "silence_motion": mouth.silence_motion(seen.even_gap, still),
     }
 
 

@@ -89,13 +89,18 @@ def closed(gap: Floats, moments: Floats, fps: float, rest: float) -> tuple[int, 
     threshold = min(rest, HIGHEST_REST) + CLOSED
     met, counted = 0, 0
     for moment in moments:
-        frame = int(np.floor(moment * fps + 0.5))
-        near = gap[max(0, frame - 1) : frame + 2] if -1 <= frame <= len(gap) else np.zeros(0)
-        if near.size == 0 or not np.isfinite(near).all():
+        near = gap[around(moment, fps)]
+        if near.size == 0 or not np.isfinite(near).all():  # no face there
             continue
         counted += 1
         met += bool(near.min() <= threshold)
     return met, counted
+
+
+def around(moment: float, fps: float) -> slice:
+    """The pictures within a frame of a moment of the film."""
+    frame = int(np.floor(moment * fps + 0.5))
+    return slice(max(0, frame - 1), max(0, frame + 2))
 
 
 def still_frames(pauses: list[tuple[float, float]], fps: float, frames: int) -> NDArray[np.bool_]:
@@ -108,10 +113,13 @@ def still_frames(pauses: list[tuple[float, float]], fps: float, frames: int) -> 
 
 
 def silence_motion(gap: Floats, still: NDArray[np.bool_]) -> float | None:
-    """How fast the lips move in pauses over how fast they move otherwise (both RMS of the gap's change)."""
-    change = np.diff(gap)
-    resting = change[still[1:] & still[:-1] & np.isfinite(change)]
-    moving = change[~(still[1:] | still[:-1]) & np.isfinite(change)]
+    """How fast the lips move in pauses over how fast they move otherwise, both RMS of the gap's change.
+
+    The change over two pictures, since every second one may be unknown.
+    """
+    change = gap[2:] - gap[:-2]
+    resting = change[still[2:] & still[:-2] & np.isfinite(change)]
+    moving = change[~(still[2:] | still[:-2]) & np.isfinite(change)]
     if resting.size < 5 or moving.size < FEWEST:
         return None
     fast = float(np.sqrt((moving**2).mean()))

@@ -1,6 +1,8 @@
 """What every picture of a film shows, in a few numbers each: the mouth, the eyes, the face's light, the background.
 
-The face is followed by the face mesh from picture to picture; nothing but the numbers is kept.
+The face is followed by the face mesh; nothing but the numbers is kept. The mesh costs more than all the rest of a
+picture, so a longer film's every second picture is passed over where nothing hangs on it: the face is taken to be
+halfway between where it was before and after, and the gap of its lips is left unknown rather than guessed.
 """
 
 from __future__ import annotations
@@ -10,27 +12,16 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatarctl.engines.check.face import detail, light, openings
 from avatarctl.engines.check.film import Check, Film, first_picture, pictures
-from avatarctl.engines.facemesh.landmarks import (
-    CHEEK_LEFT,
-    CHEEK_RIGHT,
-    LEFT_EYE_INNER,
-    LEFT_EYE_LOWER,
-    LEFT_EYE_OUTER,
-    LEFT_EYE_UPPER,
-    MOUTH_CORNER_LEFT,
-    MOUTH_CORNER_RIGHT,
-    RIGHT_EYE_INNER,
-    RIGHT_EYE_LOWER,
-    RIGHT_EYE_OUTER,
-    RIGHT_EYE_UPPER,
-    Landmarks,
-)
+from avatarctl.engines.check.mouth import AWAKE
+from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.errors import NoFace
 
@@ -43,30 +34,17 @@ SHORTER_SIDE = 512
 """Pixels, for a film whose first picture shows no face."""
 
 _WORTH_SHRINKING = 0.85
+_ALL_UP_TO = 100
+"""Pictures of a film up to which none is passed over: correlations want many."""
+_AT_ONCE = 4
+"""Pictures that are followed from one place of the face: 0.16 s, in which it stays well within the mesh's margin."""
+_STAYS = 0.03
+"""Widths of the face by which it may move and still be looked for in the same place: where the mesh sees a point
+depends a little on the crop that it is shown, so that each new crop would shake the lips."""
+_USUAL_FROM = 10
+"""Pictures after which the usual opening of the eyes is known."""
 _LOOK_AGAIN = 12
 """Pictures between two searches for a face that is not there."""
-_UPPER_LIP = [82, 13, 312]
-_LOWER_LIP = [87, 14, 317]
-_UPPER_LIDS, _LOWER_LIDS = [159, 386], [145, 374]
-_EYES = [RIGHT_EYE_OUTER, RIGHT_EYE_INNER, LEFT_EYE_OUTER, LEFT_EYE_INNER]
-_MOUTH = [MOUTH_CORNER_RIGHT, MOUTH_CORNER_LEFT]
-_UPPER_FACE = np.array(
-    [
-        *(234, 127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356, 454),
-        *(CHEEK_LEFT, 426, 2, 206, CHEEK_RIGHT),
-    ]
-)
-"""From ear to ear over the forehead, and back over cheeks and below the nose: what a speaking mouth leaves alone."""
-_INWARDS = 0.88
-"""The upper face's outline over its middle, so that hair and background stay out of it."""
-_EYE_OUTLINES = [
-    np.array(upper + lower[::-1])
-    for upper, lower in ((RIGHT_EYE_UPPER, RIGHT_EYE_LOWER), (LEFT_EYE_UPPER, LEFT_EYE_LOWER))
-]
-_EYE_MARGIN = np.array([1.3, 2.2])
-"""An eye with its lids, over its opening: wider and higher."""
-_PATCH = 48
-"""Side of the upright face patch in which light is measured, pixels."""
 _SIDEWAYS, _UPWARDS = 0.4, 1.0
 """How far the person may reach beyond the face's box: in its widths to either side, in its heights above."""
 _NARROWEST = 0.03
@@ -77,13 +55,15 @@ _NARROWEST = 0.03
 class Seen:
     """One value a picture; NaN where the picture shows no face, or the film has no background to speak of.
 
-    `gap`: between the inner lips, in u, the distance of the eye centres; `eyes`: between the lids, in u (the mean of
-    both eyes); `light`: mean luma of forehead, nose and cheeks, 0..255; `detail`: root mean square of the Laplacian
-    of the upper face's luma without its eyes; `background_error`: mean square of the background luma's difference
-    from the first picture; `background_light`: its mean luma. `background_share`: of the picture that counts as
-    background, 0..1.
+    `face`: whether it is there; `gap`: between the inner lips, in u, the distance of the eye centres, NaN also where
+    the picture was passed over; `eyes`: between the lids, in u (the mean of both eyes); `light`: mean luma of
+    forehead, nose and cheeks, 0..255; `detail`: root mean square of the Laplacian of the upper face's luma without
+    its eyes, NaN where passed over; `background_error`: mean square of the background luma's difference from the
+    first picture; `background_light`: its mean luma. `background_share`: of the picture that counts as background,
+    0..1. `every`: of so many pictures in a row, from the film's first on, the first is never passed over.
     """
 
+    face: NDArray[np.bool_]
     gap: Floats
     eyes: Floats
     light: Floats
@@ -91,34 +71,48 @@ class Seen:
     background_error: Floats
     background_light: Floats
     background_share: float
+    every: int
 
     @property
-    def face(self) -> NDArray[np.bool_]:
-        """Which pictures show the face."""
-        return np.isfinite(self.gap)
+    def even_gap(self) -> Floats:
+        """The gap in an even row of pictures alone, whatever else was called for to be looked at."""
+        row = np.full_like(self.gap, np.nan)
+        row[:: self.every] = self.gap[:: self.every]
+        return row
 
 
 def look(
-    film: Film, meshes: Sequence[FaceMesh], threads: int, check: Check, progress: Callable[[int, int], None]
+    film: Film,
+    meshes: Sequence[FaceMesh],
+    threads: int,
+    wanted: Callable[[], NDArray[np.bool_]],
+    check: Check,
+    progress: Callable[[int, int], None],
 ) -> tuple[Seen, tuple[int, int]]:
     """Measure every picture: what was seen, and the width and height at which.
 
     Args:
-        meshes: as many as pictures are looked at side by side. The figures depend on it, and not on `threads`.
+        meshes: as many as pictures are looked at side by side. The figures depend neither on it nor on `threads`.
+        wanted: tells, for each picture of the film, whether it must not be passed over; asked when it is needed.
     """
     first = first_picture(film, check)
     found = _face(meshes[0], first)
     width, height = _size(first, found)
     if found is not None:
         found = _scaled(found, width / first.shape[1])
+    every = 1 if film.frames <= _ALL_UP_TO else 2
+    closely = wanted() | (np.arange(film.frames) % every == 0)
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(len(meshes) - 1, "look")) if threads > 1 else None
-        eye = _Eye(meshes, _strips(width, height, found), found, pool)
+        eye = _Eye(meshes, _strips(width, height, found), found, closely, pool)
         coming = pictures(film, width, height, threads, check)
-        while some := list(islice(coming, len(meshes))):
+        # The first one alone, so that each group ends with a picture that is looked at.
+        some = list(islice(coming, 1))
+        while some:
             eye.take(some)
             progress(eye.count, film.frames)
-    return eye.seen(width * height), (width, height)
+            some = list(islice(coming, _AT_ONCE))
+    return eye.seen(width * height, every), (width, height)
 
 
 def _face(mesh: FaceMesh, rgb: Picture) -> Landmarks | None:
@@ -165,11 +159,26 @@ def _strips(width: int, height: int, face: Landmarks | None) -> list[tuple[slice
     ]
 
 
-class _Eye:
-    """Takes pictures a few at a time, one for each mesh, and looks at them side by side.
+class _Row(NamedTuple):
+    """A picture's place of the face, None where it is not seen, and its figures in the order of `Seen`."""
 
-    Each is tracked from the last face of those before, whether there are threads for all of them or not, so that the
-    figures are the same.
+    face: Landmarks | None
+    gap: float
+    lids: float
+    light: float
+    detail: float
+    error: float
+    background: float
+
+
+class _Eye:
+    """Takes pictures a few at a time and looks at them side by side, as many as there are meshes.
+
+    Each is tracked from where the face was before all of them, whether there are threads for all of them or not, so
+    that the figures are the same.
+
+    Args:
+        closely: which pictures are not passed over; those next to a lowered lid are not, either.
     """
 
     def __init__(
@@ -177,6 +186,7 @@ class _Eye:
         meshes: Sequence[FaceMesh],
         strips: list[tuple[slice, slice]],
         face: Landmarks | None,
+        closely: NDArray[np.bool_],
         pool: Executor | None,
     ) -> None:
         self._meshes = meshes
@@ -184,8 +194,10 @@ class _Eye:
         self._strips = strips
         self._area = sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in strips)
         self._face = face
+        self._closely = closely
         self._first: list[Picture] = []
-        self._rows: list[tuple[float, ...]] = []
+        self._rows: list[_Row] = []
+        self._lids: list[float] = []
         self._search = 0
 
     @property
@@ -193,21 +205,55 @@ class _Eye:
         return len(self._rows)
 
     def take(self, pictures: Sequence[Picture]) -> None:
-        """I420, at most as many as there are meshes."""
+        """I420, at most `_AT_ONCE`, in the film's order."""
         if not self._first:
             self._first = [_luma(pictures[0])[strip].copy() for strip in self._strips]
-        if self._face is None:
-            seen = [(picture, self._found(picture)) for picture in pictures]
-            self._rows += [self._row(picture, face) for picture, face in seen]
+        start = self._face
+        if start is None:
+            self._rows += [self._row(picture, self._found(picture)) for picture in pictures]
             return
-        others = [(self._meshes[i], picture, self._face) for i, picture in enumerate(pictures) if i]
-        waiting = [self._pool.submit(self._tracked, *other) for other in others] if self._pool else []
-        done = [self._tracked(self._meshes[0], pictures[0], self._face)]
-        done += [w.result() for w in waiting] if self._pool else [self._tracked(*other) for other in others]
-        self._rows += [row for _, row in done]
-        self._face = done[-1][0]
-        if self._face is None:
+        last = len(pictures) - 1
+        chosen = [i for i in range(last + 1) if i == last or self._is_wanted(self.count + i)]
+        looked = dict(zip(chosen, self._look([pictures[i] for i in chosen], start), strict=True))
+        self._lids += [looked[i].lids for i in chosen if looked[i].face is not None]
+        # Each of the rest lies between two that are known by now.
+        before = {i: looked[i - 1] if i else self._last for i in range(last) if i not in looked}
+        doubtful = [i for i, one in before.items() if self._is_blink(one) or self._is_blink(looked[i + 1])]
+        looked |= zip(doubtful, self._look([pictures[i] for i in doubtful], start), strict=True)
+        for i, picture in enumerate(pictures):
+            if i not in looked:
+                looked[i] = self._row(picture, _between(before[i].face, looked[i + 1].face), passed_over=True)
+        self._rows += [looked[i] for i in range(last + 1)]
+        now = self._last.face
+        if now is None or _moved(start, now) > _STAYS:
+            self._face = now
+        if now is None:
             self._search = _LOOK_AGAIN
+
+    @property
+    def _last(self) -> _Row:
+        return self._rows[-1]
+
+    def _is_wanted(self, number: int) -> bool:
+        return number >= len(self._closely) or bool(self._closely[number])
+
+    def _is_blink(self, row: _Row) -> bool:
+        """Whether the lids may be lowered there; so it is, too, while nobody knows how open these eyes are."""
+        if row.face is None or len(self._lids) < _USUAL_FROM:
+            return True
+        return row.lids < AWAKE * float(np.median(self._lids))
+
+    def _look(self, pictures: Sequence[Picture], start: Landmarks) -> list[_Row]:
+        count = len(self._meshes)
+
+        def share(number: int) -> list[_Row]:
+            mesh = self._meshes[number]
+            return [self._row(picture, _track(mesh, picture, start)) for picture in pictures[number::count]]
+
+        waiting = [self._pool.submit(share, i) for i in range(1, min(count, len(pictures)))] if self._pool else []
+        shares = [share(0)]
+        shares += [w.result() for w in waiting] if self._pool else [share(i) for i in range(1, count)]
+        return [shares[i % count][i // count] for i in range(len(pictures))]
 
     def _found(self, i420: Picture) -> Landmarks | None:
         """The face, looked for now and then while there is none."""
@@ -222,17 +268,15 @@ class _Eye:
             self._face = _face(self._meshes[0], _rgb(i420))
         return self._face
 
-    def _tracked(
-        self, mesh: FaceMesh, i420: Picture, previous: Landmarks
-    ) -> tuple[Landmarks | None, tuple[float, ...]]:
-        face = _track(mesh, i420, previous)
-        return face, self._row(i420, face)
-
-    def _row(self, i420: Picture, face: Landmarks | None) -> tuple[float, ...]:
-        luma = _luma(i420)
+    def _row(self, i420: Picture, face: Landmarks | None, *, passed_over: bool = False) -> _Row:
+        luma, unknown = _luma(i420), float("nan")
+        background = self._background(luma)
         if face is None:
-            return (*(float("nan"),) * 4, *self._background(luma))
-        return (*_openings(face), _light(luma, face), _detail(luma, face), *self._background(luma))
+            return _Row(None, unknown, unknown, unknown, unknown, *background)
+        gap, lids = openings(face)
+        if passed_over:
+            return _Row(face, unknown, lids, light(luma, face), unknown, *background)
+        return _Row(face, gap, lids, light(luma, face), detail(luma, face), *background)
 
     def _background(self, luma: Picture) -> tuple[float, float]:
         if not self._area:
@@ -242,9 +286,12 @@ class _Eye:
         light = sum(cv2.sumElems(part)[0] for part in parts)
         return errors / self._area, light / self._area
 
-    def seen(self, pixels: int) -> Seen:
-        gap, eyes, light, detail, error, background = np.array(self._rows, np.float64).reshape(-1, 6).T
-        return Seen(gap, eyes, light, detail, error, background, self._area / pixels)
+    def seen(self, pixels: int, every: int) -> Seen:
+        face = np.array([row.face is not None for row in self._rows], bool)
+        gap, eyes, light, detail, error, background = (
+            np.array([row[1:] for row in self._rows], np.float64).reshape(-1, 6).T
+        )
+        return Seen(face, gap, eyes, light, detail, error, background, self._area / pixels, every)
 
 
 def _luma(i420: Picture) -> Picture:
@@ -262,62 +309,13 @@ def _track(mesh: FaceMesh, i420: Picture, previous: Landmarks) -> Landmarks | No
         return None
 
 
-def _openings(face: Landmarks) -> tuple[float, float]:
-    """Mouth and eyes, in u, as they would be seen from the front.
-
-    The head's turn shortens the distance of the eyes, and its nod everything vertical: both are made good by the
-    mesh's depth.
-    """
-    points = face.points.astype(np.float64)
-    eyes = points[_EYES]
-    right, left = (eyes[0] + eyes[1]) / 2, (eyes[2] + eyes[3]) / 2
-    unit = float(np.linalg.norm(left - right))
-    down = points[_MOUTH].mean(axis=0) - (left + right) / 2
-    seen = float(np.hypot(down[0], down[1]))
-    if unit <= 0 or seen <= 0:
-        return float("nan"), float("nan")
-    scale = float(np.linalg.norm(down)) / seen / unit
-    down = down[:2] / seen
-    gap = float(((points[_LOWER_LIP, :2] - points[_UPPER_LIP, :2]) @ down).mean())
-    lids = float(((points[_LOWER_LIDS, :2] - points[_UPPER_LIDS, :2]) @ down).mean())
-    return gap * scale, lids * scale
+def _moved(one: Landmarks, other: Landmarks) -> float:
+    """The farthest that a side of the face's box went, in widths of the box."""
+    before, after = np.array(one.box), np.array(other.box)
+    return float(np.abs(after - before).max() / (before[2] - before[0]))
 
 
-def _patch_of(face: Landmarks) -> NDArray[np.float64]:
-    """Affine map, float64 (2, 3), from the picture to an upright patch: eyes at a third, mouth at three quarters."""
-    right, left = face.eye_centres
-    mouth = face.xy[_MOUTH].mean(axis=0)
-    third, side = _PATCH / 3, float(_PATCH)
-    wanted = np.array([[0.28 * side, third], [0.72 * side, third], [0.5 * side, 0.75 * side]], np.float32)
-    return np.asarray(cv2.getAffineTransform(np.array([right, left, mouth], np.float32), wanted), np.float64)
-
-
-def _light(luma: Picture, face: Landmarks) -> float:
-    """Mean luma of the skin that neither speaks nor blinks."""
-    patch = cv2.warpAffine(luma, _patch_of(face), (_PATCH, _PATCH), borderMode=cv2.BORDER_REPLICATE)
-    skin = patch[_PATCH * 5 // 12 : _PATCH * 7 // 12, _PATCH // 5 : _PATCH - _PATCH // 5]
-    return float(cv2.mean(skin)[0])
-
-
-def _detail(luma: Picture, face: Landmarks) -> float:
-    """Root mean square of the Laplacian of the upper face without the eyes; the region goes with the face."""
-    xy = face.xy
-    outline = xy[_UPPER_FACE]
-    middle = outline.mean(axis=0)
-    outline = middle + _INWARDS * (outline - middle)
-    low, high = np.floor(outline.min(axis=0)).astype(int), np.ceil(outline.max(axis=0)).astype(int)
-    x0, y0 = (int(v) for v in np.maximum(low, 0))
-    part = luma[y0 : max(int(high[1]), 0), x0 : max(int(high[0]), 0)]
-    if min(part.shape) < 8:
-        return float("nan")
-    mask = np.zeros(part.shape, np.uint8)
-    cv2.fillPoly(mask, [np.rint(outline - (x0, y0)).astype(np.int32)], 255)
-    for eye in _EYE_OUTLINES:
-        lids = xy[eye]
-        centre = lids.mean(axis=0)
-        cv2.fillPoly(mask, [np.rint(centre + _EYE_MARGIN * (lids - centre) - (x0, y0)).astype(np.int32)], 0)
-    count = cv2.countNonZero(mask)
-    if not count:
-        return float("nan")
-    energy = cv2.norm(cv2.Laplacian(part, cv2.CV_16S), cv2.NORM_L2SQR, mask)
-    return float(np.sqrt(energy / count))
+def _between(one: Landmarks | None, other: Landmarks | None) -> Landmarks | None:
+    if one is None or other is None:
+        return None
+    return Landmarks((one.points + other.points) * np.float32(0.5), min(one.score, other.score))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from avatarctl.engines.cloud.service import Reply, Request, Service, ask, nonsense, patiently
+from avatarctl.engines.cloud.service import CloudEngine, Reply, Request, Service, ask, nonsense, patiently
 from avatarctl.engines.cloud.spec import DEEPGRAM, DeepgramParams
 from avatarctl.engines.contract import Job
 from avatarctl.media import audio
@@ -19,17 +19,8 @@ from avatarctl.text.transcript import Segment, Transcript, Word
 SERVICE = Service(DEEPGRAM, "https://api.deepgram.com", "DEEPGRAM_API_BASE", "Authorization", "Token ")
 
 
-class DeepgramEngine:
-    """Nothing outlives a step."""
-
-    def __init__(self) -> None:
-        self.device = "server"
-
-    def load(self, models: Mapping[str, Path]) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
+class DeepgramEngine(CloudEngine):
+    """A step is one request, or a few."""
 
     def run(self, job: Job) -> None:
         """Write text.txt and words.json.

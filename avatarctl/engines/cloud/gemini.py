@@ -9,7 +9,6 @@ import http.client
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from avatarctl.engines.chat import transport
@@ -19,7 +18,7 @@ from avatarctl.engines.chat.events import events
 from avatarctl.engines.chat.follow import Line
 from avatarctl.engines.chat.prompt import Message
 from avatarctl.engines.chat.structured import SchemaRefused
-from avatarctl.engines.cloud.service import Hurried, Service, broke_off, connected, nonsense, patiently
+from avatarctl.engines.cloud.service import CloudEngine, Hurried, Service, broke_off, connected, nonsense, patiently
 from avatarctl.engines.cloud.spec import GEMINI, GeminiParams
 from avatarctl.engines.contract import Job
 from avatarctl.errors import StepFailed
@@ -36,17 +35,8 @@ _COUNTED = {
 }
 
 
-class GeminiEngine:
+class GeminiEngine(CloudEngine):
     """Stage `answer`. The key is read from the environment for each answer and kept nowhere."""
-
-    def __init__(self) -> None:
-        self.device = "server"
-
-    def load(self, models: Mapping[str, Path]) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
 
     def run(self, job: Job) -> None:
         """Raises `Unavailable` without key, money or connection, `StepFailed` when it refuses or breaks off, and

@@ -10,13 +10,12 @@ here, it and the files for it are deleted there.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from avatarctl.engines.cloud.download import download
 from avatarctl.engines.cloud.heygen import TITLE, FilmFailed, HeyGen, text_of
-from avatarctl.engines.cloud.service import Refused
+from avatarctl.engines.cloud.service import CloudEngine, Refused
 from avatarctl.engines.cloud.spec import HeyGenFilmParams
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.errors import BadInput, StepFailed, Unavailable
@@ -33,17 +32,8 @@ _SHORT = 0.5
 _SETTING = "animate.timeout"
 
 
-class HeyGenFilmEngine:
-    """Nothing outlives a step."""
-
-    def __init__(self) -> None:
-        self.device = "server"
-
-    def load(self, models: Mapping[str, Path]) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
+class HeyGenFilmEngine(CloudEngine):
+    """A step is one request, or a few."""
 
     def run(self, job: Job) -> None:
         """Write clip.mp4: ceil(duration x fps) frames of the size that is wanted.
@@ -73,7 +63,12 @@ class HeyGenFilmEngine:
         done = _awaited(job, service, film, files, frames)
         arrived = job.out / "arrived.mp4"
         download(job, text_of(done, "video_url"), arrived, title=TITLE, patience=params.patience, setting=_SETTING)
-        made = _clip(job, arrived, frames)
+        try:
+            made = _clip(job, arrived, frames)
+        except StepFailed as error:
+            # It is found again by the next try, which may have had but a bad download; another take is another film.
+            error.hint = "try again; --take 1 makes another film, which is paid for"
+            raise
         arrived.unlink()
         counted = done.get("duration")
         job.used("seconds of film", round(float(counted) if isinstance(counted, int | float) else made, 3))
@@ -131,13 +126,12 @@ def _clip(job: Job, film: Path, frames: int) -> float:
 
     found = probe.decode_all(film, strict=False, check=check).video
     if found is None:
-        raise StepFailed(f"{TITLE}'s film has no picture", hint="try again")
+        raise StepFailed(f"{TITLE}'s film has no picture")
     missing = frames / params.fps - found.duration
     if missing > _SHORT:
         raise StepFailed(
             f"{TITLE}'s film is shorter than the speech",
             why=f"{found.duration:.2f} s, not {frames / params.fps:.2f} s",
-            hint="try again",
         )
     width, height = picture_size(params.size, params.aspect)
     scaled = {"flags": "lanczos+accurate_rnd", "out_color_matrix": "smpte170m", "out_range": "tv"}

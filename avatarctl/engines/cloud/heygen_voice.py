@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from avatarctl.engines.cloud.download import download
 from avatarctl.engines.cloud.heygen import TITLE, HeyGen, text_of
+from avatarctl.engines.cloud.service import CloudEngine
 from avatarctl.engines.cloud.spec import HeyGenVoiceParams
 from avatarctl.engines.contract import Cancelled, Job
-from avatarctl.engines.xtts import sound
 from avatarctl.errors import BadConfig, BadInput, StepFailed
 from avatarctl.media import audio
+from avatarctl.media import spoken as pieces
+from avatarctl.stages.catalog import DICTIONARY
+from avatarctl.text import dictionary, sentences
 from avatarctl.text import language as languages
-from avatarctl.text import sentences
 
 _MOST_CHARACTERS = 5000
 _LONGEST = 600.0
 _SETTING = "speak.timeout"
 
 
-class HeyGenVoiceEngine:
-    """Nothing outlives a step."""
-
-    def __init__(self) -> None:
-        self.device = "server"
-
-    def load(self, models: Mapping[str, Path]) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
+class HeyGenVoiceEngine(CloudEngine):
+    """A step is one request, or a few."""
 
     def run(self, job: Job) -> None:
         """Write speech.wav, at the loudness of all speech.
@@ -53,8 +45,10 @@ class HeyGenVoiceEngine:
         service = HeyGen(job, params.timeout, _SETTING)
         job.note(f"{len(written)} characters go to {TITLE}")
         job.progress(0, len(written), "characters")
+        words = dictionary.read(job.inputs.get(DICTIONARY))
         wanted = {
-            "text": written,
+            # What its voices make of a mark of stress is documented nowhere.
+            "text": words.respelled(written).text.replace(dictionary.ACUTE, ""),
             "voice_id": params.voice,
             "input_type": "text",
             "language": {"cmn": "zh"}.get(language, language),
@@ -81,8 +75,8 @@ class HeyGenVoiceEngine:
             samples, rate = audio.decode(arrived, max_seconds=_LONGEST, what="speech", check=check)
         except BadInput as error:
             raise StepFailed(f"{TITLE} sent no speech", why=error.why or error.what, hint="try again") from error
-        spoken = sound.trimmed(samples, rate)
+        spoken = pieces.trimmed(samples, rate)
         if not len(spoken):
             raise StepFailed(f"{TITLE} sent no speech", why="it is silent", hint="try again")
         pause = sentences.SENTENCE_PAUSE if params.pause < 0 else params.pause
-        audio.write_pcm(job.out / "speech.wav", sound.joined([(spoken, pause)], rate, params.lead), rate)
+        audio.write_pcm(job.out / "speech.wav", pieces.joined([(spoken, pause)], rate, params.lead), rate)

@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http.client import HTTPMessage
+from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from avatarctl.engines.chat import address as addresses
@@ -21,7 +22,7 @@ from avatarctl.engines.chat import transport
 from avatarctl.engines.chat.address import Address
 from avatarctl.engines.chat.follow import Line, follow
 from avatarctl.engines.contract import Cancelled, Cloud, Job
-from avatarctl.errors import AvatarctlError, StepFailed, Unavailable
+from avatarctl.errors import AvatarctlError, Offline, StepFailed, Unavailable
 
 _Made = TypeVar("_Made")
 PAUSES = [1.0, 2.0, 4.0]
@@ -30,6 +31,18 @@ LONGEST_PAUSE = 60.0
 """Seconds. Who is asked to wait for longer is told so instead."""
 _LOOK = 0.1
 """Seconds between looks at whether the run goes on."""
+
+
+class CloudEngine:
+    """What all of these engines do alike: they hold nothing between steps, and run elsewhere."""
+
+    device = "server"
+
+    def load(self, models: Mapping[str, Path]) -> None:
+        """There is nothing to load."""
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +60,11 @@ class Service:
     def address(self) -> Address:
         """Raises `Offline` where `AVATARCTL_OFFLINE` forbids going there."""
         found = addresses.parse(os.environ.get(self.variable) or self.url, self.variable)
-        found.check_allowed()
+        if not found.loopback and addresses.offline():
+            raise Offline(
+                f"{self.cloud.title} is not this machine, and AVATARCTL_OFFLINE forbids the network",
+                hint="choose an engine that runs here, or unset AVATARCTL_OFFLINE",
+            )
         return found
 
     def key(self, address: Address) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from avatarctl.engines.chat.spec import ChatParams
 from avatarctl.engines.contract import Cloud, EngineSpec
 from avatarctl.errors import BadConfig
-from avatarctl.stages.catalog import AnimateParams, SpeakParams, TranscribeParams
+from avatarctl.stages.catalog import DICTIONARY, AnimateParams, SpeakParams, TranscribeParams
 from avatarctl.stages.params import param
 
 DEEPGRAM = Cloud(title="Deepgram", sends="the recording", key_variable="DEEPGRAM_API_KEY")
@@ -111,6 +111,7 @@ SPECS: tuple[EngineSpec, ...] = (
         cache_version=1,
         factory="avatarctl.engines.cloud.heygen_voice:HeyGenVoiceEngine",
         params=HeyGenVoiceParams,
+        reads=(DICTIONARY,),
         deterministic=False,
         lane="server",
         cloud=HEYGEN_VOICE,

@@ -12,6 +12,7 @@ has. The file is cut in two around them and they are done here, in NumPy:
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,6 +121,12 @@ class AttentionMesh:
         # The file names the sides as the picture shows them; here they are the person's own.
         heads = ("conv_lips", "conv_left_eye", "conv_left_iris", "conv_right_eye", "conv_right_iris")
         self._heads = graph.part([crop.outputs[0] for crop in crops], [graph.tensor(name) for name in heads], threads)
+
+    def twin(self) -> AttentionMesh:
+        """The same for another thread."""
+        other = copy(self)
+        other._trunk, other._heads = self._trunk.twin(), self._heads.twin()
+        return other
 
     def __call__(self, picture: Floats) -> tuple[Floats, float]:
         """Points, float32 (478, 3), in pixels of the picture, and the score of there being a face, 0..1."""

@@ -8,6 +8,7 @@ through a pyramid of overlapping tiles, which finds faces of 64 pixels in any ph
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,12 @@ class FaceDetector:
         graph = Graph(path)
         self._network = graph.whole([graph.tensor("regressors"), graph.tensor("classificators")], threads)
         self._anchors = _anchors()
+
+    def twin(self) -> FaceDetector:
+        """The same for another thread."""
+        other = copy(self)
+        other._network = self._network.twin()
+        return other
 
     def detect(self, rgb: Image, *, thorough: bool = False) -> list[Detection]:
         """Faces in an RGB picture, uint8 (height, width, 3), best score first.

@@ -1,4 +1,7 @@
-"""A TFLite network on one or more threads, and the surgery that custom operators need."""
+"""A TFLite network on one or more threads, and the surgery that custom operators need.
+
+The runtime is imported on first use: a face is animated without any network.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import flatbuffers
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.interpreter import Interpreter
-from flatbuffers import flexbuffers
 from numpy.typing import NDArray
 
 from avatarctl.errors import Unavailable
@@ -26,10 +25,17 @@ class Network:
     """An interpreter with its tensors in the order given at construction."""
 
     def __init__(self, content: bytes, *, inputs: Sequence[int], outputs: Sequence[int], threads: int = 1) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._content, self._threads = content, threads
         with without_chatter(_RUNTIME_CHATTER):
             self._interpreter = Interpreter(model_content=content, num_threads=threads)
             self._interpreter.allocate_tensors()
         self._inputs, self._outputs = tuple(inputs), tuple(outputs)
+
+    def twin(self) -> Network:
+        """The same network for another thread, without the work of taking a model file apart again."""
+        return Network(self._content, inputs=self._inputs, outputs=self._outputs, threads=self._threads)
 
     def __call__(self, *values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Run once. Values and results keep the network's own shapes (batch of one), float32."""
@@ -57,6 +63,8 @@ class Graph:
     """
 
     def __init__(self, path: Path) -> None:
+        from ai_edge_litert import schema_py_generated as schema
+
         self._content = path.read_bytes()
         if self._content[4:8] != b"TFL3":
             raise Unavailable(f"{path.name} is not a TFLite model", hint=_REPAIR)
@@ -78,6 +86,8 @@ class Graph:
 
     def custom_operators(self) -> list[CustomOperator]:
         """In the order of the file, with their options decoded."""
+        from flatbuffers import flexbuffers
+
         found = []
         for node in self._nodes:
             name = self._model.operatorCodes[node.opcodeIndex].customCode
@@ -90,6 +100,8 @@ class Graph:
 
     def constant(self, tensor: int) -> NDArray[np.float32]:
         """The value of a tensor that is stored in the file, float32, also where it is stored in 16 bits."""
+        from ai_edge_litert import schema_py_generated as schema
+
         producer = self._producer.get(tensor)
         stored = self._graph.tensors[tensor if producer is None else int(producer.inputs[0])]
         kind = {schema.TensorType.FLOAT32: np.float32, schema.TensorType.FLOAT16: np.float16}[stored.type]
@@ -101,6 +113,8 @@ class Graph:
 
     def part(self, inputs: Sequence[int], outputs: Sequence[int], threads: int = 1) -> Network:
         """The nodes between some tensors, as a network of their own."""
+        import flatbuffers
+
         graph = self._graph
         needed = self._nodes_between(set(inputs), outputs)
         graph.operators = [node for node in self._nodes if id(node) in needed]

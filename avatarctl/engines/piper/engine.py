@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-import wave
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from avatarctl.engines.piper import reading, timing
 from avatarctl.engines.piper.spec import CONFIG, VOICE, PiperParams
 from avatarctl.engines.piper.voice import Settings, Voice, unfit
 from avatarctl.errors import BadInput, StepFailed
+from avatarctl.media import audio
 from avatarctl.media.level import gain, scaled
 from avatarctl.stages.catalog import DICTIONARY
 from avatarctl.text import dictionary, normalise, sentences
@@ -88,12 +88,12 @@ class PiperEngine:
             sounded.append(timing.sounded(made, part, settings))
             job.progress(number + 1, len(parts), "sentences")
         pause = params.pause if params.pause >= 0 else sentences.split(written)[-1].pause
-        samples, spoken, phonemes = _joined(sounded, settings.rate, params.lead, pause)
+        samples, sound, phonemes = _joined(sounded, settings.rate, params.lead, pause)
         if not np.any(samples):
             raise StepFailed("the voice was silent", why=f"{written[:40]!r}", hint="try --take 1")
-        _write(job.out / "speech.wav", samples, settings.rate)
+        audio.write_pcm(job.out / "speech.wav", samples, settings.rate)
         if all(part.phonemes for part in sounded):
-            spans = events.words(spoken, phonemes, said, written)
+            spans = events.words(sound, phonemes, said, written)
             found = Timings(
                 language=settings.language,
                 duration=len(samples) / settings.rate,
@@ -180,11 +180,3 @@ def _level(body: NDArray[np.float32], rate: int) -> NDArray[np.int16]:
 
 def _seed(seed: int, sentence: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{sentence}".encode()).digest()[:8])
-
-
-def _write(path: Path, samples: NDArray[np.int16], rate: int) -> None:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(samples.astype("<i2", copy=False).tobytes())

@@ -21,6 +21,8 @@ PLAIN = 150.0
 """Variance of a background's light that is still plain, levels squared."""
 CONTRAST = 40.0
 """Difference of two colours, levels, from which on their shares in a mixture can be told."""
+BEYOND_HALO = 80.0, 140.0
+"""Levels from any mixture at which a pixel at the outline begins to be the background's own, and surely is."""
 HALO = 0.02
 """Share of the person in a pixel from which on it belongs to the outline."""
 STRAY, GRAIN = 14, 4.0
@@ -62,13 +64,15 @@ def plate(
     # plain background they are painted over; a busy one is better kept.
     plain = np.exp(-_busyness(picture, known, 0.15 * unit) / PLAIN)
     seen = (picture - share[..., None] * colours[here]) / np.maximum(1 - share, 0.05)[..., None]
-    # So is what no mixture of person and background explains; but not right at the outline, where a sharpened photo
-    # has a halo.
+    # So is what no mixture of person and background explains; right at the outline, where a sharpened photo has a halo,
+    # only what is stronger than one.
     seen = np.clip(seen, 0, 255)
     change, step = seen - filled, colours[here] - filled
     mixture = np.clip((change * step).sum(-1) / ((step**2).sum(-1) + 1), 0, 1)[..., None] * step
     away = cv2.distanceTransform((share < HALO).astype(np.uint8), cv2.DIST_L2, 3)
-    own = smoothstep(14, 40, np.linalg.norm(change - mixture, axis=-1)) * smoothstep(0.03 * unit, 0.06 * unit, away)
+    unlike = np.linalg.norm(change - mixture, axis=-1)
+    own = smoothstep(14, 40, unlike) * smoothstep(0.03 * unit, 0.06 * unit, away)
+    own = np.maximum(own, smoothstep(*BEYOND_HALO, unlike))
     plain *= 1 - own
     plain[hairs > 0] = 1
     kept = ((1 - plain) * (1 - smoothstep(0.1, 0.5, share)))[..., None]

@@ -18,7 +18,7 @@ CONTROLS: dict[str, str] = {
     "press": "lips pressed together, 0..1 (p, b, m)",
     "tuck": "lower lip under the upper teeth, 0..1 (f, v)",
     "wide": "corners outward, u",
-    "tongue": "tip of the tongue to the upper teeth, 0..1 (t, d, n, l)",
+    "tongue": "tip of the tongue up behind the upper teeth, 0..0.8 (t, d, n, l), and between the rows, 1 (th)",
     "smile": "corners up, -1..1 (below 0: corners down)",
     "brow": "brows up, u",
     "brow_inner": "inner ends of the brows up, u",
@@ -44,9 +44,9 @@ INDEX = {name: i for i, name in enumerate(CONTROLS)}
 class Timeline:
     """`values`: float32 (frames, len(CONTROLS)); column `INDEX[name]`; row i is shown at i / fps seconds.
 
-    The first and the last row are the rest pose: all zeros, or `emotion.rest` of the mood that the face is in; without
-    speech the last one is the step before the first, so that a clip can be played in a circle. Where
-    the head turns, `gaze_x` and `gaze_y` turn the eyes back in it, so that they keep looking at the camera.
+    The first and the last row are the rest pose: all zeros, or `emotion.rest` of what the face is in there; without
+    speech the last one is the step before the first, so that a clip can be played in a circle. Where the head turns,
+    `gaze_x` and `gaze_y` turn the eyes back in it, so that they keep looking at the camera.
     """
 
     fps: int

@@ -7,6 +7,7 @@ nothing but background can come to lie is left as it is, one where all is person
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from itertools import groupby
 
 import cv2
@@ -15,14 +16,13 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
 from avatarctl.engines.puppet.lattice import TILE_COLUMNS, TILE_ROWS, Box, Lattice
+from avatarctl.engines.puppet.sampling import nearest
 from avatarctl.engines.puppet.smooth import Array
 from avatarctl.engines.puppet.texture import Texture
 
 Picture = NDArray[np.uint8]
 OUTSIDE, RIM, INSIDE = 0, 1, 2
 """What a tile shows: background, both, the person."""
-_SPLIT = (0, 0, 1, 1, 2, 2, 3, 3)
-"""Channels of RGBA to those of RGB and of alpha."""
 BLOCK = 8
 """Side of the blocks of alpha whose least and greatest value are kept, texture pixels."""
 
@@ -51,15 +51,19 @@ class Cutout:
         reach = int(np.ceil(step / BLOCK)) + 1
         self._least, self._most = _extremes(alpha, reach)
 
+    def twin(self) -> Cutout:
+        """Another one for another thread."""
+        other = copy(self)
+        other._alpha = np.zeros_like(self._alpha)
+        return other
+
     def tiles(self, backward: Array) -> NDArray[np.uint8]:
         """What each tile shows; uint8 (rows, columns). `backward`: of the lattice, canvas pixels."""
-        nodes = (self._lattice.points + backward + np.float32(0.5)) * np.float32(TEXTURE_SCALE / BLOCK)
-        across = np.clip(nodes[..., 0].astype(np.int32), 0, self._least.shape[1] - 1)
-        down = np.clip(nodes[..., 1].astype(np.int32), 0, self._least.shape[0] - 1)
-        rows, columns = across.shape
-        by_tile = (rows // TILE_ROWS, TILE_ROWS, columns // TILE_COLUMNS, TILE_COLUMNS)
-        least = self._least[down, across].reshape(by_tile).min((1, 3))
-        most = self._most[down, across].reshape(by_tile).max((1, 3))
+        # Half a block less, because the nearest block is read and not the one that a place lies in.
+        places = self._lattice.points + backward + np.float32(0.5)
+        blocks = places * np.float32(TEXTURE_SCALE / BLOCK) - np.float32(0.5)
+        least = _by_tile(nearest(self._least, blocks), np.minimum)
+        most = _by_tile(nearest(self._most, blocks), np.maximum)
         found = np.full(least.shape, RIM, np.uint8)
         found[most == 0] = OUTSIDE
         found[least == 255] = INSIDE
@@ -75,7 +79,8 @@ class Cutout:
                 y0, y1 = self._down[row], self._down[row + 1]
                 x0, x1 = self._across[columns[0]], self._across[columns[-1] + 1]
                 read = self._texture.read(source[y0 - top : y1 - top, x0 - left : x1 - left])
-                cv2.mixChannels([read], [picture[y0:y1, x0:x1], self._alpha[y0:y1, x0:x1]], _SPLIT)
+                cv2.cvtColor(read, cv2.COLOR_RGBA2RGB, picture[y0:y1, x0:x1])
+                cv2.extractChannel(read, 3, self._alpha[y0:y1, x0:x1])
         return picture
 
     def put_behind(self, picture: Picture, tiles: NDArray[np.uint8]) -> None:
@@ -98,6 +103,14 @@ class Cutout:
                     state, self._across[column], self._down[row], self._across[column + length], self._down[row + 1]
                 )  # fmt: skip
                 column += length
+
+
+def _by_tile(values: NDArray[np.uint8], extreme: np.ufunc) -> NDArray[np.uint8]:
+    """The extreme value of each tile's nodes, uint8 (tile rows, tile columns)."""
+    rows, columns = values.shape
+    # Rows first: they are whole, so that it is quick.
+    lines = extreme.reduce(values.reshape(rows // TILE_ROWS, TILE_ROWS, columns), axis=1)
+    return np.asarray(extreme.reduce(lines.reshape(-1, columns // TILE_COLUMNS, TILE_COLUMNS), axis=2), np.uint8)
 
 
 def _extremes(alpha: NDArray[np.uint8], reach: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -1,8 +1,11 @@
 """What a face shows beside its words: each emotion is a pose over the controls, blended in and out with sentences.
 
-The mood is what the face rests in: every clip begins and ends with it, so that clips join without a jump. Poses are
-as strong as it takes to name them at a glance, at rest and while speaking, on a face that smiles in the photo and on
-one whose glasses hide the brows: so the posture of the head is a part of each.
+The mood is what the face rests in where no emotion is named. A clip begins in what the sentence before it left on the
+face, or in the mood, and ends in its own last emotion: so clips join without a jump, and two sad sentences without a
+neutral face between them; and a clip depends on the past alone, since an answer is filmed while it is still written.
+
+Poses are as strong as it takes to name them at a glance, at rest and while speaking, on a face that smiles in the
+photo and on one whose glasses hide the brows: so the posture of the head is a part of each.
 """
 
 from __future__ import annotations
@@ -56,11 +59,22 @@ def pose(name: str, strength: float) -> Curve:
     return row
 
 
-def rest(mood: str, strength: float) -> Curve:
-    """What the face is in where a clip with speech begins and ends."""
-    row = RESTING * pose(mood, strength)
+def rest(name: str, mood: str, strength: float) -> Curve:
+    """What the face is in where a clip begins or ends with an emotion, or with the mood itself."""
+    row = _lasting(name, mood) * pose(name, strength)
     bound(row)
     return row
+
+
+def _lasting(name: str, mood: str) -> float:
+    """Part of an emotion that stays on the face at rest: nobody stays as surprised as they were."""
+    return _REMAINS if name == "surprised" != mood else RESTING
+
+
+def of_sentences(timings: Timings, mood: str, emotions: Sequence[str]) -> list[str]:
+    """The emotion of each sentence. `emotions`: one for each, "" for the mood; the last one holds for those left."""
+    count = len(timings.sentences) or bool(timings.phonemes)
+    return [(emotions[min(i, len(emotions) - 1)] if emotions else "") or mood for i in range(count)]
 
 
 def bound(rows: Curve) -> None:
@@ -78,19 +92,19 @@ class Shown:
     tempo: Curve
 
 
-def shown(timings: Timings, time: Curve, mood: str, emotions: Sequence[str], strength: float) -> Shown:
-    """The emotions of the sentences over time, from the mood and back to it.
+def shown(timings: Timings, time: Curve, mood: str, before: str, named: Sequence[str], strength: float) -> Shown:
+    """The emotions of the sentences over time, from that of the sentence before to the rest of the last one.
 
     Args:
-        emotions: one for each sentence, "" for the mood; the last one holds for those that are left. None: the mood.
+        before: the emotion in which the clip begins.
+        named: `of_sentences`; of a clip without any, the face stays as it is.
     """
-    base = rest(mood, strength)
-    rows = np.tile(base, (len(time), 1))
-    tempo = np.full(len(time), TEMPO[mood])
-    spans = timings.sentences or ((Span(0.0, timings.duration, ""),) if timings.phonemes else ())
-    named = [(emotions[min(i, len(emotions) - 1)] if emotions else "") or mood for i in range(len(spans))]
-    states = _states(named, spans)
-    blend = min(BLEND, float(time[-1]) / 3)
+    last = named[-1] if named else before
+    begins_in, ends_in = (rest(name, mood, strength) for name in (before, last))
+    rows = np.tile(begins_in, (len(time), 1))
+    tempo = np.full(len(time), TEMPO[before])
+    states = _states(named, timings.sentences or (Span(0.0, timings.duration, ""),)[: len(named)])
+    blend = min(BLEND, float(time[-1]) / 2)
     borders = _borders(states, float(time[-1]), blend)
     risen = [smooth((time - begins) / blend) for begins in borders]
     jumped = [smooth((time - begins - blend / 2) / _JUMP) for begins in borders]
@@ -98,13 +112,17 @@ def shown(timings: Timings, time: Curve, mood: str, emotions: Sequence[str], str
         weight, looks = risen[i] - risen[i + 1], jumped[i] - jumped[i + 1]
         strong = np.ones(len(time))
         if name == "surprised":
-            remains = RESTING if mood == name else _REMAINS
-            strong -= (1 - remains) * smooth((time - max(start - _EARLY, 0.0) - _STARTLED) / _RECOVERS)
+            strong -= (1 - _lasting(name, mood)) * smooth((time - max(start - _EARLY, 0.0) - _STARTLED) / _RECOVERS)
         whole = pose(name, strength)
-        for column in np.flatnonzero((whole != 0) | (base != 0)):
+        for column in np.flatnonzero((whole != 0) | (begins_in != 0)):
             share = looks if column in _EYES else weight
-            rows[:, column] += share * (strong * whole[column] - base[column])
-        tempo += weight * (TEMPO[name] - TEMPO[mood])
+            rows[:, column] += share * (strong * whole[column] - begins_in[column])
+        tempo += weight * (TEMPO[name] - TEMPO[before])
+    if last != before:
+        for column in np.flatnonzero(begins_in != ends_in):
+            share = jumped[-1] if column in _EYES else risen[-1]
+            rows[:, column] += share * (ends_in[column] - begins_in[column])
+        tempo += risen[-1] * (TEMPO[last] - TEMPO[before])
     return Shown(rows, tempo)
 
 

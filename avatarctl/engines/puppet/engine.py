@@ -1,7 +1,7 @@
 """The puppet as two engines: a portrait to its rig; speech, timings and a rig to a silent clip.
 
-Frames are drawn by the caller's thread and encoded by ffmpeg's process; a second thread between them
-converts colours and feeds the pipe, a few frames behind. Memory does not grow with the clip's length.
+Frames are drawn by two threads in turn and encoded by ffmpeg's process, which the caller's thread feeds a few
+frames behind. Memory does not grow with the clip's length.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import json
 import math
 import zipfile
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +38,10 @@ from avatarctl.stages.catalog import picture_size
 from avatarctl.text import colours
 from avatarctl.text.timings import Timings
 
+DRAWING_AT_ONCE = 2
+"""Frames. Between OpenCV's calls only one thread computes at a time, so more of them would wait for each other."""
 FRAMES_IN_FLIGHT = 4
-"""Drawn, and not yet taken by the encoder."""
+"""Drawn or being drawn, and not yet taken by the encoder."""
 PROGRESS_EVERY = 25
 """Frames."""
 LEAST_FACE_FOR_BACKGROUND = 0.9
@@ -141,7 +145,8 @@ class AnimateEngine:
             BadConfig: `background` is not a colour.
         """
         params: PuppetAnimateParams = job.params
-        cv2.setNumThreads(job.threads)
+        # Whole frames go to threads: OpenCV's own cost more than they save on pieces as small as ours.
+        cv2.setNumThreads(1)
         rig = Rig.load(_given(job, "rig"))
         wanted = picture_size(params.size, params.aspect)
         if (rig.width, rig.height) != wanted:
@@ -153,32 +158,42 @@ class AnimateEngine:
         behind = _background(job, rig)
         moves = timeline.build(_timings(job), params.fps, job.seed, params, loudness.measure(job.inputs["speech"]))
         save_curves(job.out / "curves.npz", moves)
-        renderer = Renderer(rig, behind)
         total = len(moves.values)
-        pending: deque[Future[None]] = deque()
         with (
-            ThreadPoolExecutor(1, "encode") as pool,
             video.Encoder(job.out / "clip.mp4", rig.width, rig.height, params.fps, crf=params.crf) as encoder,
+            closing(_drawn(Renderer(rig, behind), moves.values, min(job.threads, DRAWING_AT_ONCE))) as frames,
         ):
-
-            def write(picture: NDArray[np.uint8]) -> None:
-                encoder.write(np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420), np.uint8))
-
-            for number, row in enumerate(moves.values):
+            for number, frame in enumerate(frames):
                 if job.cancelled():
-                    pool.shutdown(wait=False, cancel_futures=True)
                     raise Cancelled
-                if len(pending) >= FRAMES_IN_FLIGHT:
-                    pending.popleft().result()
-                pending.append(pool.submit(write, renderer.render(row)))
+                encoder.write(frame)
                 if number % PROGRESS_EVERY == 0:
                     job.progress(number, total, "frames")
-            for written in pending:
-                written.result()
         job.progress(total, total, "frames")
 
     def close(self) -> None:
         """Rigs are mapped files: they go with their run."""
+
+
+def _drawn(renderer: Renderer, rows: NDArray[np.float32], threads: int) -> Generator[NDArray[np.uint8]]:
+    """The frames in order, I420, each drawn while the ones before it are still being taken."""
+    renderers = [renderer, *(renderer.twin() for _ in range(threads - 1))]
+    pools = [ThreadPoolExecutor(1, "draw") for _ in renderers]
+
+    def draw(renderer: Renderer, row: NDArray[np.float32]) -> NDArray[np.uint8]:
+        return np.asarray(cv2.cvtColor(renderer.render(row), cv2.COLOR_RGB2YUV_I420), np.uint8)
+
+    pending: deque[Future[NDArray[np.uint8]]] = deque()
+    try:
+        for row, pool, drawing in zip(rows, cycle(pools), cycle(renderers), strict=False):
+            if len(pending) >= FRAMES_IN_FLIGHT:
+                yield pending.popleft().result()
+            pending.append(pool.submit(draw, drawing, row))
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for pool in pools:
+            pool.shutdown(cancel_futures=True)
 
 
 def _given(job: Job, role: str) -> Path:

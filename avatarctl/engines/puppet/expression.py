@@ -74,6 +74,6 @@ def displacement(basis: ExpressionField, amounts: Mapping[str, float]) -> Array 
     for field in fields(basis):
         amount = amounts.get(field.name, 0.0)
         if amount:
-            part: Array = getattr(basis, field.name) * np.float32(amount)
-            total = part if total is None else total + part
+            part: Array = getattr(basis, field.name)
+            total = part * np.float32(amount) if total is None else np.asarray(cv2.scaleAdd(part, amount, total))
     return total

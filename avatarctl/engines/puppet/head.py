@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -162,6 +163,14 @@ class Pose:
         for axis in (0, 1):
             moved[..., axis] = turn[axis, 0] * x + turn[axis, 1] * y + turn[axis, 2] * depth + from_start[axis]
         return moved
+
+    def motion(self, axis: int, x: Array, y: Array, depth: Array) -> Array:
+        """How far points go along one axis of the image, float32; all of one shape (rows, columns)."""
+        along = self.rotation[axis].tolist()
+        start = self.pivot[axis] + self.shift[axis] - self.rotation[axis] @ self.pivot
+        along[axis] -= 1
+        flat = cv2.addWeighted(x, along[0], y, along[1], float(start))
+        return np.asarray(cv2.scaleAdd(depth, along[2], flat), np.float32)
 
 
 def neck_pivot(axes: FaceAxes, landmarks: Array) -> Array:

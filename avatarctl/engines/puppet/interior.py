@@ -32,10 +32,16 @@ from avatarctl.engines.puppet.teeth import (
     shrunk,
 )
 
-LOWER_BEHIND = 0.9
-"""How far the edges of the lower teeth lie below the line of the closed lips, mm."""
-LIP_OVER_TOOTH = 2.0
+OVERBITE = 1.6
+"""How far the upper incisors overlap the lower ones of a closed jaw, mm (1 to 3 are usual)."""
+RESTING = 0.8
 """How much of the lower lip the upper teeth cover at f and v, mm."""
+SHOWN_OVER_LIP = 2.0
+"""As far below the edge of the lip there is something of the teeth there, mm."""
+REACHED = (-0.8, 1.2)
+"""How far up and down the teeth are moved so that they rest on the lip there, mm."""
+UNDER_TEETH, SHADOW = 0.7, 0.34
+"""How far below their edges the upper teeth darken what lies behind them, mm, and how much."""
 GLOW = np.array([0.20, 0.04, -0.03], np.float32)
 """What light the red of the mouth throws back into its shadows."""
 
@@ -67,7 +73,7 @@ def build_interior(canvas: NDArray[np.uint8], light: PhotoLight, frame: MouthFra
     blur = light.blur * scale * EYE_DISTANCE / frame.unit
 
     gum = np.asarray(0.25 * light.lip + 0.75 * np.array([158, 88, 85]) * light.strength, np.float32)
-    flesh = np.asarray(0.35 * light.lip + 0.65 * np.array([198, 106, 102]) * light.strength, np.float32)
+    flesh = np.asarray(0.35 * light.lip + 0.65 * np.array([192, 106, 107]) * light.strength, np.float32)
     upper, lower = (
         shrunk(drawn_teeth(enamel, gum, arch, lips.middle, upper=up), scale, blur)
         for arch, up in ((UPPER_ARCH, True), (LOWER_ARCH, False))
@@ -96,7 +102,7 @@ def _tongue(flesh: Array, middle: float) -> Array:
     x, y = millimetres(SUPERSAMPLING, middle)
     alpha = 1 - smoothstep(0.78, 1.02, (np.abs(x) / 25) ** 2.4 + (np.abs(y - 15) / 15) ** 2.4)
     groove = 1 - 0.10 * np.exp(-((x / 2.2) ** 2)) * smoothstep(1, 7, y)
-    front = 0.60 + 0.37 * smoothstep(-0.5, 8, y)
+    front = 0.68 + 0.29 * smoothstep(-0.5, 7, y)
     grain = cv2.GaussianBlur(np.random.default_rng(7).standard_normal(x.shape).astype(np.float32), (0, 0), 4.0)
     gloss = 0.09 * np.exp(-(((np.abs(x) - 5.5) / 3.5) ** 2) - ((y - 5.5) / 2.2) ** 2)
     shade = front * (1 - 0.55 * (np.abs(x) / 25) ** 2) * groove * (1 + 0.5 * grain) + gloss
@@ -108,7 +114,7 @@ def _cavity(light: float, scale: float) -> Array:
     x, y = millimetres(scale)
     radius = np.clip(np.hypot(x / 27, (y - 8) / 18), 0, 1.35)
     red = np.array([70, 27, 25]) * light
-    return np.asarray(red * (0.40 + 0.75 * radius**1.4)[..., None], np.float32)
+    return np.asarray(red * (0.42 + 0.90 * radius**1.5)[..., None], np.float32)
 
 
 class Mouth:
@@ -120,6 +126,7 @@ class Mouth:
         across = x[0] * np.float32(self._pixels / frame.half_width) + np.float32(lips.middle)
         self._columns, self._aside = curve_columns(across), np.abs(straightened(across, lips.middle))
         self._between = self._aside < 1
+        self._middle, self._level = curve_columns(np.array([lips.middle], np.float32)), lips.level
         self._y = (y[:, :1] * np.float32(self._pixels) + np.float32(lips.level)).astype(np.float32)
         self._unlit = np.asarray(cv2.convertScaleAbs(interior.cavity), np.uint8)
 
@@ -135,27 +142,29 @@ class Mouth:
         """The interior as the opening of this frame shows it, RGB uint8 (h, w, 3)."""
         interior, unit = self._interior, np.float32(self._unit)
         upper, lower = at_columns(np.stack([motion.upper_edge, motion.lower_edge]), self._columns)
-        rows = self._rows(upper, lower)
+        in_front = float(smoothstep(0.05, 0.6, shape.tuck))
+        rows = self._rows(upper, lower + np.float32(SHOWN_OVER_LIP * self._pixels * (in_front > 0)))
         picture = interior.cavity[rows].copy()
         jaw = shape.jaw * EYE_DISTANCE
-        teeth_down = 0.85 * jaw + LOWER_BEHIND
         # The tongue lies low and back behind rounded lips, high and forward behind spread ones.
-        rest_down = 0.36 * jaw + 0.6 + 2.5 * shape.round - 25 * min(max(shape.wide, 0.0), 0.06)
-        lift = float(smoothstep(0.0, 0.9, shape.tongue))
-        between = float(smoothstep(0.6, 1.0, shape.tongue))
-        raised_down = interior.bite - 1.0 - 1.0 * between + 0.06 * jaw
-        down = rest_down + (raised_down - rest_down) * lift
-        in_front = float(smoothstep(0.25, 0.65, shape.tongue))
-        tongue = (down, 1 - 0.36 * lift, 1 - 0.2 * lift, 1 + 0.25 * lift)
-        if in_front < 1:
+        lying = 0.36 * jaw + 0.6 + 2.5 * shape.round - 25 * min(max(shape.wide, 0.0), 0.06)
+        # Its tip rises behind the upper teeth for t, d, n and l, and comes forward between the rows for th.
+        lift = float(smoothstep(0.0, 0.75, shape.tongue))
+        between = float(smoothstep(0.82, 0.98, shape.tongue))
+        raised = interior.bite - 2.5 + 0.9 * between
+        down = lying + (raised - lying) * lift
+        tongue = (down, 1 - 0.06 * lift - 0.04 * between, 1 - 0.2 * lift, 1 + 0.14 * lift)
+        if between < 1:
             self._over(picture, rows, interior.tongue, *tongue)
-        self._over(picture, rows, interior.lower_teeth, teeth_down)
-        if in_front > 0:
-            self._over(picture, rows, interior.tongue, *tongue, opacity=in_front)
-        self._over(picture, rows, interior.upper_teeth, 0.0)
-        tip = float(smoothstep(0.5, 0.85, shape.tongue))
-        if tip > 0:
-            self._over(picture, rows, interior.tongue, down, 0.46, *tongue[2:], opacity=tip)
+        self._over(picture, rows, interior.lower_teeth, interior.bite - OVERBITE + (0.8 + 0.004 * jaw) * jaw)
+        if between > 0:
+            self._over(picture, rows, interior.tongue, *tongue, opacity=between)
+        resting = self._resting(motion, shape)
+        teeth = self._moved(interior.upper_teeth, rows, resting)
+        behind = self._moved(interior.upper_teeth[..., 3], rows, resting + UNDER_TEETH)
+        picture *= 1 - np.float32(SHADOW) * behind[..., None]
+        picture *= 1 - teeth[..., 3:]
+        picture += teeth[..., :3]
 
         under_lip = np.clip(self._y[rows] - upper, 0, None)
         over_lip = np.clip(lower - self._y[rows], 0, None)
@@ -163,7 +172,7 @@ class Mouth:
         # A shadow is no deeper than the opening lets it be: the light comes from in front.
         depth = 0.24 if interior.from_photo else 0.34
         shade = 1 - np.float32(depth) * np.exp(under_lip * (-1 / (0.032 * unit)))
-        shade *= 1 - np.float32(0.22) * np.exp(over_lip * (-1 / (0.022 * unit)))
+        shade *= 1 - np.float32(0.18 * (1 - in_front)) * np.exp(over_lip * (-1 / (0.016 * unit)))
         sides = 1 - 0.36 * np.clip(self._aside / max(motion.narrow, 0.2), 0, 1) ** 3
         shade *= sides * (0.62 + 0.38 * np.clip(gap / (0.05 * unit), 0, 1))
         shade = np.asarray(shade, np.float32)[..., None]
@@ -172,20 +181,43 @@ class Mouth:
         whole[rows] = cv2.convertScaleAbs(picture)
         return whole
 
-    def biting(self, motion: LipMotion, shape: MouthShape) -> NDArray[np.uint8]:
-        """The edges of the upper teeth where they rest on the tucked lower lip, RGBA uint8, straight alpha."""
-        soft = np.float32(0.012 * self._unit)
-        lower = at_columns(motion.lower_edge, self._columns)
-        tucked = float(smoothstep(0.05, 0.75, shape.tuck) * smoothstep(0.0, 0.03, shape.open))
-        covered = np.float32(LIP_OVER_TOOTH * self._pixels * tucked) * (1 - smoothstep(0.30, 0.75, self._aside))
-        rows = self._rows(lower, lower + covered)
-        sprite, below = self._interior.upper_teeth[rows], self._y[rows] - lower
-        inside = np.clip(0.5 + (covered - below) / soft, 0, 1) * np.clip(1.5 + below / soft, 0, 1)
-        alpha = sprite[..., 3] * inside * smoothstep(0.0, 0.5 * self._pixels, covered)
-        colour = sprite[..., :3] * (np.float32(0.92) / np.maximum(sprite[..., 3:], np.float32(1e-3)))
-        whole = np.zeros((*self._unlit.shape[:2], 4), np.uint8)
-        whole[rows] = np.dstack([colour, alpha * 255]).clip(0, 255)
+    def biting(self, composed: NDArray[np.uint8], motion: LipMotion, shape: MouthShape) -> NDArray[np.uint8]:
+        """The upper teeth once more, to be laid over the tucked lower lip: RGBA uint8, straight alpha.
+
+        `composed`: the interior of the same frame.
+        """
+        interior, soft = self._interior, np.float32(0.012 * self._unit)
+        upper, lower = at_columns(np.stack([motion.upper_edge, motion.lower_edge]), self._columns)
+        rows = self._rows(upper, lower + np.float32(SHOWN_OVER_LIP * self._pixels))
+        resting = self._resting(motion, shape)
+        # Past the canines the lip meets its fellow, and the teeth are behind both.
+        shown = np.clip((self._y[rows] - upper) / soft, 0, 1) * (1 - smoothstep(0.34, 0.72, self._aside))
+        shown *= smoothstep(0.05, 0.35, shape.tuck) * smoothstep(0.0, 0.03, shape.open)
+        # They keep the light from the lip that they rest on.
+        shadow = self._moved(interior.upper_teeth[..., 3], rows, resting + UNDER_TEETH)
+        shadow = np.float32(0.8 * SHADOW) * shown * cv2.GaussianBlur(shadow, (0, 0), 0.4 * interior.scale)
+        teeth = self._moved(interior.upper_teeth[..., 3], rows, resting) * shown
+        covered = teeth + shadow * (1 - teeth)
+        whole = np.zeros((*composed.shape[:2], 4), np.uint8)
+        share = np.asarray(teeth / np.maximum(covered, np.float32(1e-3)), np.float32)
+        whole[rows] = np.dstack([composed[rows] * share[..., None], covered * 255]).clip(0, 255)
         return whole
+
+    def _resting(self, motion: LipMotion, shape: MouthShape) -> float:
+        """How far down the upper teeth are moved to rest on a tucked lower lip, mm."""
+        if shape.tuck <= 0:
+            return 0.0
+        middle = float(at_columns(motion.lower_edge, self._middle)[0] - self._level) / self._pixels
+        wanted = min(max(middle + RESTING - self._interior.bite, REACHED[0]), REACHED[1])
+        return float(smoothstep(0.05, 0.6, shape.tuck)) * wanted
+
+    def _moved(self, sprite: Array, rows: slice, down: float) -> Array:
+        """Those rows of the sprite moved down by mm."""
+        if not down:
+            return sprite[rows]
+        place = np.array([[1, 0, 0], [0, 1, down * self._interior.scale - rows.start]], np.float32)
+        size = (sprite.shape[1], rows.stop - rows.start)
+        return np.asarray(cv2.warpAffine(sprite, place, size, flags=cv2.INTER_LINEAR), np.float32)
 
     def _over(
         self,
@@ -199,14 +231,11 @@ class Mouth:
         opacity: float = 1.0,
     ) -> None:
         """Lay the sprite, moved down by mm and scaled about its origin, over `rows` of the picture."""
-        if down or wide != 1 or high != 1:
-            scale = self._interior.scale
-            x, y = ORIGIN_X * scale, ORIGIN_Y * scale
-            downwards = down * scale + y * (1 - high) - rows.start
-            place = np.array([[wide, 0, x * (1 - wide)], [0, high, downwards]], np.float32)
-            size = (sprite.shape[1], len(picture))
-            moved = np.asarray(cv2.warpAffine(sprite, place, size, flags=cv2.INTER_LINEAR), np.float32)
-        else:
-            moved = sprite[rows]
+        scale = self._interior.scale
+        x, y = ORIGIN_X * scale, ORIGIN_Y * scale
+        downwards = down * scale + y * (1 - high) - rows.start
+        place = np.array([[wide, 0, x * (1 - wide)], [0, high, downwards]], np.float32)
+        size = (sprite.shape[1], len(picture))
+        moved = np.asarray(cv2.warpAffine(sprite, place, size, flags=cv2.INTER_LINEAR), np.float32)
         picture *= 1 - moved[..., 3:] * np.float32(opacity)
         picture += moved[..., :3] * np.float32(gain * opacity)

@@ -1,7 +1,8 @@
 """The two lip layers: what each looks like, and where it covers what lies behind it.
 
-Both are cut from the same photo. The upper layer ends at the inner edge of the upper lip, the lower layer
-begins at that of the lower lip; past the corners both show the same skin, so no seam is to be seen there.
+Both are cut from the same photo. The upper layer ends at the inner edge of the upper lip, or with the hair of a
+moustache below it, and is drawn over the lower layer, which begins at the inner edge of the lower lip; past the
+corners both show the same skin, so no seam is to be seen there.
 A mouth that is open in the photo is cleaned first: each lip's colour is continued over teeth and gaps.
 """
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
 from avatarctl.engines.puppet.lattice import Box
 from avatarctl.engines.puppet.lips import MouthFrame, PhotoLips, positions, straightened
+from avatarctl.engines.puppet.moustache import take_fringe
 from avatarctl.engines.puppet.mouthfield import at_columns, curve_columns
 from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.smooth import Array, sigmoid, smoothstep
@@ -70,7 +72,7 @@ def lip_layers(
     overlap = max((0.002 if lips.is_open else 0.004) * unit, 0.45 * max(0.5, 0.0065 * unit, 0.8 * blur))
     upper_alpha = sigmoid((upper_inner + overlap - y) / soft)
     lower_alpha = sigmoid((y - lower_inner + overlap) / soft)
-    upper_alpha = np.maximum(upper_alpha, smoothstep(0.93, 1.02, aside))
+    lower_alpha = np.maximum(lower_alpha, smoothstep(0.93, 1.02, aside))
 
     part = np.s_[top * scale : bottom * scale, left * scale : right * scale]
     upper = lower = np.ascontiguousarray(texture[part])
@@ -84,6 +86,12 @@ def lip_layers(
         upper = _Cleaner(texture, frame, lips, x, y, blur).continued(
             upper, lips.upper_inner, lips.upper_outer, downwards=True
         )
+    elif lips.hair.size:
+        edges = at_columns(np.stack([lips.meeting, lips.lower_outer]), column)
+        below, thick = (y - edges[0]) / np.float32(unit), (edges[1] - edges[0]) / np.float32(unit)
+        fringe = take_fringe(upper, lips.hair, aside, below, thick)
+        upper = np.where(((below > 0) & (aside < 1))[..., None], fringe.hair, upper)
+        upper_alpha, lower = np.maximum(upper_alpha, fringe.alpha), fringe.lip
     return LipLayers(_rgba(upper, upper_alpha), _rgba(lower, lower_alpha), left, top, _window(box, 0.06 * unit))
 
 
@@ -164,7 +172,8 @@ class _Cleaner:
         depth = (self._y - limit) * way
         soft = max(0.01 * unit, self._blur)
         shade = smoothstep(-soft, 0.025 * unit + soft, depth) * (1 - smoothstep(0.78, 0.97, self._aside))
-        mixed = (clean * (1 - weight) + blurred * weight) * (1 - 0.30 * shade)[..., None]
+        line = np.float32(0.30 * min(1.0, 0.012 * unit / max(self._blur, 1e-3)))
+        mixed = (clean * (1 - weight) + blurred * weight) * (1 - line * shade)[..., None]
         return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
 
     def _up_to(self, aside: Array, light: tuple[float, float], dark: tuple[float, float]) -> Array:

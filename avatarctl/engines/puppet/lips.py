@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.facemesh import landmarks as mesh
-from avatarctl.engines.puppet import anatomy
+from avatarctl.engines.puppet import anatomy, moustache
 from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.smooth import Array, gaussian_smooth, monotone_cubic, smoothstep
 
@@ -25,8 +25,8 @@ OPEN_GAP = 0.025
 """A gap between the lips above this, in u, means that the photo shows an open mouth."""
 HIDDEN_GAP = 0.07
 """The same under a moustache that hangs over the lips."""
-DARK_HAIR = 0.62
-"""Light of a moustache, in lights of the lower lip and of the cheeks, up to which it is told from skin."""
+TOOTH = 1.12
+"""Light of teeth in lights of the lower lip, at least, by which they are known under a moustache."""
 NEUTRAL_WIDTH = 0.80
 """Width of a relaxed mouth, u; a smile is wider."""
 MEETING = 0.5
@@ -68,16 +68,18 @@ class MouthFrame:
 @dataclass(frozen=True)
 class PhotoLips:
     """The lips in the photo: float32 (SAMPLES,) curves in pixels, from the outer edge of the upper lip to
-    that of the lower. `meeting`: where they meet when closed. `is_open`: the photo shows them apart.
-    `smile_arc`: how far the corners lie above the middle of the lips, u; `smile_drop`, `smile_inset`: how
-    far those of a smile with teeth come down and in at rest, u. `middle`: X of the lips' middle, not 0 when
-    the face looks aside. `chin`, `nose`: Y of the chin and of the nose's base, pixels."""
+    that of the lower. `meeting`: where they meet when closed; `even`: the same without its waves. `is_open`:
+    the photo shows them apart. `smile_arc`: how far the corners lie above the middle of the lips, u;
+    `smile_drop`, `smile_inset`: how far those of a smile with teeth come down and in at rest, u. `middle`: X
+    of the lips' middle, not 0 when the face looks aside. `chin`, `nose`: Y of the chin and of the nose's base,
+    pixels. `hair`: RGB of a moustache, float32 (3,), or empty."""
 
     upper_outer: Array
     upper_inner: Array
     lower_inner: Array
     lower_outer: Array
     meeting: Array
+    even: Array
     is_open: bool
     smile_drop: float
     smile_inset: float
@@ -85,6 +87,7 @@ class PhotoLips:
     middle: float
     chin: float
     nose: float
+    hair: Array
 
     @property
     def level(self) -> float:
@@ -125,14 +128,15 @@ def photo_lips(landmarks: Array, frame: MouthFrame, canvas: NDArray[np.uint8]) -
     unit, x = frame.unit, np.abs(positions())
     nose, chin = (float(frame.local(landmarks[[n], :2])[1][0]) for n in (anatomy.NOSE_BASE, mesh.CHIN))
     between = np.float32(0.5) * (upper_inner + lower_inner)
-    cheeks = frame.local(landmarks[[p for side in anatomy.CHEEKS for p in side], :2])
-    hair = _moustache(frame, canvas, between, lower_outer, nose, cheeks)
-    # Under hair the mesh sees lips apart that are not.
-    least = OPEN_GAP if hair is None else HIDDEN_GAP
+    cheeks = landmarks[[p for side in anatomy.CHEEKS for p in side], :2]
+    seen = _seen(frame, canvas, between, lower_outer, nose, cheeks)
+    hair = moustache.hair_colour(seen)
+    # Under hair the mesh sees lips apart that are not, unless teeth are seen between them.
+    hidden = hair.size > 0 and not _teeth(frame, canvas, upper_inner, lower_inner, seen)
+    least = HIDDEN_GAP if hidden else OPEN_GAP
     if float((lower_inner - upper_inner)[x < 0.8].mean()) <= least * unit:
-        upper_inner = _dark_seam(frame, canvas, between)
-        if hair is not None:
-            upper_inner = _below_hair(frame, canvas, upper_inner, lower_outer, hair)
+        # Strands are darker than the line under them, which the mesh guesses well.
+        upper_inner = between if hair.size else _dark_seam(frame, canvas, between, seen.texture)
         lower_inner = upper_inner.copy()
     upper_inner = np.maximum(upper_inner, upper_outer + np.float32(0.3))
     lower_inner = np.minimum(np.maximum(lower_inner, upper_inner), np.maximum(lower_outer - 0.3, upper_inner))
@@ -149,6 +153,7 @@ def photo_lips(landmarks: Array, frame: MouthFrame, canvas: NDArray[np.uint8]) -
         lower_inner=lower_inner,
         lower_outer=np.maximum(lower_outer, lower_inner),
         meeting=meeting,
+        even=_even(meeting, middle),
         is_open=is_open,
         smile_drop=(1 - KEPT_SMILE) * arc if is_open else 0.0,
         smile_inset=0.35 * excess,
@@ -156,6 +161,7 @@ def photo_lips(landmarks: Array, frame: MouthFrame, canvas: NDArray[np.uint8]) -
         middle=middle,
         chin=chin,
         nose=nose,
+        hair=hair,
     )
 
 
@@ -169,8 +175,28 @@ def _curve(landmarks: Array, frame: MouthFrame, points: tuple[int, ...]) -> Arra
     return monotone_cubic(np.r_[-1, x[inner], 1], np.r_[0, y[inner], 0], positions())
 
 
-def _dark_seam(frame: MouthFrame, canvas: NDArray[np.uint8], guess: Array) -> Array:
-    """The line between closed lips: the darkest smooth path near `guess`, by dynamic programming."""
+def _even(meeting: Array, middle: float) -> Array:
+    """The parabola nearest to the line between the lips, through the line's middle; beyond the corners the line."""
+    x = positions()
+    within = np.abs(x) < 1
+    parabola = np.polynomial.Polynomial.fit(x[within], meeting[within], 2)
+    lowered = np.interp(middle, x, meeting) - parabola(middle)
+    return np.where(within, parabola(x) + lowered, meeting).astype(np.float32)
+
+
+def _teeth(frame: MouthFrame, canvas: NDArray[np.uint8], upper: Array, lower: Array, seen: moustache.Region) -> bool:
+    """Whether what is between the lips is lighter than the lower lip."""
+    x = np.linspace(-0.5, 0.5, 41, dtype=np.float32)
+    top, bottom = (np.interp(x, positions(), curve).astype(np.float32) for curve in (upper, lower))
+    y = top + np.linspace(0.3, 0.8, 5, dtype=np.float32)[:, None] * (bottom - top)
+    between = remap(canvas, frame.canvas(np.broadcast_to(x, y.shape), y))
+    return float(np.median(between.mean(-1))) > TOOTH * float(np.median(seen.lip.mean(-1)))
+
+
+def _dark_seam(frame: MouthFrame, canvas: NDArray[np.uint8], guess: Array, texture: float) -> Array:
+    """The line between closed lips: the darkest smooth path near `guess`, by dynamic programming.
+
+    `texture`: of the skin over it; where it is rough, what is dark need not be the line."""
     columns, rows, reach, furthest_step = 121, 41, 0.075 * frame.unit, 2
     x = np.linspace(-0.96, 0.96, columns, dtype=np.float32)
     middle = np.interp(x, positions(), guess).astype(np.float32)
@@ -179,7 +205,7 @@ def _dark_seam(frame: MouthFrame, canvas: NDArray[np.uint8], guess: Array) -> Ar
     grey = cv2.GaussianBlur(cv2.cvtColor(canvas, cv2.COLOR_RGB2GRAY), (0, 0), max(0.3, 0.008 * frame.unit))
     light = remap(grey.astype(np.float32), places)
     light = (light - light.mean(0)) / (light.std() + 1e-3)
-    cost = light + 0.6 * (offsets[:, None] / reach) ** 2
+    cost = light + (0.6 + 30 * max(0.0, texture - 0.04)) * (offsets[:, None] / reach) ** 2
     came_from = np.zeros((rows, columns), np.int64)
     here = np.arange(rows)
     steps = np.arange(-furthest_step, furthest_step + 1)
@@ -202,51 +228,19 @@ def _dark_seam(frame: MouthFrame, canvas: NDArray[np.uint8], guess: Array) -> Ar
     return np.asarray(curve * between_corners + ends * (1 - between_corners), np.float32)
 
 
-class _Columns:
-    """The photo's light in columns across the mouth, from one curve to another."""
+def _seen(
+    frame: MouthFrame, canvas: NDArray[np.uint8], between: Array, lower_outer: Array, nose: float, cheeks: Array
+) -> moustache.Region:
+    """What may be a moustache, and the lip and the skin that it is told from. `cheeks`: canvas points, (n, 2)."""
+    x = np.linspace(-0.55, 0.55, 81, dtype=np.float32)
+    line, lower = (np.interp(x, positions(), curve).astype(np.float32) for curve in (between, lower_outer))
 
-    def __init__(self, frame: MouthFrame, canvas: NDArray[np.uint8], seam: Array, lower_outer: Array) -> None:
-        self.x = np.linspace(-0.96, 0.96, 121, dtype=np.float32)
-        self.seam, self.bottom = (np.interp(self.x, positions(), c).astype(np.float32) for c in (seam, lower_outer))
-        self._frame, self._light = frame, cv2.cvtColor(canvas, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    def places(first: Array, last: Array, count: int) -> Array:
+        y = first + np.linspace(0, 1, count, dtype=np.float32)[:, None] * (last - first)
+        return frame.canvas(np.broadcast_to(x, y.shape), y)
 
-    def read(self, first: Array, last: Array, count: int) -> Array:
-        share = np.linspace(0, 1, count, dtype=np.float32)[:, None]
-        y = first + share * (last - first)
-        return self.at(np.broadcast_to(self.x, y.shape), y)
-
-    def at(self, x: Array, y: Array) -> Array:
-        return remap(self._light, self._frame.canvas(np.atleast_2d(x), np.atleast_2d(y)))
-
-
-def _moustache(
-    frame: MouthFrame,
-    canvas: NDArray[np.uint8],
-    seam: Array,
-    lower_outer: Array,
-    nose: float,
-    cheeks: tuple[Array, Array],
-) -> float | None:
-    """The light between a moustache, which is darker, and the lip below it; None when there is none to be seen."""
-    look = _Columns(frame, canvas, seam, lower_outer)
-    middle, bottom, line = np.abs(look.x) < 0.5, look.bottom, look.seam
-    hair = float(np.median(look.read(0.45 * nose + 0.55 * line, line - 0.05 * frame.unit, 9)[:, middle]))
-    lip = float(np.median(look.read(0.4 * line + 0.6 * bottom, bottom + 0.1 * (bottom - line), 7)[:, middle]))
-    skin = float(np.median(look.at(*cheeks)))
-    return 0.35 * hair + 0.65 * lip if hair < DARK_HAIR * min(lip, skin) else None
-
-
-def _below_hair(frame: MouthFrame, canvas: NDArray[np.uint8], seam: Array, lower_outer: Array, border: float) -> Array:
-    """The fringe of a moustache that hangs over the seam: its hair moves with the upper lip."""
-    look, rows = _Columns(frame, canvas, seam, lower_outer), 48
-    depth = np.minimum(0.6 * (look.bottom - look.seam), 0.10 * frame.unit)
-    dark = look.read(look.seam, look.seam + depth, rows) < border
-    # Hair comes from above without a gap; one lone hair further down stays where it is.
-    reach = np.cumprod(cv2.blur(dark.astype(np.float32), (1, 3)) > 0.3, axis=0).sum(0) / rows * depth
-    reach = cv2.dilate(reach.astype(np.float32)[None], np.ones((1, 9), np.uint8))[0]
-    lower = gaussian_smooth(look.seam + reach, 2.5)
-    moved = np.interp(positions(), look.x, lower - look.seam) * (1 - smoothstep(0.85, 0.96, np.abs(positions())))
-    return np.asarray(seam + moved, np.float32)
+    over = places(0.45 * nose + 0.55 * line, line - np.float32(0.05 * frame.unit), 15)
+    return moustache.look(canvas, (over, places(0.4 * line + 0.6 * lower, lower, 7), cheeks[None]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,16 +291,19 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     drop += sad * (0.07 + 0.6 * (lips.smile_arc - lips.smile_drop)) - happy * max(0.02, 0.085 - 0.5 * lips.smile_arc)
     # Closed lips cannot follow the arc of a laugh.
     drop += 0.35 * lips.smile_arc * happy * (1 - parted) * float(lips.is_open)
-    drop += 0.34 * max(0.0, shape.jaw) * (1 - 0.35 * happy)
-    drop += opening * (0.05 + 0.19 * rounded)
-    corners = drop * unit * x ** (1.7 + 0.3 * happy)
-
     # A tucked lip meets the canines' lip already, so that only the incisors are seen over it.
-    narrow = 0.985 - 0.28 * rounded - 0.26 * tucked - (0.02 * release if lips.is_open else 0.0)
+    narrow = 0.985 - 0.34 * rounded - 0.26 * tucked - (0.02 * release if lips.is_open else 0.0)
     # Wide lips would spread their opening flat along a line: they part more fully than narrow ones.
-    fullness = (0.60 if lips.is_open else 0.76) - 0.16 * rounded
+    fullness = (0.56 if lips.is_open else 0.64) - 0.12 * rounded
     profile = np.clip(1 - (x / narrow) ** (2.3 - 0.3 * rounded), 0, 1) ** fullness
-    gap = opening * unit * gaussian_smooth(profile, 1.2) * within
+    profile = gaussian_smooth(profile, 1.2) * within
+    # A lower lip that is drawn down is an even rim; its waves are those of lips that press on each other.
+    evened = parted * (lips.even - lips.meeting) * np.sqrt(profile)
+    gap = np.maximum(opening * unit * profile + evened, 0)
+
+    # What the jaw takes down is an arch over the opening: a parabola would flatten the opening's floor.
+    lowered = 0.28 * max(0.0, shape.jaw) * (1 - 0.35 * happy) + opening * (0.05 + 0.06 * rounded)
+    corners = unit * (drop * x ** (1.7 + 0.3 * happy) + lowered * (1 - profile))
     raised = np.clip(1 - (x / (1 - 0.2 * rounded)) ** 2.2, 0, 1)
     rise = shape.up + 0.025 * happy * parted + 0.012 * sad * (1 - parted) + rounded * -0.034 * parted
     # The opening is round at both of its ends: its upper edge arches over them too, most as a ring.
@@ -325,7 +322,7 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     )
     bulge = 1 - x**2
     upper_outer = upper_edge - np.maximum(upper, 0) + 0.014 * shape.press * unit * bulge
-    lower_outer = lower_edge + lower - (0.012 * shape.tuck + 0.008 * shape.press) * unit * bulge
+    lower_outer = lower_edge - evened + lower - (0.012 * shape.tuck + 0.008 * shape.press) * unit * bulge
     curves = np.stack(
         [
             np.minimum(upper_outer, upper_edge) + corners - lips.upper_outer,

@@ -73,10 +73,14 @@ def mouth_field(frame: MouthFrame, lips: PhotoLips, points: Array, outline: Arra
         np.stack([lips.upper_outer, lips.upper_inner, lips.lower_inner, lips.lower_outer]), column
     )
     aside = np.abs(x)
+    away = _away(frame, points.reshape(-1, 2), aside, outline)
     near_corner = smoothstep(0.7, 1.3, aside)
-    sideways = (1 - smoothstep(1.0, 1.75, aside)) * (1 - near_corner * (1 - np.exp(-((y / (0.41 * unit)) ** 2))))
+    sideways = away * (1 - near_corner * (1 - np.exp(-((y / (0.48 * unit)) ** 2))))
 
+    # Over the lip the nose holds the skin; the cheek beside it has nothing that it would fold against.
+    on_cheek = smoothstep(0.22, 0.50, aside * frame.half_width / unit)
     above = np.maximum(upper_outer - 0.92 * lips.nose, 0.12 * unit)
+    above += np.maximum(0.32 * unit - above, 0) * on_cheek
     to_nose = _fall(np.clip((upper_outer - y) / above, 0, 1))
     into_upper = np.clip((y - upper_outer) / np.maximum(upper_inner - upper_outer, 0.5), 0, 1)
     outside = y < upper_outer
@@ -112,14 +116,14 @@ def mouth_field(frame: MouthFrame, lips: PhotoLips, points: Array, outline: Arra
         layers.append(_layer(lower * lower_share + upper * upper_share, jaw_lower))
 
     band = np.maximum(np.maximum(upper_outer - y, y - lower_outer), 0)
-    reach = np.where(
-        aside <= 1, 0.8 * aside + 0.2 * np.sin(np.minimum(aside, 1) * np.pi / 2), 1 - smoothstep(0.98, 1.95, aside)
-    )
-    corner = np.sign(x) * reach * np.exp(-((band / (0.33 * unit)) ** 2))
+    inside = np.minimum(aside, 1)
+    # The lips' thin ends give way, so that round lips keep most of what is full in them.
+    reach = np.where(aside <= 1, 0.6 * inside + 0.4 * inside**3, away)
+    # Nearly a bell, but one that ends: the lids are not to feel a smile let go.
+    corner = np.sign(x) * reach * np.maximum(1 - (band / ((0.57 + 0.17 * on_cheek) * unit)) ** 2, 0) ** 3
     # Of a face that looks aside, the far half is foreshortened: its corner moves less, and the outline is near.
     corner *= np.where(x < 0, 1 + lips.middle, 1 - lips.middle)
-    kept = 1 - _from_outline(points.reshape(-1, 2), outline, 0.22 * frame.unit)
-    corner = np.asarray(corner * (1 - kept * smoothstep(0.95, 1.35, aside)), np.float32)
+    corner = np.asarray(corner, np.float32)
     beside_nose = np.exp(-(((aside * frame.half_width / unit - 0.62) / 0.24) ** 2) - ((y / unit + 0.24) / 0.2) ** 2)
     return _cropped(points.shape[:2], column, corner, beside_nose.astype(np.float32), layers)
 
@@ -152,11 +156,25 @@ def _cropped(
     )
 
 
-def _from_outline(points: Array, outline: Array, reach: float) -> Array:
-    """0 on and outside the outline, 1 further than `reach` pixels inside it; float32 (n,)."""
+def _away(frame: MouthFrame, points: Array, aside: Array, outline: Array) -> Array:
+    """How much of the corners' motion the skin beside them takes part in: 1 between the corners, 0 on and outside
+    the face's outline, and evenly less from there to here, since where it fell steeply there would be a crease;
+    float32 (n,)."""
     around = np.ascontiguousarray(outline, np.float32)[:, None]
     inside = [cv2.pointPolygonTest(around, (float(x), float(y)), True) for x, y in points]
-    return smoothstep(0.0, 1.0, np.asarray(inside, np.float32) / np.float32(reach))
+    to_outline = np.maximum(np.asarray(inside, np.float32), 0)
+    from_corner = np.maximum(aside - 1, 0) * np.float32(frame.half_width)
+    share = to_outline / np.maximum(to_outline + from_corner, np.float32(1e-3))
+    return np.where(aside <= 1, np.float32(1), _even(np.asarray(share, np.float32)))
+
+
+def _even(t: Array) -> Array:
+    """0 at 0, 1 at 1, level at both and straight between: the steepest place is 1.25, that of a cubic 1.5."""
+    bend = np.float32(0.2)
+    t = np.clip(t, 0, 1)
+    low, high = np.minimum(t, bend), np.minimum(1 - t, bend)
+    middle = np.clip(t, bend, 1 - bend) - bend
+    return np.asarray((low**2 / (2 * bend) + middle + bend / 2 - high**2 / (2 * bend)) / (1 - bend), np.float32)
 
 
 def _fall(t: Array) -> Array:

@@ -16,6 +16,11 @@ from avatarctl.engines.puppet.smooth import Array, smoothstep
 USUAL_BLACK = 45.0
 """Light of the darkest hundredth of a face in a full print, 0..255, at most."""
 
+BURNT_OUT = (232.0, 250.0)
+"""Light of the skin from which on a photo has lost its lights, and from which on nothing is left of them."""
+MOUTH_BLACK = 0.8
+"""Of the darkest tone around the mouth: what the mouth's own dark is there, where the lights are lost."""
+
 
 @dataclass(frozen=True)
 class PhotoLight:
@@ -46,12 +51,17 @@ def photo_light(canvas: NDArray[np.uint8], landmarks: Array) -> PhotoLight:
     # A warm light tints teeth as it tints skin, but teeth vary less than skins do.
     tint = np.clip(tone / max(float(tone.mean()), 1.0) / (np.array([205, 160, 138]) / 167.7), 0.75, 1.3) ** 0.7
     tint[1] = min(tint[1], (tint[0] + tint[2]) / 2)  # no light makes teeth green
-    black, depth = _tones(canvas, landmarks, float(np.percentile(skin.mean(1), 80)))
+    brightest = float(np.percentile(skin.mean(1), 80))
+    burnt, dark = float(smoothstep(*BURNT_OUT, brightest)), _darkest_at_mouth(canvas, landmarks)
+    black, depth = _tones(canvas, landmarks, brightest, MOUTH_BLACK * burnt * dark)
+    saturation = float(np.clip(np.median(np.ptp(skin, axis=1) / np.maximum(skin.max(1), 1)) / 0.2, 0, 1))
+    # White skin tells nothing of colours that only its shadows have kept.
+    of_dark = float(np.clip(np.ptp(dark) / max(float(dark.max()), 1.0) / 0.4, 0, 1))
     return PhotoLight(
         strength=_strength(canvas, landmarks, skin),
         tint=np.asarray(tint, np.float32),
         lip=np.asarray(np.median(_colours(canvas, landmarks, anatomy.LIP_CENTRES, 1), 0), np.float32),
-        saturation=float(np.clip(np.median(np.ptp(skin, axis=1) / np.maximum(skin.max(1), 1)) / 0.2, 0, 1)),
+        saturation=max(saturation, burnt * of_dark),
         blur=_unsharpness(canvas, landmarks),
         black=black,
         depth=depth,
@@ -95,15 +105,36 @@ def _face(canvas: NDArray[np.uint8], landmarks: Array) -> NDArray[np.uint8]:
     return np.ascontiguousarray(canvas[y0:y1, x0:x1])
 
 
-def _tones(canvas: NDArray[np.uint8], landmarks: Array, skin: float) -> tuple[Array, float]:
-    """The excess of the face's darkest places over `USUAL_BLACK`, and the range that it leaves up to the skin."""
-    outline = np.rint(landmarks[list(mesh.FACE_OVAL), :2]).astype(np.int32)
+def _darkest_at_mouth(canvas: NDArray[np.uint8], landmarks: Array) -> Array:
+    """Mean colour of the darkest hundredth from the nose's wings to the chin, RGB, float32 (3,)."""
+    right, left = anatomy.FOLDS
+    outline = landmarks[[*right, mesh.CHIN, *left[::-1]], :2]
+    return _darkest(_within(canvas, outline))
+
+
+def _within(canvas: NDArray[np.uint8], outline: Array) -> Array:
+    """The pixels inside an outline, float32 (n, 3)."""
     inside = np.zeros(canvas.shape[:2], np.uint8)
-    cv2.fillPoly(inside, [outline], (1,))
-    face = canvas[inside > 0].astype(np.float32)
-    light = face.mean(1)
-    dark = face[light <= np.percentile(light, 1)].mean(0)
+    cv2.fillPoly(inside, [np.rint(outline).astype(np.int32)], (1,))
+    return np.asarray(canvas[inside > 0], np.float32)
+
+
+def _darkest(pixels: Array) -> Array:
+    """Mean colour of the darkest hundredth, float32 (3,)."""
+    light = pixels.mean(1)
+    return np.asarray(pixels[light <= np.percentile(light, 1)].mean(0), np.float32)
+
+
+def _tones(canvas: NDArray[np.uint8], landmarks: Array, skin: float, lifted: Array) -> tuple[Array, float]:
+    """The excess of the face's darkest places over `USUAL_BLACK`, and the range that it leaves up to the skin.
+
+    `lifted`: the least excess, RGB.
+    """
+    dark = _darkest(_within(canvas, landmarks[list(mesh.FACE_OVAL), :2]))
     excess = max(0.0, float(dark.mean()) - USUAL_BLACK)
+    if float(lifted.mean()) > excess:
+        # Half of its colour is that of blood and of make-up, which are no light.
+        excess, dark = float(lifted.mean()), np.asarray(0.5 * (lifted + lifted.mean()), np.float32)
     # A face without eyes, brows and nostrils in it would be a blank: darkest places are never near the skin.
     excess = min(excess, 0.7 * skin)
     black = dark * (excess / max(float(dark.mean()), 1.0))
@@ -127,5 +158,31 @@ def _unsharpness(canvas: NDArray[np.uint8], landmarks: Array) -> float:
     for number, sigma in ((2, 2.2), (1, 1.2), (0, 0.6)):
         # Of a sharp picture an octave holds about 0.7 of what the next coarser one does.
         if bands[number] < 0.38 * bands[number + 1]:
-            return sigma
-    return 0.0
+            return max(sigma, _smear(grey))
+    return _smear(grey)
+
+
+def _smear(grey: Array) -> float:
+    """The same along the direction that a moving camera or head has smeared, if one has.
+
+    Differences between places twice as far apart are twice as large where all is smooth, and hardly larger where it
+    is sharp: of a photo blurred by a sigma of 2 pixels, those 2 pixels apart are 0.51 to 0.55 of those 4 apart, of
+    sharp ones 0.6 to 0.8.
+    """
+    margin = 8
+    height, width = (side - 2 * margin for side in grey.shape)
+    if min(height, width) < 2 * margin:
+        return 0.0
+
+    def part(across: int, down: int) -> Array:
+        return grey[margin + down :, margin + across :][:height, :width]
+
+    def ratio(across: int, down: int, step: int) -> float:
+        near, far = (float(np.std(part(across * n, down * n) - part(0, 0))) for n in (step, 2 * step))
+        return near / max(far, 1e-3)
+
+    directions = ((1, 0), (1, 1), (0, 1), (-1, 1))
+    fine, coarse = (min(ratio(*direction, step) for direction in directions) for step in (2, 4))
+    if fine > 0.555:
+        return 0.0
+    return 2.2 if coarse < 0.595 and fine < 0.545 else 1.2

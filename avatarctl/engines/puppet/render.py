@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +59,14 @@ class Renderer:
         # As large as a film's frame, and new memory has to be cleared: it is kept.
         self._source: Array = np.empty((rig.head.height, rig.head.width, 2), np.float32)
         self._moving = np.ascontiguousarray(_part(rig.moving, rig.head.box))
+
+    def twin(self) -> Renderer:
+        """Another one of the same rig, for another thread; what both only read is not there twice."""
+        other = copy(self)
+        other._source = np.empty_like(self._source)
+        if self._cutout is not None:
+            other._cutout = self._cutout.twin()
+        return other
 
     def render(self, row: NDArray[np.float32]) -> Picture:
         """The picture for one row of controls.
@@ -126,17 +136,20 @@ class Renderer:
             drawn.append(layer)
         left, top = left + int(carried[0]), top + int(carried[1])
         here = (left, top, width, height)
-        mouth = self._place_interior(self._interior.compose(motion, shape), turn, here)
+        inside = self._interior.compose(motion, shape)
+        mouth = self._place_interior(inside, turn, here)
+        upper, lower = drawn
+        drawn = [lower, upper]
         if shape.tuck > LEAST_TUCK:
-            drawn.append(self._place_interior(self._interior.biting(motion, shape), turn, here))
+            drawn.insert(1, self._place_interior(self._interior.biting(inside, motion, shape), turn, here))
         for layer in drawn:
             alpha = layer[..., 3] * np.float32(1 / 255)
             mouth = _blend(np.asarray(cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), np.uint8), mouth, alpha)
         # The head may carry the mouth's box over the canvas's border.
         x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + width, rig.width), min(top + height, rig.height)
-        inside = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
+        seen = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
         region = picture[y0:y1, x0:x1]
-        region[:] = _blend(mouth[inside], region, layers.window[inside])
+        region[:] = _blend(mouth[seen], region, layers.window[seen])
 
     def _place_interior(self, picture: Picture, turn: Pose, box: Box) -> Picture:
         """Warp the interior into the mouth's box: an affine map, since it is flat and far from the eye."""

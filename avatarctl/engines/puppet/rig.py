@@ -32,6 +32,7 @@ from avatarctl.engines.puppet.lips import MouthFrame, PhotoLips, mouth_frame, ph
 from avatarctl.engines.puppet.matte import find_matte
 from avatarctl.engines.puppet.mouthfield import MouthField, mouth_field
 from avatarctl.engines.puppet.photolight import photo_light
+from avatarctl.engines.puppet.sampling import split
 from avatarctl.engines.puppet.scene import Scene, set_scene
 from avatarctl.engines.puppet.segment import PersonNetwork
 from avatarctl.engines.puppet.shading import Shading, build_shading
@@ -79,12 +80,15 @@ class Patch:
 
     def carried(self, points: Array, turn: Pose) -> Array:
         """Where head and body carry the nodes that stand at `points`: float32 (rows, columns, 2), pixels."""
-        moved = (turn.apply(points, self.depth) - points) * self.weight[..., None]
-        if turn.body is not None and self.follows:
-            moved += (turn.body.apply(points, self.depth) - points) * self.body[..., None]
-        if turn.breath:
-            moved += self.breath * np.float32(turn.breath)
-        return np.asarray(moved, np.float32)
+        x, y = split(points)
+        planes = []
+        for axis in (0, 1):
+            moved = turn.motion(axis, x, y, self.depth) * self.weight
+            if turn.body is not None and self.follows:
+                moved += turn.body.motion(axis, x, y, self.depth) * self.body
+            planes.append(moved)
+        carried = cv2.merge(planes)
+        return np.asarray(cv2.scaleAdd(self.breath, turn.breath, carried) if turn.breath else carried, np.float32)
 
 
 @dataclass(frozen=True)

@@ -36,15 +36,18 @@ class PuppetAnimateParams(AnimateParams):
     gaze: float = param(1.0, "strength of eye movements; 0: the eyes turn with the head", ge=0, le=2)
     brows: float = param(1.0, "strength of brow motion with stress and questions", ge=0, le=2)
     breath: float = param(1.0, "strength of breathing; 0: none", ge=0, le=2)
-    mood: str = param("neutral", "what the face rests in: every clip begins and ends with it", choices=EMOTIONS)
+    mood: str = param("neutral", "what the face rests in and shows where no emotion is named", choices=EMOTIONS)
     emotion: str = param("", "what the face shows while it speaks (several, with commas: one a sentence); empty: mood")
+    emotion_before: str = param("", "what the sentence before left on the face, where the clip begins; empty: mood")
     emotion_strength: float = param(1.0, "strength of mood and emotion", ge=0, le=1.5)
     background: str = param("", "colour behind the person, as #rrggbb or #rgb; empty: what the photo shows")
-    crf: int = param(18, "x264 quality of the clip; lower is better and larger", ge=10, le=35)
+    crf: int = param(19, "x264 quality of the clip; lower is better and larger", ge=10, le=35)
 
     def __post_init__(self) -> None:
         """Raises `BadConfig` for an emotion that is not known, before any work is done."""
         emotions.listed(self.emotion, "animate.emotion")
+        if self.emotion_before:
+            emotions.canonical(self.emotion_before, "animate.emotion_before")
 
 
 SPECS = (
@@ -52,7 +55,7 @@ SPECS = (
         stage="rig",
         name="puppet",
         summary="lips, teeth, lids and depth of the face in a photo, ready to be moved",
-        cache_version=5,
+        cache_version=7,
         factory="avatarctl.engines.puppet.engine:RigEngine",
         params=PuppetRigParams,
         reads=("detailed",),
@@ -62,7 +65,7 @@ SPECS = (
         stage="animate",
         name="puppet",
         summary="one photo moved by warping; real time on a CPU",
-        cache_version=3,
+        cache_version=5,
         factory="avatarctl.engines.puppet.engine:AnimateEngine",
         params=PuppetAnimateParams,
         reads=("timings", "rig", "background"),

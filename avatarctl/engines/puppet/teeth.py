@@ -28,6 +28,8 @@ LOWER_ARCH: Arch = ((0, 5.2, 10.6, 16.2, 20.8, 24.4, 27.2), (8.8, 9.0, 9.6, 8.2,
 """Borders and heights of the teeth from the middle outwards, as seen from the front, mm (average adult)."""
 UNEVEN = (1.0, 0.985, 0.955, 0.94, 0.92, 0.90)
 """Lightness of the teeth from the middle outwards: canines are darker than incisors."""
+LOWER_LIGHT = 0.92
+"""Of the lower teeth beside the upper ones: they stand further back, and the lower lip keeps light from them."""
 REDDENING = np.array([0.75, 1.1, 1.25], np.float32)
 """Exponents of a shadow in the mouth: what light is left there came from its red walls."""
 SHOWN_TEETH = 2.2
@@ -48,8 +50,11 @@ def millimetres(per_mm: float, middle: float = 0.0) -> tuple[Array, Array]:
 
 
 def arch_edge(aside: Array | float, upper: bool) -> Array:
-    """How much further up (`upper`) or down the edges of the outer teeth lie, mm: the arch bends backwards."""
-    return np.asarray((0.0058 if upper else 0.004) * np.square(aside), np.float32)
+    """How much further into their gum the edges of the outer teeth lie, mm: the arch bends backwards, and rises there.
+
+    The lower row rises with the `upper` one, which it meets when the jaw is closed, though less: its canines are long.
+    """
+    return np.asarray((0.0058 if upper else -0.0025) * np.square(aside), np.float32)
 
 
 def drawn_teeth(enamel: Array, gum: Array, arch: Arch, middle: float, *, upper: bool) -> Array:
@@ -82,9 +87,9 @@ def drawn_teeth(enamel: Array, gum: Array, arch: Arch, middle: float, *, upper: 
     shade += 0.045 * np.exp(-(((place + 0.25) / 0.3) ** 2) - ((to_gum - 0.42) / 0.25) ** 2)
     shade *= np.array(UNEVEN, np.float32)[number][None] * (1 - 0.0008 * aside**2)
     if not upper:
-        shade *= 0.80
+        shade *= LOWER_LIGHT
     warm = smoothstep(0.4, 1.0, to_gum)[..., None] * np.array([0.02, 0.06, 0.12], np.float32)
-    dim = ((0.40 + 0.60 * (1 - smoothstep(13, 29, aside))) * (1.0 if upper else 0.86))[..., None] ** REDDENING
+    dim = ((0.40 + 0.60 * (1 - smoothstep(13, 29, aside))) * (1.0 if upper else 0.95))[..., None] ** REDDENING
     colour = enamel * shade[..., None] * (1 - warm) * dim
     gums = gum * (0.85 + 0.15 * np.cos(np.clip(place, -1, 1) * np.pi))[..., None] * np.ones_like(colour)
     gums *= dim
@@ -160,9 +165,19 @@ def photo_teeth(
     sprite = shifted(_aligned(drawn, light, within, scale), reach * scale)
     own = cv2.GaussianBlur(np.asarray(seen, np.float32), (0, 0), 0.5 * scale) * within
     weight = (own * (1 - smoothstep(0.60, 0.85, np.abs(x))))[..., None] * sprite[..., 3:]
+    sprite[..., :3] *= _matched(sprite, light, weight[..., 0], scale)[:, None]
     rim = 1 - 0.12 * np.clip(1 - (reach - arch_edge(x * frame.half_width / per_mm, True) - below) / 1.2, 0, 1)
     sprite[..., :3] += (photo * rim[..., None] - sprite[..., :3]) * weight
     return sprite, reach
+
+
+def _matched(drawn: Array, light: Array, weight: Array, scale: float) -> Array:
+    """What makes drawn teeth as light as the photo's own beside them, a column each; float32 (w,)."""
+    ours = drawn[..., :3].mean(-1) / np.maximum(drawn[..., 3], np.float32(1e-3))
+    seen = gaussian_smooth((light * weight).sum(0), 3.0 * scale)
+    # Columns far from any tooth of the photo stay as they are drawn.
+    held = gaussian_smooth((ours * weight).sum(0), 3.0 * scale) + np.float32(10 * scale)
+    return np.clip((seen + np.float32(10 * scale)) / held, 0.8, 1.3).astype(np.float32)
 
 
 def _aligned(drawn: Array, light: Array, within: Array, scale: float) -> Array:

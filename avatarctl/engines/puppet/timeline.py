@@ -1,13 +1,15 @@
 """From the times of sounds to the controls of the face, one row a frame.
 
 The mouth comes from `text.articulation`, the head and the chest from `idle`, the eyes from `gaze` and `blinks`, the
-face between the words from `emotion`. The clip begins and ends at rest, in the mood that the face is in; one without
-speech ends a frame before that, so that it can be played in a circle without showing its rest twice.
+face between the words from `emotion`. The clip begins and ends at rest, in the emotion that the face is in: that of
+the sentence before, and its own last one. One without speech ends a frame before that, so that it can be played in a
+circle without showing its rest twice.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -53,6 +55,8 @@ class Settings(Protocol):
     @property
     def emotion(self) -> str: ...
     @property
+    def emotion_before(self) -> str: ...
+    @property
     def emotion_strength(self) -> float: ...
 
 
@@ -67,24 +71,39 @@ def build(timings: Timings, fps: int, seed: int, params: Settings, loudness: Lou
     """
     frames = articulation.frame_count(timings.duration, fps)
     circular = not timings.phonemes
-    rest = emotion.rest(params.mood, params.emotion_strength)
-    values = np.tile(rest, (frames, 1))
+    before = params.mood
+    if params.emotion_before:
+        before = emotions.canonical(params.emotion_before, "animate.emotion_before")
+    named = emotion.of_sentences(timings, params.mood, emotions.listed(params.emotion, "animate.emotion"))
+    mood, begins, ends = (
+        emotion.rest(name, params.mood, params.emotion_strength)
+        for name in (params.mood, before, named[-1] if named else before)
+    )
+    values = np.tile(begins, (frames, 1))
     if frames > 2:
         # In a circle the last frame is followed by the first one, which is made once more and left out.
-        values = _moving(timings, frames + circular, fps, seed, params, loudness)
-        if params.mode == "still":
-            held = [INDEX[name] for name in emotion.HEAD]
-            values[:, held] = rest[held]
+        values = _moving(timings, frames + circular, fps, seed, params, before, named, loudness)
         emotion.bound(values)
-        values[0] = values[-1] = rest
+    values[:1], values[-1:] = begins, ends
+    if params.mode == "still":
+        held = [INDEX[name] for name in emotion.HEAD]
+        values[:, held] = mood[held]
     return Timeline(fps, values[:frames].astype(np.float32))
 
 
-def _moving(timings: Timings, frames: int, fps: int, seed: int, params: Settings, loudness: Loudness | None) -> Curve:
-    """Every control between the two ends, (frames, controls)."""
+def _moving(
+    timings: Timings,
+    frames: int,
+    fps: int,
+    seed: int,
+    params: Settings,
+    before: str,
+    named: Sequence[str],
+    loudness: Loudness | None,
+) -> Curve:
+    """Every control between the two ends, (frames, controls). `before`, `named`: see `emotion.shown`."""
     time = np.arange(frames) / fps
-    named = emotions.listed(params.emotion, "animate.emotion")
-    face = emotion.shown(timings, time, params.mood, named, params.emotion_strength)
+    face = emotion.shown(timings, time, params.mood, before, named, params.emotion_strength)
     values = face.rows
     of_said, of_head, of_gaze, of_lids, of_breath = _generator(timings, seed).spawn(5)
     said = phrasing(timings, loudness, of_said)

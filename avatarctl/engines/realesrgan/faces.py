@@ -21,9 +21,9 @@ ENLARGED_UP_TO = 1280
 EVERY = 10
 """Pictures of a film between two searches."""
 SURE = 0.75
-"""Score from which a narrow face is believed, when it is found or when it is looked at from nearer. Faces of 14 to 80
-pixels reach 0.85 and more then, folds of clothes that look like one at most 0.7; and a patch that is left out of a
-sharper picture for nothing is seen at once."""
+"""Score from which a face is believed, when it is found or when it is looked at from nearer. Faces of 14 pixels and
+more reach 0.85 then, folds of clothes that look like one at most 0.7; and a patch that is left out of a sharper
+picture for nothing is seen at once."""
 NEARER = 2.0
 """Side of what that second look is given, in widths of the box."""
 LARGE = 1.8
@@ -63,12 +63,12 @@ class Faces:
         for face in self._detector.detect(searched, thorough=True):
             x0, y0, x1, y1 = (side / zoom for side in face.box)
             inside = left < (x0 + x1) / 2 < right and top < (y0 + y1) / 2 < bottom
-            if inside and (x1 - x0 >= self._narrowest or self._sure(searched, face)):
+            if inside and self._sure(searched, face):
                 boxes.append((x0, y0, x1, y1))
         return boxes
 
     def _sure(self, searched: Picture, face: Detection) -> bool:
-        """Whether something narrow really is a face."""
+        """Whether it really is a face."""
         assert self._detector is not None
         x0, y0, x1, y1 = face.box
         nearer = TurnedSquare((x0 + x1) / 2, (y0 + y1) / 2, NEARER * face.width)

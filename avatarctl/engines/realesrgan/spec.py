@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from avatarctl.engines.contract import EngineSpec, Requirements
+from avatarctl.engines.contract import EngineSpec, Requirements, on_the_cpu
 from avatarctl.stages.catalog import UpscaleParams
 from avatarctl.stages.params import param
 
@@ -91,7 +91,7 @@ SPECS = (
         stage="upscale",
         name="realesrgan",
         summary="Real-ESRGAN on the CPU (ncnn): adds detail to faces of about 100 pixels or more",
-        cache_version=2,
+        cache_version=3,
         factory="avatarctl.engines.realesrgan.engine:RealEsrganEngine",
         params=RealEsrganParams,
         models=(
@@ -114,6 +114,7 @@ SPECS = (
         params=TorchParams,
         models=(FACE_DETECTOR,),
         requires=requires,
+        ladder=on_the_cpu,
         restores=True,
         # Sizes of tiles and kernels depend on the GPU, and so do the last bits of a result.
         deterministic=False,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avatarctl.engines.contract import EngineSpec, Requirements
+from avatarctl.engines.contract import EngineSpec, Requirements, on_the_cpu
 from avatarctl.stages.catalog import AnimateParams, RigParams
 from avatarctl.stages.params import param
 
@@ -134,6 +134,7 @@ SPECS = (
         params=SadTalkerParams,
         needs=("rig",),
         requires=animate_requires,
+        ladder=on_the_cpu,
         # Networks round differently on other devices and with other numbers of threads.
         deterministic=False,
         uses_seed=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 
-from avatarctl.engines.contract import EngineSpec, Requirements
+from avatarctl.engines.contract import EngineSpec, Requirements, on_the_cpu
 from avatarctl.stages.catalog import TranscribeParams
 from avatarctl.stages.params import param
 
@@ -56,6 +56,7 @@ SPECS = (
         factory="avatarctl.engines.whisper.engine:WhisperEngine",
         params=WhisperParams,
         requires=requires,
+        ladder=on_the_cpu,
         gives_timings=True,
         uses_seed=True,
         extra="whisper",

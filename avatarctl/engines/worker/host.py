@@ -36,6 +36,8 @@ GRACE = 5.0
 _POLL = 0.1
 _LAST_WORDS = 60
 """Lines of a worker's standard error that are kept."""
+_LONGEST_WORD = 500
+"""Bytes of such a line that are kept."""
 
 
 class WorkerEngine:
@@ -253,8 +255,12 @@ class _Process:
     def _listen(self) -> None:
         assert self._child.stderr is not None
         with suppress(ValueError, OSError):
-            for line in self._child.stderr:
-                self._log.append(line.decode("utf-8", "replace").rstrip()[:500])
+            beginning = True
+            # In pieces: a library that never ends its line must not fill the memory of this process.
+            while piece := self._child.stderr.readline(_LONGEST_WORD):
+                if beginning:
+                    self._log.append(piece.decode("utf-8", "replace").rstrip())
+                beginning = piece.endswith(b"\n")
 
     def send(self, kind: str, order: Mapping[str, Any]) -> int:
         """The order's number. A worker that is gone is noticed by whoever waits for the answer."""

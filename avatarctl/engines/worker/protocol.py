@@ -25,7 +25,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from avatarctl.errors import AvatarctlError, BadConfig, BadInput, NoFace, Offline, StepFailed, Unavailable
+from avatarctl.errors import AvatarctlError, BadConfig, BadInput, NoFace, Offline, OutOfMemory, StepFailed, Unavailable
 
 PROTOCOL = 1
 HEARTBEAT = 5.0
@@ -44,7 +44,7 @@ ERRORS: dict[str, type[AvatarctlError]] = {
     "missing_weights": Unavailable,
     "digest_mismatch": Unavailable,
     "step_failed": StepFailed,
-    "out_of_memory": StepFailed,
+    "out_of_memory": OutOfMemory,
     "engine_bug": StepFailed,
 }
 """The class that the run raises for each code of an error message; `cancelled` has none."""

@@ -121,7 +121,7 @@ class Server:
         files = {name: Path(path) for name, path in order["models"].items()}
         for name, wanted in order["digests"].items():
             if _sha256(files[name]) != wanted:
-                raise _mismatch(name)
+                raise _mismatch(files[name])
         self._engine.load(files)
 
     def _run(self, order: protocol.Message) -> list[dict[str, Any]]:
@@ -164,9 +164,11 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _mismatch(name: str) -> AvatarctlError:
+def _mismatch(file: Path) -> AvatarctlError:
     from avatarctl.errors import Unavailable
 
+    # What it is called here may be its role; its folder among the models has the name that can be pulled.
+    name = file.parent.name
     return Unavailable(f"the model {name} is damaged", hint=f"avatarctl models pull {name}")
 
 

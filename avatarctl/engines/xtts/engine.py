@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import wave
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,10 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.espeak import library
-from avatarctl.engines.xtts import reading, sound
+from avatarctl.engines.xtts import reading
 from avatarctl.engines.xtts.spec import RECOGNISER, WEIGHTS, XttsParams, XttsSpeakerParams
 from avatarctl.errors import BadInput, StepFailed, Unavailable
+from avatarctl.media import spoken
 from avatarctl.stages.catalog import DICTIONARY
 from avatarctl.text import dictionary, sentences
 from avatarctl.text import language as languages
@@ -141,7 +141,7 @@ class XttsEngine:
             job.progress(done, total, "characters")
         if params.pause >= 0:
             parts[-1] = (parts[-1][0], params.pause)
-        _write(job.out / "speech.wav", sound.joined(parts, self._rate, params.lead), self._rate)
+        spoken.write(job.out / "speech.wav", spoken.joined(parts, self._rate, params.lead), self._rate)
         _report(job.out / "report.json", language, facts)
 
     @property
@@ -184,7 +184,7 @@ class XttsEngine:
                 repetition_penalty=params.repetition_penalty,
                 tick=tick,
             )
-            samples = sound.trimmed(raw, self._rate)
+            samples = spoken.trimmed(raw, self._rate)
             wrong = _misfit(len(samples) / self._rate * params.rate, len(piece.text))
             error_rate = None
             if RECOGNISER in self._models:
@@ -231,14 +231,6 @@ def _misfit(seconds: float, characters: int) -> float:
         return float("inf")
     shortest, longest = _FASTEST * characters, _SLOWEST * characters + _LEFT_OVER
     return max(shortest / seconds, seconds / longest, 1.0) if not shortest <= seconds <= longest else 0.0
-
-
-def _write(path: Path, samples: NDArray[np.int16], rate: int) -> None:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(samples.astype("<i2", copy=False).tobytes())
 
 
 def _report(path: Path, language: str, pieces: list[dict[str, Any]]) -> None:

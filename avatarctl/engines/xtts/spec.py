@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 
-from avatarctl.engines.contract import EngineSpec, Requirements
+from avatarctl.engines.contract import EngineSpec, Requirements, on_the_cpu
 from avatarctl.models.weights import is_path
 from avatarctl.stages.catalog import DICTIONARY, SpeakerParams, SpeakParams
 from avatarctl.stages.params import param
@@ -80,6 +80,7 @@ SPECS = (
         factory=_FACTORY,
         params=XttsSpeakerParams,
         requires=requires_of_speaker,
+        ladder=on_the_cpu,
         deterministic=False,
         clones_voice=True,
         worker=True,
@@ -95,6 +96,7 @@ SPECS = (
         reads=("speaker", DICTIONARY),
         needs=("speaker",),
         requires=requires,
+        ladder=on_the_cpu,
         languages=("ar", "cs", "de", "en", "es", "fr", "hi", "hu", "it", "nl", "pl", "pt", "ru", "tr"),
         clones_voice=True,
         # Sampled by seed: the same on one CPU, but not from machine to machine.

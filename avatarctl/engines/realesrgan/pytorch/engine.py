@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -40,6 +39,7 @@ class TorchEngine(Upscaler):
     def _network(self, job: Job, film: bool) -> AbstractContextManager[TorchNetwork]:
         params: TorchParams = job.params
         torch.set_num_threads(job.threads)
+        self._note = job.note
         if params.device == "cuda" and not torch.cuda.is_available():
             raise Unavailable("torch finds no GPU", why=f"torch {torch.__version__}", hint="--set upscale.device=auto")
         wanted = params.device, params.memory_mb
@@ -65,6 +65,6 @@ class TorchEngine(Upscaler):
 
         def too_large(side: int) -> None:
             network.forbid(side)
-            sys.stderr.write(f"memory ran out with tiles of {side} pixels\n")
+            self._note(f"tiles of {side} pixels do not fit into memory: from now on smaller ones")
 
         return memory.ladder(network.sides(), attempt, too_large)

@@ -34,11 +34,10 @@ class TorchNetwork:
         RuntimeError: `cuda` is wanted and not there.
     """
 
-    slow = False
-
     def __init__(self, descriptor: Any, device: str, memory_mb: int) -> None:
         on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
         self._device = torch.device("cuda" if on_gpu else "cpu")
+        self.slow = not on_gpu
         self._dtype = torch.float16 if on_gpu and descriptor.supports_half else torch.float32
         self._descriptor = descriptor.to(device=self._device, dtype=self._dtype)
         # Tensor cores want the channels last, and so do a CPU's convolutions.

@@ -68,8 +68,9 @@ def _tensors(path: Path) -> dict[str, Any]:
         why = "it holds more than weights, or is damaged; nothing of it was executed"
         raise Unavailable(f"{path.name} is refused", why=why, hint=hint) from error
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile, SafetensorError) as error:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise Unavailable(f"{path.name} cannot be read", why=why[:200], hint=hint) from error
+        said = str(error).partition("\n")[0]
+        why = said[:200] if " " in said else "it is damaged, or holds something else than weights"
+        raise Unavailable(f"{path.name} cannot be read", why=why, hint=hint) from error
     if not isinstance(found, dict) or not found:
         raise Unavailable(f"{path.name} holds no weights", why=type(found).__name__, hint=hint)
     return found

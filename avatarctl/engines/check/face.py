@@ -1,0 +1,109 @@
+"""One picture of a face by the mesh's points: how far lips and lids are open, its light and its detail."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from avatarctl.engines.facemesh.landmarks import (
+    CHEEK_LEFT,
+    CHEEK_RIGHT,
+    LEFT_EYE_INNER,
+    LEFT_EYE_LOWER,
+    LEFT_EYE_OUTER,
+    LEFT_EYE_UPPER,
+    MOUTH_CORNER_LEFT,
+    MOUTH_CORNER_RIGHT,
+    RIGHT_EYE_INNER,
+    RIGHT_EYE_LOWER,
+    RIGHT_EYE_OUTER,
+    RIGHT_EYE_UPPER,
+    Landmarks,
+)
+
+Picture = NDArray[np.uint8]
+
+_UPPER_LIP = [82, 13, 312]
+_LOWER_LIP = [87, 14, 317]
+_UPPER_LIDS, _LOWER_LIDS = [159, 386], [145, 374]
+_EYES = [RIGHT_EYE_OUTER, RIGHT_EYE_INNER, LEFT_EYE_OUTER, LEFT_EYE_INNER]
+_MOUTH = [MOUTH_CORNER_RIGHT, MOUTH_CORNER_LEFT]
+_UPPER_FACE = np.array(
+    [
+        *(234, 127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356, 454),
+        *(CHEEK_LEFT, 426, 2, 206, CHEEK_RIGHT),
+    ]
+)
+"""From ear to ear over the forehead, and back over cheeks and below the nose: what a speaking mouth leaves alone."""
+_INWARDS = 0.88
+"""The upper face's outline over its middle, so that hair and background stay out of it."""
+_EYE_OUTLINES = [
+    np.array(upper + lower[::-1])
+    for upper, lower in ((RIGHT_EYE_UPPER, RIGHT_EYE_LOWER), (LEFT_EYE_UPPER, LEFT_EYE_LOWER))
+]
+_EYE_MARGIN = np.array([1.3, 2.2])
+"""An eye with its lids, over its opening: wider and higher."""
+_PATCH = 48
+"""Side of the upright face patch in which light is measured, pixels."""
+
+
+def openings(face: Landmarks) -> tuple[float, float]:
+    """Mouth and eyes, in u, as they would be seen from the front.
+
+    The head's turn shortens the distance of the eyes, and its nod everything vertical: both are made good by the
+    mesh's depth.
+    """
+    points = face.points.astype(np.float64)
+    eyes = points[_EYES]
+    right, left = (eyes[0] + eyes[1]) / 2, (eyes[2] + eyes[3]) / 2
+    unit = float(np.linalg.norm(left - right))
+    down = points[_MOUTH].mean(axis=0) - (left + right) / 2
+    seen = float(np.hypot(down[0], down[1]))
+    if unit <= 0 or seen <= 0:
+        return float("nan"), float("nan")
+    scale = float(np.linalg.norm(down)) / seen / unit
+    down = down[:2] / seen
+    gap = float(((points[_LOWER_LIP, :2] - points[_UPPER_LIP, :2]) @ down).mean())
+    lids = float(((points[_LOWER_LIDS, :2] - points[_UPPER_LIDS, :2]) @ down).mean())
+    return gap * scale, lids * scale
+
+
+def _patch_of(face: Landmarks) -> NDArray[np.float64]:
+    """Affine map, float64 (2, 3), from the picture to an upright patch: eyes at a third, mouth at three quarters."""
+    right, left = face.eye_centres
+    mouth = face.xy[_MOUTH].mean(axis=0)
+    third, side = _PATCH / 3, float(_PATCH)
+    wanted = np.array([[0.28 * side, third], [0.72 * side, third], [0.5 * side, 0.75 * side]], np.float32)
+    return np.asarray(cv2.getAffineTransform(np.array([right, left, mouth], np.float32), wanted), np.float64)
+
+
+def light(luma: Picture, face: Landmarks) -> float:
+    """Mean luma of the skin that neither speaks nor blinks."""
+    patch = cv2.warpAffine(luma, _patch_of(face), (_PATCH, _PATCH), borderMode=cv2.BORDER_REPLICATE)
+    skin = patch[_PATCH * 5 // 12 : _PATCH * 7 // 12, _PATCH // 5 : _PATCH - _PATCH // 5]
+    return float(cv2.mean(skin)[0])
+
+
+def detail(luma: Picture, face: Landmarks) -> float:
+    """Root mean square of the Laplacian of the upper face without the eyes; the region goes with the face."""
+    xy = face.xy
+    outline = xy[_UPPER_FACE]
+    middle = outline.mean(axis=0)
+    outline = middle + _INWARDS * (outline - middle)
+    low, high = np.floor(outline.min(axis=0)).astype(int), np.ceil(outline.max(axis=0)).astype(int)
+    x0, y0 = (int(v) for v in np.maximum(low, 0))
+    part = luma[y0 : max(int(high[1]), 0), x0 : max(int(high[0]), 0)]
+    if min(part.shape) < 8:
+        return float("nan")
+    mask = np.zeros(part.shape, np.uint8)
+    cv2.fillPoly(mask, [np.rint(outline - (x0, y0)).astype(np.int32)], 255)
+    for eye in _EYE_OUTLINES:
+        lids = xy[eye]
+        centre = lids.mean(axis=0)
+        cv2.fillPoly(mask, [np.rint(centre + _EYE_MARGIN * (lids - centre) - (x0, y0)).astype(np.int32)], 0)
+    count = cv2.countNonZero(mask)
+    if not count:
+        return float("nan")
+    energy = cv2.norm(cv2.Laplacian(part, cv2.CV_16S), cv2.NORM_L2SQR, mask)
+    return float(np.sqrt(energy / count))

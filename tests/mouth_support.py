@@ -1,0 +1,48 @@
+"""What the tests of the mouth share: controls, figures of a measured mouth, and rigs of both portraits."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avatarctl.engines.facemesh.landmarks import Landmarks
+from avatarctl.engines.facemesh.mesh import FaceMesh
+from avatarctl.engines.puppet.controls import INDEX
+from avatarctl.engines.puppet.rig import Rig, build_rig
+from avatarctl.text.visemes import CLASSES, POSE
+
+SIZE = 384
+PARTS = ("upper_teeth", "lower_teeth", "tongue")
+
+Picture = NDArray[np.uint8]
+
+
+def row(**controls: float) -> NDArray[np.float32]:
+    values = np.zeros(len(INDEX), np.float32)
+    for name, value in controls.items():
+        values[INDEX[name]] = value
+    return values
+
+
+def viseme(name: str, **controls: float) -> NDArray[np.float32]:
+    return row(**{**dict(zip(POSE, CLASSES[name].pose, strict=True)), **controls})
+
+
+def gap(face: Landmarks) -> float:
+    """Opening between the lips, u."""
+    pairs = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))
+    return float(np.mean([np.linalg.norm(face.xy[a] - face.xy[b]) for a, b in pairs]) / face.interocular)
+
+
+def corners_above_middle(face: Landmarks) -> float:
+    """u."""
+    return float(face.xy[[13, 14], 1].mean() - face.xy[[61, 291], 1].mean()) / face.interocular
+
+
+def rig_of(photo: Picture, mesh: FaceMesh) -> Rig:
+    return build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42)
+
+
+def mouth_part(rig: Rig, picture: Picture) -> Picture:
+    left, top, width, height = rig.mouth.box
+    return picture[top : top + height, left : left + width]

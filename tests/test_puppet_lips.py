@@ -1,0 +1,140 @@
+"""What the lips and what grows over them do for each control: moustaches, round openings, smooth cheeks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from avatarctl.engines.facemesh.landmarks import FACE_OVAL
+from avatarctl.engines.facemesh.mesh import FaceMesh
+from avatarctl.engines.puppet import lips
+from avatarctl.engines.puppet.mouthfield import displacements
+from avatarctl.engines.puppet.render import Renderer
+from avatarctl.engines.puppet.rig import Rig
+from avatarctl.text.visemes import CLASSES, POSE
+from tests.mouth_support import PARTS, Picture, rig_of, row, viseme
+from tests.quality import paint
+
+
+def moustached(photo: Picture, mesh: FaceMesh, density: float, low: float) -> Picture:
+    """Hair from the nose to the upper lip, and `low` u lower, in strokes up to 0.13 u long."""
+    points = mesh.landmarks(photo).points
+    region = paint.moustache_region(points)
+    on_lip = slice(len(region) - 11, None)
+    region[on_lip, 1] += low * paint.unit(points)
+    return paint.strokes(photo, points, region, (48, 36, 28), density)
+
+
+def between_the_edges(
+    made: Rig, picture: Picture, edges: tuple[NDArray[np.float32], NDArray[np.float32]], first: float, last: float
+) -> NDArray[np.float32]:
+    """RGB between two curves, `first` to `last` of the way, in the middle of the mouth; float32 (rows, columns, 3)."""
+    inside = np.abs(lips.positions()) < 0.45
+    top, bottom = (edge[inside] for edge in edges)
+    y = top + np.linspace(first, last, 24, dtype=np.float32)[:, None] * (bottom - top)
+    places = made.frame.canvas(np.broadcast_to(lips.positions()[inside], y.shape), y)
+    return cv2.remap(picture.astype(np.float32), places, None, cv2.INTER_LINEAR)
+
+
+@pytest.mark.parametrize(("density", "low"), [(0.5, 0.0), (1.5, 0.0), (1.5, 0.06)], ids=["thin", "thick", "hanging"])
+def test_a_moustache_rises_whole_with_the_upper_lip(
+    density: float, low: float, photos: dict[str, Picture], mesh: FaceMesh
+) -> None:
+    made = rig_of(moustached(photos["hopper"], mesh, density, low), mesh)
+    shape, unit = lips.MouthShape(open=0.27, jaw=0.24, up=0.02), made.frame.unit
+    motion = lips.move(made.lips, unit, shape)
+    no_teeth = {name: np.zeros_like(getattr(made.interior, name)) for name in PARTS}
+    green = np.zeros_like(made.interior.cavity) + np.array([0, 255, 0], np.float32)
+    bare = replace(made, interior=replace(made.interior, **no_teeth, cavity=green))
+    opened = Renderer(bare).render(viseme("open"))
+    bottom = made.lips.lower_outer + motion.curves[3]
+    lip = between_the_edges(made, opened, (motion.lower_edge, bottom), 0.1, 0.8)
+    assert float(np.mean(lip.mean(-1) < 80)) < 0.01
+    below = motion.upper_edge + np.float32(0.10 * unit)
+    over = between_the_edges(made, opened, (motion.upper_edge, below), 0.1, 1.0)
+    hanging = between_the_edges(made, made.canvas, (made.lips.meeting, made.lips.meeting + 0.10 * unit), 0.1, 1.0)
+    hair, dark = over[..., 1] < 90, hanging.mean(-1) < 80
+    assert float(hair.mean()) > 0.6 * float(dark.mean()) > 0.02
+    psnr = 10 * np.log10(255**2 / np.mean((Renderer(made).render(row()).astype(float) - made.canvas) ** 2))
+    assert psnr > 38
+
+
+def test_teeth_under_a_moustache_are_not_taken_for_the_lower_lip(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    photo = photos["astronaut"]
+    points = mesh.landmarks(photo).points
+    made = rig_of(paint.beard(photo, points, (52, 36, 26)), mesh)
+    assert made.lips.is_open
+    closed = Renderer(made).render(row())
+    seam = (made.lips.meeting, made.lips.meeting + np.float32(0.08 * made.frame.unit))
+    assert float(np.ptp(between_the_edges(made, closed, seam, 0.2, 1.0), axis=-1).min()) > 12  # nothing white as teeth
+
+
+def test_round_lips_leave_the_outline_of_a_face_that_looks_aside(rigs: dict[str, Rig], mesh: FaceMesh) -> None:
+    aside = rig_of(Renderer(rigs["hopper"]).render(row(yaw=25)), mesh)
+    oval = mesh.landmarks(aside.canvas).xy[list(FACE_OVAL)]
+    field = aside.head.mouth
+    inside = np.s_[field.top : field.top + field.rows, field.left : field.left + field.columns]
+    nodes = aside.head.lattice().points[inside].reshape(-1, 2)
+    near = np.array([abs(cv2.pointPolygonTest(oval[:, None], (float(x), float(y)), True)) for x, y in nodes])
+    level = np.abs(nodes[:, 1] - aside.frame.origin[1]) < 0.15 * aside.frame.unit
+    pull = np.abs(field.corner)
+    assert level.any() and float(pull[level & (near < 0.03 * aside.frame.unit)].max()) < 0.1
+    assert float(pull[level].max()) > 0.6
+
+
+def stretches(made: Rig, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Where the head's lattice has its nodes, in u from the middle of the mouth, and how far skin is drawn out there:
+    the larger singular value of the field's Jacobian."""
+    shape = lips.MouthShape(**dict(zip(POSE, CLASSES[name].pose, strict=True)))
+    motion = lips.move(made.lips, made.frame.unit, shape)
+    points = made.head.lattice().points
+    (field,) = displacements(made.head.mouth, made.frame, motion, points.shape[:2])
+    step = points[1, 1] - points[0, 0]
+    down, right = (np.gradient(field, axis=axis) / step[1 - axis] for axis in (0, 1))
+    jacobian = np.stack([right, down], -1) + np.eye(2, dtype=np.float32)
+    return (points - made.frame.origin) / made.frame.unit, np.linalg.svd(jacobian, compute_uv=False)[..., 0]
+
+
+@pytest.mark.parametrize("name", ["close round", "mid round", "open"])
+def test_the_cheek_follows_the_lips_without_a_crease(name: str, rig: Rig) -> None:
+    """Where a field falls off steeply, the cheek is drawn out into folds: it was by 2.7 beside a smile's corners."""
+    places, drawn_out = stretches(rig, name)
+    beside = np.abs(places[..., 0]) > 1.05 * rig.frame.half_width / rig.frame.unit
+    assert float(drawn_out[beside].max()) < 1.95
+
+
+@pytest.mark.parametrize("name", ["close round", "mid round", "open"])
+def test_the_lower_edge_of_the_opening_is_round(name: str, rig: Rig) -> None:
+    """Between its ends it hangs as an ellipse does, neither flat as a trapezoid nor pointed."""
+    shape = lips.MouthShape(**dict(zip(POSE, CLASSES[name].pose, strict=True)))
+    motion = lips.move(rig.lips, rig.frame.unit, shape)
+    x = lips.positions()
+    inside = np.flatnonzero((motion.lower_edge - motion.upper_edge) > 0.02 * rig.frame.unit)
+    places, edge = x[inside], motion.lower_edge[inside]
+    ends = np.interp(places, places[[0, -1]], edge[[0, -1]])
+    depth = edge - ends
+    across = (2 * places - places[0] - places[-1]) / (places[-1] - places[0])
+    assert float(depth.max()) > 0.35 * float((motion.lower_edge - motion.upper_edge).max())
+    hangs = (
+        np.interp([-0.5, 0.5], across, depth) / depth.max()
+    )  # of an ellipse 0.87, of a trapezoid 1, of a triangle 0.5
+    assert float(hangs.min()) > 0.6 and float(hangs.max()) < 0.93
+
+
+def test_a_round_lower_lip_keeps_its_width(rigs: dict[str, Rig]) -> None:
+    """A smile is drawn together by half: its ends give way, not the full middle that is seen as the lip."""
+    made = rigs["astronaut"]
+    motion = lips.move(
+        made.lips, made.frame.unit, lips.MouthShape(**dict(zip(POSE, CLASSES["close round"].pose, strict=True)))
+    )
+    points = made.mouth.lattice().points
+    lower = displacements(made.mouth.mouth, made.frame, motion, points.shape[:2])[1]
+    half = made.frame.half_width
+    at = made.frame.canvas(np.array([[-0.5, 0.5]], np.float32), np.float32(made.lips.level + 0.1 * made.frame.unit))
+    (middle,) = at + made.mouth.lattice().sample(lower, at)
+    width, mouth = float(np.linalg.norm(middle[1] - middle[0])), 2 * (half + motion.corner)
+    assert width > 0.57 * mouth
