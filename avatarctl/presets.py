@@ -10,7 +10,7 @@ from typing import Any
 from avatarctl import config
 from avatarctl.engines import readiness, registry
 from avatarctl.engines.contract import EngineSpec
-from avatarctl.errors import BadConfig, NotHereYet
+from avatarctl.errors import AvatarctlError, BadConfig
 from avatarctl.stages.catalog import STAGES
 from avatarctl.stages.params import Params, nearest
 
@@ -265,6 +265,14 @@ class Settings:
         made = config.paths().environments / engine / "bin" / "python"
         return str(made) if made.exists() else ""
 
+    def servers(self) -> tuple[tuple[EngineSpec, Params], ...]:
+        """Engine and params of the answer where a server's model gives it, which may hold the GPU's memory for long."""
+        try:
+            chosen = self.choice("answer")
+        except AvatarctlError:
+            return ()
+        return ((chosen.spec, chosen.params),) if chosen.spec.lane == "server" else ()
+
     def prepares(self, stage: str) -> bool:
         """Whether the engine that a stage of `FOLLOWING` prepares for has anything to prepare."""
         return registry.find(stage, self.engine_name(stage)) is not None
@@ -275,10 +283,7 @@ class Settings:
             if stage in FOLLOWING and "engine" not in self.tables[stage] and not self.prepares(stage):
                 # Settings of a preparation, which are meant for other engines, say nothing to this one.
                 continue
-            try:
-                self.choice(stage, every_role(stage))
-            except NotHereYet:
-                continue
+            self.choice(stage, every_role(stage))
 
     def as_dict(self) -> dict[str, Any]:
         """For the ledger: enough to make the same settings again."""

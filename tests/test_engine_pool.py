@@ -12,7 +12,7 @@ import pytest
 from avatarctl import config, presets
 from avatarctl.engines.contract import EngineSpec, Job
 from avatarctl.engines.worker.host import WorkerEngine
-from avatarctl.errors import BadConfig
+from avatarctl.errors import BadConfig, OutOfMemory
 from avatarctl.runtime.engines import EnginePool
 from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.stages.params import Params
@@ -171,6 +171,12 @@ def test_a_worker_engine_runs_elsewhere(tmp_path: Path) -> None:
         assert isinstance(engine, WorkerEngine) and engine.pid is not None and load_ms > 0
     with pool.use(worker) as (again, load_ms):
         assert again is engine and load_ms == 0
+    # A worker whose memory ran out ends, so that nothing of it is left on the GPU.
+    with pytest.raises(OutOfMemory), pool.use(worker) as (engine, _):
+        engine.run(Job(inputs={}, out=tmp_path, params=Orders(act="memory")))
+    assert isinstance(engine, WorkerEngine) and engine.pid is None
+    with pool.use(worker) as (engine, load_ms):
+        assert isinstance(engine, WorkerEngine) and engine.pid is not None and load_ms > 0
     pool.close()
     assert engine.pid is None
     with pytest.raises(Exception, match="cannot start"), EnginePool(tmp_path, lambda name: "/no/python").use(worker):

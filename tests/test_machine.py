@@ -51,6 +51,59 @@ def test_a_driver_that_does_not_answer_is_no_gpu(script: str, bin_folder: Path) 
     assert hardware._by_program() == []
 
 
+class Nvml:
+    """NVML as its API reference describes it, for two GPUs; every call returns 0 when it went well."""
+
+    MEMORY = ((8 << 30, 5 << 30), (12 << 30, 1 << 30))
+    """Total and free of each, bytes."""
+    works = True
+    open = 0
+
+    def nvmlInit_v2(self) -> int:
+        Nvml.open += 1
+        return 0 if self.works else 9
+
+    def nvmlShutdown(self) -> int:
+        Nvml.open -= 1
+        return 0
+
+    def nvmlDeviceGetCount_v2(self, count: Any) -> int:
+        count._obj.value = len(self.MEMORY)
+        return 0
+
+    def nvmlDeviceGetHandleByIndex_v2(self, index: int, handle: Any) -> int:
+        handle._obj.value = index + 1
+        return 0
+
+    def nvmlDeviceGetMemoryInfo(self, handle: Any, memory: Any) -> int:
+        memory._obj.total, memory._obj.free = self.MEMORY[handle.value - 1]
+        return 0
+
+    def nvmlDeviceGetName(self, handle: Any, name: Any, length: int) -> int:
+        name.value = f"card {handle.value}".encode()
+        return 0
+
+
+def test_free_memory_is_the_largest_gpus_by_the_drivers_library(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("ctypes.CDLL", lambda name: Nvml())
+    assert hardware.gpu_free_mb() == 1024
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert hardware.gpu() == Gpu("card 2", 12_288, 2)
+    assert Nvml.open == 0, "it was left open"
+    monkeypatch.setattr(Nvml, "works", False)
+    assert hardware.gpu_free_mb() is None
+
+
+def test_nobody_knows_what_is_free_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr("ctypes.CDLL", missing)
+    assert hardware.gpu_free_mb() is None
+
+
 def test_a_card_without_a_driver_is_seen(tmp_path: Path) -> None:
     for name, vendor, kind in (("0", "0x8086", "0x030000"), ("1", "0x10de", "0x040300")):
         (tmp_path / name).mkdir()

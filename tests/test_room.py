@@ -131,6 +131,23 @@ def test_who_was_used_longest_ago_goes_first(gpu: SimulatedGpu, tmp_path: Path) 
         assert {type(who).__name__ for who in gpu.taken} == {"Enlarger", "Drawer"}
 
 
+def test_a_server_that_an_earlier_process_asked_lets_go(
+    gpu: SimulatedGpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Server, "left_loaded", True)
+    gpu.total = 7000
+    pool = EnginePool(tmp_path, device=gpu, servers=lambda: [(on_gpu(Server), PARAMS)])
+    with pool.use(on_gpu(Drawer)):
+        assert {type(who).__name__ for who in gpu.taken} == {"Drawer"}
+    assert gpu.loads == ["Server", "Drawer"] and not gpu.exceeded
+
+
+def test_the_answers_server_is_known_from_the_settings() -> None:
+    ((known, params),) = presets.resolve("lite", ["answer.engine=ollama"]).servers()
+    assert (known.name, type(params)) == ("ollama", OllamaParams)
+    assert presets.resolve("lite").servers() == ()
+
+
 def test_memory_is_waited_for_that_is_not_free_at_once(gpu: SimulatedGpu, tmp_path: Path) -> None:
     gpu.total, gpu.lag = 6000, 4
     pool = EnginePool(tmp_path, device=gpu)
@@ -212,7 +229,7 @@ def test_ollama_lets_go_and_is_believed_only_when_it_has() -> None:
         # 2.5 GB of weights, and a quarter more.
         assert engine.wanted_mb(params) == pytest.approx(2977, abs=2)
         assert engine.held_mb() == 0, "what it never used is not its own"
-        engine._used = frozenset({(ollama_address(server.address), MODEL)})
+        engine.expect(params)
         assert engine.held_mb() == 3 << 10
         server.answer = lambda reply: reply.whole(200, {"model": MODEL, "response": "", "done": True})
         began = time.monotonic()

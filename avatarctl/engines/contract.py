@@ -176,6 +176,9 @@ class Engine(Protocol):
 class HoldsMemory(Protocol):
     """What an engine adds whose models are a server's that may hold this machine's GPU."""
 
+    def expect(self, params: Any) -> None:
+        """Count as this engine's what the server holds for such steps, even since an earlier process asked them."""
+
     def held_mb(self) -> int:
         """GPU memory of this machine that the server holds for this engine now, MiB; 0 if the server is elsewhere."""
 

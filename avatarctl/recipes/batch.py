@@ -302,7 +302,8 @@ class BatchRun:
 
 def local_executor(open_jobs: int) -> LocalExecutor:
     """An executor for the batches of one process on this machine; `open_jobs` under way at a time."""
-    return LocalExecutor.for_many(config.paths().models, presets.resolve().interpreter, open_jobs)
+    settings = presets.resolve()
+    return LocalExecutor.for_many(config.paths().models, settings.interpreter, open_jobs, settings.servers)
 
 
 def ray_executor(open_jobs: int) -> Executor:

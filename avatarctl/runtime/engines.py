@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ from avatarctl.engines import readiness, registry
 from avatarctl.engines.contract import Engine, EngineSpec, HoldsMemory, Requirements
 from avatarctl.engines.worker.host import WorkerEngine
 from avatarctl.engines.worker.memory import is_out_of_memory
-from avatarctl.errors import OutOfMemory
+from avatarctl.errors import AvatarctlError, OutOfMemory
 from avatarctl.models import weights
 from avatarctl.runtime.room import CONTEXT_MB, Device, Nvidia, Room, Slot
 from avatarctl.stages.params import Params
+
+Servers = Callable[[], Sequence[tuple[EngineSpec, Params]]]
 
 
 def _never() -> bool:
@@ -42,12 +44,15 @@ class EnginePool:
         device: Device | None = None,
         copies: int = 1,
         vram_mb: int = 0,
+        servers: Servers = tuple,
     ) -> None:
         """`interpreter`: the Python of an engine's worker by the engine's name, "" for this one's.
-        `vram_mb`: what all engines together may take of the GPU's memory; 0 for all that it has."""
+        `vram_mb`: what all engines together may take of the GPU's memory; 0 for all that it has.
+        `servers`: steps whose server may hold memory since an earlier process."""
         self._models = models_folder
         self._interpreter = interpreter
         self._copies = copies
+        self._servers = servers
         self._slots: dict[tuple[str, ...], Slot] = {}
         self._guard = threading.Lock()
         self._room = Room(device or Nvidia(), self._all, vram_mb)
@@ -98,6 +103,8 @@ class EnginePool:
         self, slot: Slot, spec: EngineSpec, params: Params, wanted: Requirements, cancelled: Callable[[], bool]
     ) -> Engine:
         files = readiness.paths(spec, params, self._models, self._python(spec))
+        if wanted.gpu_memory_mb and self._room.budget_mb():
+            self._look_at_servers()
         # What it was seen to take counts where that is more.
         self._room.make(slot, max(wanted.gpu_memory_mb, slot.known_mb), cancelled)
         engine = self._create(spec, wanted)
@@ -109,6 +116,23 @@ class EnginePool:
             raise
         slot.engine = engine
         return engine
+
+    def _look_at_servers(self) -> None:
+        """See what servers hold that were asked by an earlier process. One that is at work now counts already."""
+        for spec, params in self._servers():
+            with self._guard:
+                slot = self._slots.setdefault((*_name(spec, params), "0"), Slot(f"{spec.stage}/{spec.name}"))
+            if not slot.lock.acquire(blocking=False):
+                continue
+            try:
+                # Whoever needs this server will hear what is wrong with it; this step needs its memory alone.
+                with suppress(AvatarctlError):
+                    engine = slot.engine or registry.create(spec)
+                    if isinstance(engine, HoldsMemory):
+                        engine.expect(params)
+                        slot.engine, slot.held_mb = engine, engine.held_mb()
+            finally:
+                slot.lock.release()
 
     def _house(self, slot: Slot, engine: HoldsMemory, params: Params, cancelled: Callable[[], bool]) -> None:
         """Make room for what a server is about to load, unless it is loaded.

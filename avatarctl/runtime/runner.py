@@ -66,7 +66,7 @@ class Run:
         self._refresh = _stages_from(refresh_from)
         self._refreshed: set[str] = set()
         self._own_executor = executor is None
-        self._executor: Executor = executor or LocalExecutor(folder, settings.interpreter)
+        self._executor: Executor = executor or LocalExecutor(folder, settings.interpreter, servers=settings.servers)
         self._priority = priority
         self._cancel = threading.Event()
         self._error: BaseException | None = None
@@ -106,7 +106,7 @@ class Run:
         """Ask for a step. `inputs` by role; roles that the engine does not read are left out.
 
         Raises:
-            BadConfig, NotHereYet: no such engine, or wrong params. Everything else comes from the handle.
+            BadConfig: no such engine, or wrong params. Everything else comes from the handle.
         """
         order = self.plan.order(stage(stage_name), inputs, label, changes)
         handle = Handle(len(self.handles), stage_name, label)

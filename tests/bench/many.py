@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from studio import Studio, Timed
 
 SENTENCE = "Фильм номер {number} рассказывает о мастере, который починил {number} часов."
-"""About five seconds of speech, none like another."""
+"""About 4.5 seconds of film, none like another."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class OllamaEngine:
         params: OllamaParams = job.params
         address = ollama_address(params.host)
         address.check_allowed()
-        self._used |= {(address, params.model)}
+        self.expect(params)
 
         def talk(messages: list[Message], schema: Mapping[str, Any] | None, line: Line) -> Iterator[Delta]:
             return _talk(address, params, job.seed, messages, schema, line)
@@ -50,6 +50,10 @@ class OllamaEngine:
         perform(job, params.model, talk)
 
     def close(self) -> None: ...
+
+    def expect(self, params: OllamaParams) -> None:
+        """See `HoldsMemory`."""
+        self._used |= {(ollama_address(params.host), params.model)}
 
     def held_mb(self) -> int:
         """See `HoldsMemory`."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from avatarctl import config
 from avatarctl.engines.contract import Cancelled, EngineSpec, Job
-from avatarctl.runtime.engines import EnginePool
+from avatarctl.runtime.engines import EnginePool, Servers
 from avatarctl.runtime.executors import Performed
 from avatarctl.runtime.lanes import PATIENCE, WIDTHS, Lanes
 from avatarctl.stages.params import Params
@@ -35,25 +35,28 @@ class LocalExecutor:
         widths: Mapping[str, int] = WIDTHS,
         patience: int = PATIENCE,
         threads: int | None = None,
+        servers: Servers = tuple,
         pool: EnginePool | None = None,
     ) -> None:
-        """`interpreter`: the Python of an engine's worker by the engine's name, "" for this one's.
+        """`interpreter`, `servers`: see `EnginePool`.
 
         `threads`: how many all steps of the lane `cpu` may keep busy together; those that are under way at a time
         share them.
         """
         self.pool = pool or EnginePool(
-            models_folder, interpreter, copies=max(widths.values()), vram_mb=config.vram_mb()
+            models_folder, interpreter, copies=max(widths.values()), vram_mb=config.vram_mb(), servers=servers
         )
         self._lanes = Lanes(widths, patience)
         self._threads = config.threads() if threads is None else threads
         self._share = max(1, self._threads // widths.get("cpu", 1))
 
     @classmethod
-    def for_many(cls, models_folder: Path, interpreter: Callable[[str], str], films: int) -> LocalExecutor:
+    def for_many(
+        cls, models_folder: Path, interpreter: Callable[[str], str], films: int, servers: Servers = tuple
+    ) -> LocalExecutor:
         """For so many films under way at a time: as many steps side by side as there are cores for them."""
         width = max(1, min(config.threads(), films))
-        return cls(models_folder, interpreter, widths={**WIDTHS, "cpu": width})
+        return cls(models_folder, interpreter, widths={**WIDTHS, "cpu": width}, servers=servers)
 
     def submit(self, work: Callable[[], None], spec: EngineSpec, params: Params, *, priority: int = 0) -> None:
         """See `Executor`."""
