@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,14 +93,35 @@ def test_a_film_of_two_sentences(server: ModelServer, studio: Studio, monkeypatc
     assert len(server.posts) == count
 
 
+def test_a_run_that_was_killed_does_not_pay_twice(
+    server: ModelServer, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEYGEN_API_BASE", f"http://{server.address}")
+    monkeypatch.setenv("HEYGEN_API_KEY", SECRET)
+    service = Filming(server, studio.work)
+    service.ready.clear()
+    asked = ("render", "Раз.", "--set", "animate.engine=heygen", "--set", "check.enabled=false")
+    process = studio.start(*asked, AVATARCTL_CLOUD_ALLOW="heygen")
+    assert service.looked.wait(60)
+    process.kill()
+    process.communicate(timeout=60)
+    assert studio.delivered() == []
+    service.ready.set()
+    assert "waiting for it" in studio.ok(*asked, AVATARCTL_CLOUD_ALLOW="heygen").err
+    assert len(service.made) == 1 and len(studio.delivered()) == 1
+
+
 class Filming:
     """HeyGen's interface, which films the photo that it was sent for as long as the speech that it was sent."""
 
     def __init__(self, server: ModelServer, folder: Path) -> None:
         self.server, self.folder, self.made = server, folder, list[str]()
         self.assets: dict[str, bytes] = {}
+        self.films: list[dict[str, str]] = []
+        self.ready, self.looked = threading.Event(), threading.Event()
+        self.ready.set()
         server.answer = self._post
-        server.documents["/v3/videos"] = (200, {"data": [], "has_more": False})
+        server.documents["/v3/videos"] = lambda reply: reply.whole(200, {"data": self.films, "has_more": False})
 
     def _post(self, reply: Reply) -> None:
         if reply.path == "/v3/assets":
@@ -115,10 +137,18 @@ class Filming:
         call_ffmpeg(*looped, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", film)
         name = f"/v3/videos/v{len(self.made)}"
         self.made.append(name)
-        entry = {"id": name, "status": "completed", "video_url": f"http://{self.server.address}{name}.mp4"}
+        number = name.rpartition("/")[2]
+        done = {"id": number, "status": "completed", "video_url": f"http://{self.server.address}{name}.mp4"}
+        under_way = {"id": number, "status": "processing", "title": wanted["title"]}
+
+        def look(reply: Reply) -> None:
+            reply.whole(200, {"data": done if self.ready.is_set() else under_way})
+            self.looked.set()
+
+        self.films.append(under_way)
         self.server.documents[f"{name}.mp4"] = (200, film.read_bytes())
-        self.server.documents[name] = (200, {"data": entry})
-        reply.whole(200, {"data": {"video_id": name.rpartition("/")[2], "status": "waiting"}})
+        self.server.documents[name] = look
+        reply.whole(200, {"data": {"video_id": number, "status": "waiting"}})
 
 
 def test_the_key_is_kept_nowhere(server: ModelServer, bare: Studio) -> None:

@@ -63,7 +63,12 @@ class HeyGenFilmEngine(CloudEngine):
         done = _awaited(job, service, film, files, frames)
         arrived = job.out / "arrived.mp4"
         download(job, text_of(done, "video_url"), arrived, title=TITLE, patience=params.patience, setting=_SETTING)
-        made = _clip(job, arrived, frames)
+        try:
+            made = _clip(job, arrived, frames)
+        except StepFailed as error:
+            # It is found again by the next try, which may have had but a bad download; another take is another film.
+            error.hint = "try again; --take 1 makes another film, which is paid for"
+            raise
         arrived.unlink()
         counted = done.get("duration")
         job.used("seconds of film", round(float(counted) if isinstance(counted, int | float) else made, 3))
@@ -121,13 +126,12 @@ def _clip(job: Job, film: Path, frames: int) -> float:
 
     found = probe.decode_all(film, strict=False, check=check).video
     if found is None:
-        raise StepFailed(f"{TITLE}'s film has no picture", hint="try again")
+        raise StepFailed(f"{TITLE}'s film has no picture")
     missing = frames / params.fps - found.duration
     if missing > _SHORT:
         raise StepFailed(
             f"{TITLE}'s film is shorter than the speech",
             why=f"{found.duration:.2f} s, not {frames / params.fps:.2f} s",
-            hint="try again",
         )
     width, height = picture_size(params.size, params.aspect)
     scaled = {"flags": "lanczos+accurate_rnd", "out_color_matrix": "smpte170m", "out_range": "tv"}

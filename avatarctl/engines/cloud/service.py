@@ -22,7 +22,7 @@ from avatarctl.engines.chat import transport
 from avatarctl.engines.chat.address import Address
 from avatarctl.engines.chat.follow import Line, follow
 from avatarctl.engines.contract import Cancelled, Cloud, Job
-from avatarctl.errors import AvatarctlError, StepFailed, Unavailable
+from avatarctl.errors import AvatarctlError, Offline, StepFailed, Unavailable
 
 _Made = TypeVar("_Made")
 PAUSES = [1.0, 2.0, 4.0]
@@ -60,7 +60,11 @@ class Service:
     def address(self) -> Address:
         """Raises `Offline` where `AVATARCTL_OFFLINE` forbids going there."""
         found = addresses.parse(os.environ.get(self.variable) or self.url, self.variable)
-        found.check_allowed()
+        if not found.loopback and addresses.offline():
+            raise Offline(
+                f"{self.cloud.title} is not this machine, and AVATARCTL_OFFLINE forbids the network",
+                hint="choose an engine that runs here, or unset AVATARCTL_OFFLINE",
+            )
         return found
 
     def key(self, address: Address) -> str:
