@@ -178,6 +178,22 @@ def test_fail_fast_stops_at_the_first(studio: Studio) -> None:
     assert studio.delivered() == []
 
 
+@pytest.mark.parametrize("form", ["--json", "--jsonl"])
+def test_a_reader_who_goes_away_ends_no_batch_and_hides_no_failure(studio: Studio, form: str) -> None:
+    """`avatarctl batch run --jsonl | head -1`"""
+    four(studio, "  - {name: broken, text: А., avatar: nobody, priority: 9}\n")
+    process = studio.start("batch", "run", "films.yaml", form)
+    assert process.stdout is not None and process.stderr is not None
+    if form == "--jsonl":
+        process.stdout.readline()
+    process.stdout.close()
+    err = process.stderr.read().decode()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 1, err
+    assert "1 of 5 films were not made" in err and "Traceback" not in err
+    assert len(films(studio)) == 4
+
+
 def test_cancelled_from_outside(studio: Studio) -> None:
     four(studio)
     process = studio.start("batch", "run", "films.yaml", "--jobs", "1")

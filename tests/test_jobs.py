@@ -211,6 +211,51 @@ def test_a_tree_of_aliases_takes_no_memory(tmp_path: Path) -> None:
     assert peak < 2**24
 
 
+HOSTILE = {
+    "brackets": ("x: " + "[" * 100_000 + "]" * 100_000, "is nested too deeply"),
+    "dashes": ("\n".join(" " * i + "- " for i in range(3000)), "is nested too deeply"),
+    "itself": ("jobs: &a\n  - *a\n", "*a stands inside of &a"),
+    "nothing before": ("jobs:\n  - *a\n", "there is no &a before *a"),
+    "two documents": ("jobs: []\n---\njobs: []\n", "has a second document"),
+    "merge of text": ("jobs:\n  - <<: text\n", "<< has to be followed by a table"),
+    "table as key": ("jobs:\n  - {[a]: b}\n", "has a list or a table for a key"),
+    "a million": ("d: &d {text: a}\njobs: [" + "*d, " * 200_000 + "]", "there are more than 100000 jobs"),
+    "merges": (
+        "a0: &a0 {text: a}\n" + "".join(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]}}\n" for i in range(1, 40)),
+        "unknown key 'a39'",
+    ),
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=str)
+def test_hostile_yaml_is_refused_before_it_costs_anything(tmp_path: Path, text: str) -> None:
+    """Some of these ended the process of PyYAML's own composer, or kept it busy for ever."""
+    content, message = HOSTILE[text]
+    assert any(message in found[1] for found in problems(write(tmp_path, content)))
+
+
+def test_what_is_merged_gives_way(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        "defaults: &one {avatar: anna, seed: 1}\njobs:\n"
+        "  - {text: a, avatar: ben, <<: *one}\n  - {<<: [{seed: 2}, *one], text: b}\n"
+        "  - {<<: *one, <<: {take: 3}, text: c}\n",
+    )
+    assert [(j.avatar, j.seed, j.take) for j in read(path).jobs] == [("ben", 1, 0), ("anna", 2, 0), ("anna", 1, 3)]
+
+
+def test_many_jobs_may_say_the_same(tmp_path: Path) -> None:
+    path = write(tmp_path, "jobs:\n" + "  - {text: Раз.}\n" * 20_000)
+    names = [job.name for job in read(path).jobs]
+    assert (len(set(names)), names[:3], names[-1]) == (20_000, ["раз", "раз-2", "раз-3"], "раз-20000")
+
+
+def test_json_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    lines = ['{"text": "\\ud800"}', '{"text": "a", "seed": ' + "9" * 10_000 + "}"]
+    found = problems(write(tmp_path, "\n".join(lines), "films.jsonl"))
+    assert ["half a character" in found[0][1], "seed has to be a whole number" in found[1][1]] == [True, True]
+
+
 @pytest.mark.parametrize("escape", ["../secret.wav", "link.wav", "/etc/hostname"])
 def test_assets_outside_the_folder_are_refused_unless_allowed(tmp_path: Path, escape: str) -> None:
     (tmp_path / "secret.wav").write_bytes(b"RIFF")

@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from avatarctl import __version__
-from avatarctl.cli.options import prepare_streams, state
+from avatarctl.cli.options import prepare_streams, reader_gone, state
 from avatarctl.errors import AvatarctlError, BadInput, Stopped, Unavailable
 
 # name: (module, help). The help stands here too, so that listing the commands imports none of them.
@@ -106,8 +106,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _reader_gone() -> int:
-    """Nobody reads our output any more (`| head`): all that was wanted has been read."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """All that was wanted has been read."""
+    reader_gone()
     return 0
 
 

@@ -16,7 +16,7 @@ import typer
 
 from avatarctl.cli import common
 from avatarctl.cli.batch_display import Display, duration
-from avatarctl.cli.options import print_json, print_table, say, size, state
+from avatarctl.cli.options import print_json, print_table, reader_gone, say, size, state
 from avatarctl.errors import AvatarctlError, BadInput
 from avatarctl.jobs import BadJobFile, Job, JobFile, Problem
 from avatarctl.stages.params import nearest
@@ -96,7 +96,11 @@ def run(
         ended = [job for b in batches for job in store.ledger.jobs(b.id)]
         seconds = time.monotonic() - began
         _hold_retention(store)
-    _tell(batches, ended, seconds, jsonl)
+    try:
+        _tell(batches, ended, seconds, jsonl)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        reader_gone()  # What became of the films is told by the exit code all the same.
     if junit is not None:
         from avatarctl.recipes.junit import write
 

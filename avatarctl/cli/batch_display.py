@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Self
 
-from avatarctl.cli.options import SCHEMA_VERSION, say, state
+from avatarctl.cli.options import SCHEMA_VERSION, reader_gone, say, state
 from avatarctl.recipes.batch import JobBegan, JobEnded
 from avatarctl.store.model import BatchRecord, JobRecord
 from avatarctl.store.store import Store
@@ -67,9 +67,7 @@ class Display:
         self._running.pop(record.id, None)
         self._over += 1
         if self._jsonl:
-            sys.stdout.write(json.dumps({"schema_version": SCHEMA_VERSION, **job_json(record)}, ensure_ascii=False))
-            sys.stdout.write("\n")
-            sys.stdout.flush()
+            self._print({"schema_version": SCHEMA_VERSION, **job_json(record)})
         word = "cached" if record.status == "done" and record.cached else record.status
         rest = duration(record.seconds) if record.status == "done" else record.error
         line = f"[{self._over}/{self._total}] {word:<9} {record.name}  {rest}"
@@ -78,6 +76,15 @@ class Display:
             self._bar.console.print(line, markup=False)
         else:
             say(line)
+
+    def _print(self, document: dict[str, Any]) -> None:
+        try:
+            sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # `| head`: the films are wanted all the same.
+            self._jsonl = False
+            reader_gone()
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):

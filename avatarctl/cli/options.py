@@ -43,6 +43,11 @@ def prepare_streams() -> None:
         sys.stdout.reconfigure(errors="surrogateescape" if utf8 else "backslashreplace")
 
 
+def reader_gone() -> None:
+    """Nobody reads our output any more (`| head`): what is still to be written goes nowhere, and is no error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def print_json(document: dict[str, Any]) -> None:
     """One JSON document on stdout, with `schema_version`."""
     text = json.dumps({"schema_version": SCHEMA_VERSION, **document}, ensure_ascii=False, indent=2, default=str)

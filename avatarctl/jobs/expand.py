@@ -69,6 +69,8 @@ class _Reader:
         self._folder = path.absolute().parent
         self._allow_outside = allow_outside
         self._names: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
+        """How many names were made from each one."""
         self._outputs: dict[str, Job] = {}
         self._seen_files: dict[tuple[str, str], str | None] = {}
 
@@ -129,6 +131,9 @@ class _Reader:
         items = table["jobs"].items()
         if items is None:
             self._wrong(table["jobs"].line, "jobs has to be a list", "begin each job with a dash")
+            return
+        if len(items) > _MAX_JOBS:
+            self._wrong(table["jobs"].line, f"there are more than {_MAX_JOBS} jobs", "split the file")
             return
         for item in items:
             if item.table() is None:
@@ -265,10 +270,11 @@ class _Reader:
             self._wrong(
                 line, f"the name {name!r} is also that of line {self._names[name]}", "names are unique in a batch"
             )
-        unique, count = name, 1
+        unique, count = name, self._counts.get(name, 1)
         while unique in self._names:
             count += 1
             unique = f"{name}-{count}"
+        self._counts[name] = count
         self._names[unique] = line
         return unique
 

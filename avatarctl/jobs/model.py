@@ -96,6 +96,8 @@ def _text(value: Value) -> str:
     text = str(typed)
     if not text.strip():
         raise ValueError("is empty")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):  # JSON can write them
+        raise ValueError("has half a character (\\ud800 to \\udfff)")
     return text
 
 

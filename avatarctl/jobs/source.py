@@ -86,10 +86,7 @@ def _yaml(name: str, text: str) -> Value:
     loader_type: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     loader = loader_type(text)
     try:
-        node = loader.get_single_node()
-        if node is None:
-            return Value({}, 1)
-        return _Composed(name, loader).value(node)
+        return _Composer(name, loader).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = min(mark.line + 1, text.count("\n") + 1) if mark else 0
@@ -100,58 +97,121 @@ def _yaml(name: str, text: str) -> Value:
         loader.dispose()
 
 
-class _Composed:
-    """From the nodes of a YAML document to values. What aliases repeat is made once: a kilobyte of them could
-    otherwise stand for a tree that no memory holds."""
+class _Composer:
+    """From the events of a YAML document to values, in one pass.
+
+    What aliases and merges repeat is made once: a kilobyte of them could otherwise stand for a tree that no memory
+    holds. And the depth is bounded before anything recurses: PyYAML's own composer dies of brackets by the thousand.
+    """
 
     def __init__(self, name: str, loader: Any) -> None:
         self._name = name
         self._loader = loader
-        self._made: dict[int, Value] = {}
+        self._anchors: dict[str, Value | None] = {}
+        """None: it is still being made."""
 
-    def value(self, node: Any, depth: int = 0) -> Value:
-        line = node.start_mark.line + 1
-        if depth > _MAX_DEPTH:
-            raise _problem(self._name, line, "is nested too deeply", "look at its aliases (*name)")
-        if id(node) not in self._made:
-            self._made[id(node)] = self._make(node, line, depth)
-        return self._made[id(node)]
-
-    def _make(self, node: Any, line: int, depth: int) -> Value:
+    def document(self) -> Value:
+        """The one document of the file; an empty table if there is none."""
         import yaml
 
-        if not node.tag.startswith(_TAGS) or "/" in node.tag.removeprefix(_TAGS):
-            raise _problem(self._name, line, f"has the tag {node.tag}", "leave it out")
-        if isinstance(node, yaml.ScalarNode):
-            return Value(self._scalar(node), line, node.value)
-        if isinstance(node, yaml.SequenceNode):
-            return Value([self.value(n, depth + 1) for n in node.value], line)
-        return Value(self._table(node, depth), line)
+        self._loader.get_event()  # the stream's start
+        if self._loader.check_event(yaml.StreamEndEvent):
+            return Value({}, 1)
+        self._loader.get_event()
+        value = self._value(self._loader.get_event(), 0)
+        self._loader.get_event()
+        if not self._loader.check_event(yaml.StreamEndEvent):
+            line = self._loader.peek_event().start_mark.line + 1
+            raise _problem(self._name, line, "has a second document", "leave out `---`, or split the file")
+        return value
 
-    def _scalar(self, node: Any) -> Any:
-        plain = node.style not in ("'", '"', "|", ">")
-        if plain and node.tag.removeprefix(_TAGS) in ("null", "bool", "int", "float"):
+    def _value(self, event: Any, depth: int) -> Value:
+        import yaml
+
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent):
+            return self._repeated(event.anchor, line)
+        if depth > _MAX_DEPTH:
+            raise _problem(self._name, line, "is nested too deeply", "look at its brackets and indentation")
+        if event.anchor:
+            self._anchors[event.anchor] = None
+        if isinstance(event, yaml.ScalarEvent):
+            value = Value(self._scalar(event, line), line, event.value)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            self._check_tag(event.tag, line)
+            items = []
+            while not isinstance(inner := self._loader.get_event(), yaml.SequenceEndEvent):
+                items.append(self._value(inner, depth + 1))
+            value = Value(items, line)
+        else:
+            self._check_tag(event.tag, line)
+            value = Value(self._table(depth), line)
+        if event.anchor:
+            self._anchors[event.anchor] = value
+        return value
+
+    def _repeated(self, anchor: str, line: int) -> Value:
+        if anchor not in self._anchors:
+            raise _problem(self._name, line, f"there is no &{anchor} before *{anchor}")
+        value = self._anchors[anchor]
+        if value is None:
+            raise _problem(self._name, line, f"*{anchor} stands inside of &{anchor}")
+        return value
+
+    def _check_tag(self, tag: str | None, line: int) -> None:
+        if tag not in (None, "!") and (not str(tag).startswith(_TAGS) or "/" in str(tag).removeprefix(_TAGS)):
+            raise _problem(self._name, line, f"has the tag {tag}", "leave it out")
+
+    def _scalar(self, event: Any, line: int) -> Any:
+        import yaml
+
+        self._check_tag(event.tag, line)
+        tag = self._tag(event)
+        if event.style in (None, "") and tag.removeprefix(_TAGS) in ("null", "bool", "int", "float"):
             try:
-                return self._loader.construct_object(node)
+                return self._loader.construct_object(
+                    yaml.ScalarNode(tag, event.value, event.start_mark, event.end_mark)
+                )
             except ValueError:  # a number of thousands of digits
-                return node.value
-        return node.value
+                return event.value
+        return event.value
 
-    def _table(self, node: Any, depth: int) -> dict[str, Value]:
-        self._loader.flatten_mapping(node)  # `<<: *defaults`
+    def _tag(self, event: Any) -> str:
+        import yaml
+
+        if event.tag in (None, "!"):
+            return str(self._loader.resolve(yaml.ScalarNode, event.value, event.implicit))
+        return str(event.tag)
+
+    def _table(self, depth: int) -> dict[str, Value]:
+        import yaml
+
+        merged: dict[str, Value] = {}
         table: dict[str, Value] = {}
-        seen: set[str] = set()
-        # What was merged comes first, and the table's own keys win: only those that stand here may not repeat.
-        first = node.start_mark.index
-        for key_node, value_node in node.value:
-            key = str(getattr(key_node, "value", ""))
-            own = first <= key_node.start_mark.index <= node.end_mark.index
-            if own and key in seen:
-                raise _problem(self._name, key_node.start_mark.line + 1, f"{key!r} is given twice", "keep one")
-            if own:
-                seen.add(key)
-            table[key] = self.value(value_node, depth + 1)
-        return table
+        while not isinstance(event := self._loader.get_event(), yaml.MappingEndEvent):
+            line = event.start_mark.line + 1
+            merges = isinstance(event, yaml.ScalarEvent) and self._tag(event) == _TAGS + "merge"
+            key = self._value(event, depth + 1).typed
+            value = self._value(self._loader.get_event(), depth + 1)
+            if merges:
+                for name, inner in self._tables_of(value, line):
+                    merged.setdefault(name, inner)
+                continue
+            if key is None:
+                raise _problem(self._name, line, "has a list or a table for a key", "keys are words")
+            if key in table:
+                raise _problem(self._name, line, f"{key!r} is given twice", "keep one")
+            table[key] = value
+        # What stands here wins over what was merged.
+        return merged | table
+
+    def _tables_of(self, value: Value, line: int) -> Iterator[tuple[str, Value]]:
+        """The fields that `<<: *one` or `<<: [*one, *two]` brings; the first of two equal ones wins."""
+        for one in value.items() or [value]:
+            table = one.table()
+            if table is None:
+                raise _problem(self._name, line, "<< has to be followed by a table, or a list of them", "<<: *defaults")
+            yield from table.items()
 
 
 # -- JSON lines
@@ -163,7 +223,7 @@ def _jsonl(name: str, text: str) -> Value:
         if not line.strip():
             continue
         try:
-            raw = json.loads(line, object_pairs_hook=_Pairs, parse_constant=_refuse_constant)
+            raw = json.loads(line, object_pairs_hook=_Pairs, parse_constant=_refuse_constant, parse_int=_whole_number)
         except RecursionError:
             raise _problem(name, number, "is nested too deeply") from None
         except ValueError as error:
@@ -174,6 +234,11 @@ def _jsonl(name: str, text: str) -> Value:
 
 class _Pairs(list[tuple[str, Any]]):
     """An object of JSON before its repeated keys are lost."""
+
+
+def _whole_number(text: str) -> int | str:
+    """What Python refuses to read, a number of thousands of digits, stays text: no field takes it."""
+    return int(text) if len(text) < 100 else text
 
 
 def _refuse_constant(text: str) -> None:

@@ -18,12 +18,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "bench")]
 
 import machine  # noqa: E402
 
-from tests.torture import clock, damage, disk, kills, sizes, workers, workshop  # noqa: E402
+from tests.torture import clock, damage, disk, kills, signals, sizes, workers, workshop  # noqa: E402
 from tests.torture.workshop import Row, Workshop  # noqa: E402
 
 PARTS: dict[str, Callable[[Workshop], list[Row]]] = {
     "kills": kills.kills,
     "eight": kills.eight,
+    "signals": signals.signals,
     "disk": disk.disk,
     "damage": damage.damage,
     "clock": clock.clock,
