@@ -7,6 +7,8 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -84,6 +86,8 @@ class RayCluster:
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(ROOT),
             "RAY_USAGE_STATS_ENABLED": "0",
+            # A machine that is gone is known to be so after some seconds, not half a minute.
+            "RAY_health_check_period_ms": "1000",
             **self.s3,
             **environment,
         }
@@ -101,3 +105,11 @@ class RayCluster:
 def temporary() -> list[Path]:
     """Folders and locks of actors that live, or were killed."""
     return list((Path(tempfile.gettempdir()) / f"avatarctl-ray-{os.getuid()}").glob("*"))
+
+
+def until(true: Callable[[], Any], seconds: float = 60.0) -> None:
+    """Wait for something that has to come."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import threading
 import time
@@ -12,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from avatarctl.engines.contract import Cancelled
-from avatarctl.errors import BadConfig, Offline, StepFailed, Unavailable
+from avatarctl.errors import BadConfig, NoFace, Offline, StepFailed, Unavailable
 from avatarctl.runtime.executors import MachineLost
 from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.runtime.executors.ray import host
 from avatarctl.runtime.executors.ray.executor import RayExecutor
-from tests.ray_cluster import RayCluster, temporary
+from tests.ray_cluster import ROOT, RayCluster, temporary, until
 from tests.test_executors import SPEC, WITH_MODEL, Chosen, made, order
 
 
@@ -28,7 +30,10 @@ def executor(cluster: RayCluster, tmp_path: Path) -> Iterator[RayExecutor]:
     made.close()
 
 
-def test_a_lost_machine_is_no_fault_of_the_step(cluster: RayCluster, executor: RayExecutor, tmp_path: Path) -> None:
+def test_a_lost_machine_is_no_fault_of_the_step(
+    cluster: RayCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    executor = RayExecutor(LocalExecutor(tmp_path), tmp_path, cluster.address)
     caught: list[BaseException] = []
 
     def perform() -> None:
@@ -53,6 +58,12 @@ def test_a_lost_machine_is_no_fault_of_the_step(cluster: RayCluster, executor: R
             except MachineLost:
                 continue
     assert "no machine" in str(last.value)
+    until(lambda: [machine.cpus for machine in executor._cluster.machines()] == [0])
+    time.sleep(1)
+    print("ours")
+    # Ray prints there what it has found out.
+    assert capsys.readouterr().out == "ours\n"
+    executor.close()
 
 
 def test_a_process_that_dies_fails_its_step(executor: RayExecutor, tmp_path: Path) -> None:
@@ -75,13 +86,28 @@ def test_an_engine_that_does_not_listen_is_killed(
     executor.perform(SPEC, order(tmp_path / "b"), lambda: None)
 
 
-def test_another_version_performs_nothing(
-    executor: RayExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("avatarctl.runtime.executors.ray.executor.code_digest", lambda: "0" * 64)
-    with pytest.raises(Unavailable, match="has another avatarctl") as caught:
-        executor.perform(SPEC, order(tmp_path / "a"), lambda: pytest.fail("it began"))
-    assert "code 000000000000 here" in caught.value.why and "same version" in caught.value.hint
+def test_another_version_performs_nothing(cluster: RayCluster, tmp_path: Path) -> None:
+    for machine in list(cluster.machines):
+        cluster.kill(machine)
+    # The same but for one line.
+    shutil.copytree(ROOT / "avatarctl", tmp_path / "other" / "avatarctl", ignore=shutil.ignore_patterns("__pycache__"))
+    edited = tmp_path / "other" / "avatarctl" / "errors.py"
+    edited.write_text(edited.read_text(encoding="utf-8") + "# Edited.\n", encoding="utf-8")
+    other = cluster.add(PYTHONPATH=f"{tmp_path / 'other'}{os.pathsep}{ROOT}")
+    executor = RayExecutor(LocalExecutor(tmp_path), tmp_path, cluster.address)
+    until(lambda: sum(machine.cpus for machine in executor._cluster.machines()) == 1)
+    try:
+        with pytest.raises(Unavailable, match="has another avatarctl") as caught:
+            executor.perform(SPEC, order(tmp_path / "a"), lambda: pytest.fail("it began"))
+        assert f"code {host.code_digest()[:12]} here" in caught.value.why and "same version" in caught.value.hint
+        # Where one machine cannot, another does.
+        cluster.add()
+        until(lambda: sum(machine.cpus for machine in executor._cluster.machines()) == 2)
+        executor.perform(SPEC, order(tmp_path / "b"), lambda: None)
+        assert made(tmp_path / "b").startswith("Привет, мир|")
+    finally:
+        executor.close()
+        cluster.kill(other)
 
 
 def test_other_weights_perform_nothing(executor: RayExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +132,15 @@ def test_idle_engines_make_room(executor: RayExecutor, tmp_path: Path) -> None:
     for name in ("a", "b", "c", "a"):
         executor.perform(replace(SPEC, name=name), order(tmp_path / name), lambda: None)
     assert sorted(actor.engine for actor in executor._places.all()) == ["speak/a", "speak/c"]
+
+
+def test_a_worker_gets_a_whole_machine(executor: RayExecutor, tmp_path: Path) -> None:
+    worker = replace(SPEC, worker=True)
+    executor.perform(worker, order(tmp_path / "a"), lambda: None)
+    assert executor.perform(worker, order(tmp_path / "b"), lambda: None).load_ms == 0
+    assert made(tmp_path / "b").split("|")[4] == "2"
+    with pytest.raises(NoFace, match="nobody is in the photo"):
+        executor.perform(worker, order(tmp_path / "c", "no_face"), lambda: None)
 
 
 def test_nothing_is_left_behind(cluster: RayCluster, tmp_path: Path) -> None:

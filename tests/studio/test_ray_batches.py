@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
-from tests.ray_cluster import RayCluster, temporary
+from tests.ray_cluster import RayCluster, temporary, until
 from tests.tools import Studio, refused
-
-
-def until(true: Callable[[], Any], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def at_work() -> int:
@@ -108,6 +101,24 @@ def test_a_batch_that_is_stopped_leaves_no_actor(cluster: RayCluster, studio: St
     until(lambda: temporary() == [], 10)
     assert {status for (status,) in steps(studio, "status FROM jobs")} <= {"queued", "done"}
     studio.ok(*arguments, AVATARCTL_RAY_ADDRESS=cluster.address)
+    assert delivered(studio) == films
+
+
+def test_a_cluster_of_its_own(studio: Studio, films: dict[str, bytes]) -> None:
+    """A signal while it starts is heard; the second time it may do its work; and it ends."""
+    (studio.work / "films.yaml").write_text(JOBS, encoding="utf-8")
+    process = studio.start("batch", "run", "films.yaml", "--executor", "ray")
+    own = psutil.Process(process.pid)
+    until(lambda: any(child.name() == "gcs_server" for child in own.children()))
+    started = own.children(recursive=True)
+    process.terminate()
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 143, err.decode()
+    psutil.wait_procs(started, timeout=30)
+    assert not any(child.is_running() for child in started)
+    assert delivered(studio) == {}
+    done = studio.ok("batch", "run", "films.yaml", "--executor", "ray", "--jsonl")
+    assert [json.loads(line)["status"] for line in done.out.splitlines()] == ["done"] * 4
     assert delivered(studio) == films
 
 

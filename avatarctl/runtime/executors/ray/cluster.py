@@ -7,13 +7,12 @@ cluster of our own listens on this machine only, and ends with us.
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from avatarctl import config
@@ -22,6 +21,7 @@ from avatarctl.engines.worker import protocol
 from avatarctl.engines.worker.host import WorkerTrace
 from avatarctl.errors import Offline, StepFailed, Unavailable
 from avatarctl.runtime.executors import MachineLost
+from avatarctl.runtime.executors.ray import manners
 from avatarctl.runtime.executors.ray.host import Host
 from avatarctl.runtime.executors.ray.places import Actor, Machine
 
@@ -36,10 +36,6 @@ _REACHABLE = 5.0
 _KNOWN = 1.0
 """Seconds that a list of machines is good for."""
 
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""What keeps Ray, on any system, from taking an address that others can reach: whoever reaches it can run programs."""
-
 
 class Cluster:
     """This process's part in a Ray cluster."""
@@ -53,7 +49,7 @@ class Cluster:
         if address not in ("", "auto"):
             _check_address(address)
         # They have to stand there before ray is imported.
-        os.environ |= _QUIET | ({} if address else _LOOPBACK)
+        os.environ |= manners.SILENT if address else manners.SILENT | manners.LOOPBACK
         try:
             import ray
             from ray import exceptions
@@ -66,8 +62,13 @@ class Cluster:
         self._seen_at = 0.0
         self._guard = threading.Lock()
         if self._ours:
-            with _signals_kept():
-                self._connect(address)
+            self._streams = manners.StdoutKept()
+            self._thread = manners.StartThread()
+            try:
+                self._thread.start(lambda: self._connect(address))
+            except BaseException:
+                self.close()
+                raise
 
     def _connect(self, address: str) -> None:
         own = {"object_store_memory": OBJECT_STORE}
@@ -94,18 +95,18 @@ class Cluster:
                 self._seen_at = time.monotonic()
             return self._seen
 
-    def begin(self, actor: Actor, cpus: int, store: str, session: str) -> Any:
+    def begin(self, actor: Actor, store: str, session: str) -> Any:
         """Have an actor made on its machine; it holds its CPUs, or its GPU, from when it is there."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         kind = self._ray.remote(
-            num_cpus=0 if actor.gpu else cpus,
-            num_gpus=1 if actor.gpu else 0,
+            num_cpus=actor.need.cpus,
+            num_gpus=actor.need.gpus,
             max_concurrency=_CALLS,
             max_restarts=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(actor.machine.id, soft=False),
         )(Host)
-        return kind.remote(actor.gpu, store, session)
+        return kind.remote(actor.need.gpus > 0, store, session)
 
     def end(self, actor: Actor) -> None:
         """Kill an actor, with all that it started."""
@@ -122,8 +123,9 @@ class Cluster:
     def close(self) -> None:
         """Leave the cluster; one of our own ends."""
         if self._ours:
-            with _signals_kept():
-                self._ray.shutdown()
+            self._ray.shutdown()
+            self._streams.give_back()
+            self._thread.end()
 
     def send(self, actor: Actor, method: str, *arguments: Any) -> Any:
         """Call a method of an actor; what `answered` takes."""
@@ -236,17 +238,3 @@ def _is_here(host: str) -> bool:
     except OSError:
         return False
     return True
-
-
-@contextmanager
-def _signals_kept() -> Iterator[None]:
-    """Ray puts its own handler of SIGTERM in the place of ours."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)

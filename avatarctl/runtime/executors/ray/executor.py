@@ -17,7 +17,7 @@ from avatarctl.runtime.executors.local import LocalExecutor, affinity_of
 from avatarctl.runtime.executors.ray.cluster import Cluster
 from avatarctl.runtime.executors.ray.files import InChunks, ThroughStore, checked, digest_of
 from avatarctl.runtime.executors.ray.host import code_digest, pack
-from avatarctl.runtime.executors.ray.places import Actor, Places
+from avatarctl.runtime.executors.ray.places import Actor, Need, Places
 from avatarctl.runtime.lanes import Lanes
 from avatarctl.stages.params import Params
 
@@ -50,13 +50,22 @@ class RayExecutor:
         self._session = uuid.uuid4().hex
         self._files = ThroughStore(store, self._session) if store else InChunks()
         self._cluster = Cluster(address)
-        smallest = min((int(m.cpus) for m in self._cluster.machines() if m.cpus >= 1), default=1)
-        self._threads = min(config.threads(), smallest)
-        self._places = Places(self._cluster.machines, self._begin, self._cluster.end, self._threads)
-        self._lanes = Lanes({"cpu": max(1, self._places.width(False)), "gpu": max(1, self._places.width(True))})
+        machines = self._cluster.machines()
+        cpus, gpus = sum(int(m.cpus) for m in machines), sum(int(m.gpus) for m in machines)
+        self._largest = max((int(m.cpus) for m in machines), default=1)
+        self._places = Places(self._cluster.machines, self._begin, self._cluster.end)
+        self._lanes = Lanes({"cpu": max(1, cpus), "gpu": max(1, gpus)})
 
     def _begin(self, actor: Actor) -> Any:
-        return self._cluster.begin(actor, self._threads, self._files.url, self._session)
+        return self._cluster.begin(actor, self._files.url, self._session)
+
+    def _need(self, spec: EngineSpec, params: Params) -> Need:
+        """Steps side by side on one CPU each do more than one after the other on many; but a worker may hold gigabytes,
+        so it gets as many as it can use. See `LocalExecutor`.
+        """
+        if spec.requirements(params).lane == "gpu":
+            return Need(cpus=0, gpus=1)
+        return Need(cpus=max(1, min(config.threads(), self._largest)) if spec.worker else 1)
 
     def submit(self, work: Callable[[], None], spec: EngineSpec, params: Params, *, priority: int = 0) -> None:
         """See `Executor`."""
@@ -70,10 +79,10 @@ class RayExecutor:
         """See `Executor`."""
         if _stays(spec, job.params):
             return self._local.perform(spec, job, started)
+        need = self._need(spec, job.params)
         while True:
-            gpu = spec.requirements(job.params).lane == "gpu"
-            actor = self._places.take(affinity_of(spec, job.params), gpu, job.cancelled)
-            step = _Step(self._cluster, self._files, actor, spec, job, self._threads)
+            actor = self._places.take(affinity_of(spec, job.params), need, job.cancelled)
+            step = _Step(self._cluster, self._files, actor, spec, job, need.cpus or config.threads())
             try:
                 load_ms = step.prepare(lambda: readiness.digests(spec, job.params, self._models))
                 return step.perform(started, load_ms)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,13 +33,21 @@ class Machine:
     gpus: float
 
 
+@dataclass(frozen=True)
+class Need:
+    """What an actor holds while it lives: whole CPUs, or a GPU, which is enough for what its engine computes beside."""
+
+    cpus: int
+    gpus: int = 0
+
+
 @dataclass(eq=False)
 class Actor:
     """An actor's place. `handle` is Ray's."""
 
     machine: Machine
     engine: str
-    gpu: bool
+    need: Need
     handle: Any = None
     busy: bool = True
     ready: bool = False
@@ -49,64 +58,65 @@ class Actor:
 
 
 class Places:
-    """Lends actors to threads, each to one at a time."""
+    """Lends actors to threads, each to one at a time; who waits longest is served first."""
 
     def __init__(
-        self,
-        machines: Callable[[], list[Machine]],
-        begin: Callable[[Actor], Any],
-        end: Callable[[Actor], None],
-        cpus: int,
+        self, machines: Callable[[], list[Machine]], begin: Callable[[Actor], Any], end: Callable[[Actor], None]
     ) -> None:
-        """`machines`: those that live. `begin` makes an actor's handle, `end` ends it. `cpus`: of an actor."""
+        """`machines`: those that live. `begin` makes an actor's handle, `end` ends it."""
         self._machines = machines
         self._begin = begin
         self._end = end
-        self._cpus = cpus
         self._actors: list[Actor] = []
         self._lost: set[str] = set()
         self._refused: dict[tuple[str, str], Unavailable] = {}
         self._changed = threading.Condition()
+        self._queues: dict[bool, deque[object]] = {False: deque(), True: deque()}
+        """Threads that wait, for a GPU or not: an actor that needs a whole machine must not wait for ever."""
 
-    def width(self, gpu: bool) -> int:
-        """Actors of a kind that there is room for."""
-        return sum(self._room(machine, gpu) for machine in self._living())
-
-    def take(self, engine: str, gpu: bool, cancelled: Callable[[], bool]) -> Actor:
+    def take(self, engine: str, need: Need, cancelled: Callable[[], bool]) -> Actor:
         """An actor for the engine, warm if there is one; waits for a place.
 
         Raises:
             Cancelled: `cancelled()` became true.
             Unavailable: no machine can perform the engine: the last one's reason.
         """
+        queue, ticket = self._queues[need.gpus > 0], object()
         with self._changed:
-            while True:
-                if cancelled():
-                    raise Cancelled
-                actor = self._find(engine, gpu)
-                if actor is not None:
-                    return actor
-                self._changed.wait(_PAUSE)
+            queue.append(ticket)
+            try:
+                while True:
+                    if cancelled():
+                        raise Cancelled
+                    actor = self._find(engine, need) if queue[0] is ticket else None
+                    if actor is not None:
+                        return actor
+                    self._changed.wait(_PAUSE)
+            finally:
+                queue.remove(ticket)
+                self._changed.notify_all()
 
-    def _find(self, engine: str, gpu: bool) -> Actor | None:
-        able = [m for m in self._living() if (engine, m.id) not in self._refused and self._room(m, gpu)]
+    def _find(self, engine: str, need: Need) -> Actor | None:
+        living = [m for m in self._machines() if m.id not in self._lost]
+        able = [
+            m for m in living if (engine, m.id) not in self._refused and m.cpus >= need.cpus and m.gpus >= need.gpus
+        ]
         if not able:
-            raise self._nobody(engine, gpu)
-        idle = [a for a in self._actors if not a.busy and a.gpu == gpu and a.machine in able]
-        warm = [a for a in idle if a.engine == engine]
+            raise self._nobody(engine, need, bool(living))
+        warm = [a for a in self._actors if not a.busy and a.engine == engine and a.need == need and a.machine in able]
         if warm:
             actor = max(warm, key=lambda a: a.used)
             actor.busy = True
             return actor
-        free = {m.id: self._room(m, gpu) - self._count(m, gpu) for m in able}
-        machine = max(able, key=lambda m: free[m.id])
-        if free[machine.id] <= 0:
-            if not idle:
+        # Where most is free; else where idle actors can make room, of which one was used longest ago.
+        machine = max(able, key=lambda m: self._free(m, need, False))
+        if self._free(machine, need, False) < 0:
+            could = [m for m in able if self._free(m, need, True) >= 0]
+            if not could:
                 return None
-            oldest = min(idle, key=lambda a: a.used)
-            self._drop(oldest)
-            machine = oldest.machine
-        actor = Actor(machine, engine, gpu)
+            machine = min(could, key=lambda m: min(a.used for a in self._idle(m, need)))
+            self._make_room(machine, need)
+        actor = Actor(machine, engine, need)
         self._actors.append(actor)
         try:
             actor.handle = self._begin(actor)
@@ -114,6 +124,25 @@ class Places:
             self._actors.remove(actor)
             raise
         return actor
+
+    def _free(self, machine: Machine, need: Need, without_idle: bool) -> float:
+        """How much of what is needed would be left on a machine: less than 0 is not enough."""
+        held = [a for a in self._actors if a.machine == machine and (a.busy or not without_idle)]
+        if need.gpus:
+            return machine.gpus - sum(a.need.gpus for a in held) - need.gpus
+        return machine.cpus - sum(a.need.cpus for a in held) - need.cpus
+
+    def _idle(self, machine: Machine, need: Need) -> list[Actor]:
+        """Actors that hold what is needed, and are not at work."""
+        mine = [a for a in self._actors if a.machine == machine and not a.busy]
+        return [a for a in mine if (a.need.gpus > 0) == (need.gpus > 0)]
+
+    def _make_room(self, machine: Machine, need: Need) -> None:
+        """End idle actors, those used longest ago first."""
+        for actor in sorted(self._idle(machine, need), key=lambda a: a.used):
+            if self._free(machine, need, False) >= 0:
+                return
+            self._drop(actor)
 
     def give_back(self, actor: Actor) -> None:
         """It is kept for the next step, if it still lives."""
@@ -154,20 +183,11 @@ class Places:
             self._actors.remove(actor)
             self._end(actor)
 
-    def _living(self) -> list[Machine]:
-        return [machine for machine in self._machines() if machine.id not in self._lost]
-
-    def _room(self, machine: Machine, gpu: bool) -> int:
-        return int(machine.gpus) if gpu else int(machine.cpus // self._cpus)
-
-    def _count(self, machine: Machine, gpu: bool) -> int:
-        return sum(a.machine == machine and a.gpu == gpu for a in self._actors)
-
-    def _nobody(self, engine: str, gpu: bool) -> Unavailable:
+    def _nobody(self, engine: str, need: Need, any_lives: bool) -> Unavailable:
         reasons = [error for (name, _), error in self._refused.items() if name == engine]
         if reasons:
             return reasons[-1]
-        if not self._living():
+        if not any_lives:
             return Unavailable("no machine of the Ray cluster is left", hint="ray status; ray start on other machines")
-        kind = "a GPU" if gpu else f"{self._cpus} CPUs"
+        kind = "a GPU" if need.gpus else f"{need.cpus} CPUs"
         return Unavailable(f"no machine of the Ray cluster has {kind}", hint="ray status shows what each has")
