@@ -5,7 +5,6 @@
     |  `- NoFace                         2   no
     |- BadConfig                         3   no: a preset, setting or job file is wrong
     |- Unavailable                       4   after doing what the hint says
-    |  |- NotHereYet                     4   no: a later version brings it
     |  `- Offline                        4   with the network allowed
     |- StepFailed                        1   perhaps: an engine broke or made something invalid
     |  `- OutOfMemory                    1   once others have let go of it, or with a smaller model
@@ -66,12 +65,6 @@ class Unavailable(AvatarctlError):
 
     code = "unavailable"
     exit_code = 4
-
-
-class NotHereYet(Unavailable):
-    """A named part that this version does not have."""
-
-    code = "not_here_yet"
 
 
 class Offline(Unavailable):

@@ -10,7 +10,7 @@ from typing import Any
 from avatarctl import config
 from avatarctl.engines import readiness, registry
 from avatarctl.engines.contract import EngineSpec
-from avatarctl.errors import AvatarctlError, BadConfig, NotHereYet
+from avatarctl.errors import AvatarctlError, BadConfig
 from avatarctl.stages.catalog import STAGES
 from avatarctl.stages.params import Params, nearest
 
@@ -283,10 +283,7 @@ class Settings:
             if stage in FOLLOWING and "engine" not in self.tables[stage] and not self.prepares(stage):
                 # Settings of a preparation, which are meant for other engines, say nothing to this one.
                 continue
-            try:
-                self.choice(stage, every_role(stage))
-            except NotHereYet:
-                continue
+            self.choice(stage, every_role(stage))
 
     def as_dict(self) -> dict[str, Any]:
         """For the ledger: enough to make the same settings again."""

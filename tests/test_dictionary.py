@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from avatarctl.engines.espeak import library, utterance
 from avatarctl.errors import BadInput
+from avatarctl.recipes.explain import differences
 from avatarctl.text import dictionary
 from avatarctl.text.dictionary import Dictionary
 from tests.tools import Studio, refused
@@ -99,6 +100,11 @@ def test_a_step_depends_on_the_entries_of_its_own_text() -> None:
     assert words().of("Ollama и замок").entries.keys() == {"Ollama", "замок"}
     assert words().of("ollama, замки").entries == {}
     assert Dictionary().of("замок").entries == {}
+
+
+def test_an_explanation_names_it() -> None:
+    before, now = {"inputs": {"text": "a"}}, {"inputs": {"text": "a", "dictionary": "b"}}
+    assert differences(before, now) == ["its dictionary is new"]
 
 
 def test_the_later_dictionary_wins() -> None:

@@ -10,7 +10,6 @@ import typer
 from avatarctl import presets
 from avatarctl.cli import common
 from avatarctl.cli.options import print_json, print_result, print_table, size, state
-from avatarctl.errors import NotHereYet
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Named choices of engines.")
 
@@ -52,22 +51,18 @@ def show(
         engine = settings.engine_name(stage, presets.every_role(stage))
         if stage in presets.FOLLOWING and registry.find(stage, engine) is None:
             continue  # that engine prepares nothing
-        try:
-            choice = settings.choice(stage, presets.every_role(stage))
-        except NotHereYet:
-            document[stage] = {"engine": engine, "here": False, "params": {}}
-            continue
+        choice = settings.choice(stage, presets.every_role(stage))
         fields = choice.params.__dataclass_fields__
         params = {
             key: {"value": value, "help": fields[key].metadata.get("help", "")}
             for key, value in choice.params.as_dict().items()
         }
-        document[stage] = {"engine": engine, "here": True, "params": params}
+        document[stage] = {"engine": engine, "params": params}
     if state.json:
         print_json({"preset": name, "stages": document})
         return
     for stage, entry in document.items():
-        print_result(f"[{stage}]\nengine = {entry['engine']}" + ("" if entry["here"] else "   # not here yet"))
+        print_result(f"[{stage}]\nengine = {entry['engine']}")
         for key, param in entry["params"].items():
             value = param["value"]
             if value is None or isinstance(value, bool):

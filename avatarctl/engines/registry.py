@@ -9,7 +9,7 @@ import importlib
 from functools import cache
 
 from avatarctl.engines.contract import Engine, EngineSpec
-from avatarctl.errors import BadConfig, NotHereYet, Unavailable
+from avatarctl.errors import BadConfig, Unavailable
 from avatarctl.stages.params import nearest
 
 ENTRY_POINTS = "avatarctl.engines"
@@ -36,9 +36,6 @@ BUILT_IN = (
     "avatarctl.engines.export.spec",
 )
 """Modules with a tuple `SPECS`."""
-
-PLANNED: frozenset[tuple[str, str]] = frozenset()
-"""Engines of the design that this version does not have: they are refused by name, not as unknown."""
 
 
 def _register(table: dict[tuple[str, str], EngineSpec], spec: EngineSpec, where: str) -> None:
@@ -88,16 +85,12 @@ def get(stage: str, name: str) -> EngineSpec:
     """The spec of an engine.
 
     Raises:
-        NotHereYet: the name is in the design but not in this version.
         BadConfig: no such engine; the hint names the nearest.
     """
     spec = find(stage, name)
     if spec is not None:
         return spec
     here = [s.name for s in specs() if s.stage == stage]
-    if (stage, name) in PLANNED:
-        hint = f"use --set {stage}.engine={here[0]}" if here else "give the question as text"
-        raise NotHereYet(f"the engine {stage}/{name} is not here yet", why="this version does not have it", hint=hint)
     raise BadConfig(f"there is no engine {stage}/{name}", hint=nearest(name, here))
 
 

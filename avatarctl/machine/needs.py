@@ -14,7 +14,7 @@ from typing import Any
 from avatarctl import config, models, presets
 from avatarctl.engines import readiness, registry
 from avatarctl.engines.contract import Cloud, EngineSpec
-from avatarctl.errors import BadConfig, NotHereYet, Unavailable
+from avatarctl.errors import BadConfig, Unavailable
 from avatarctl.machine.hardware import Hardware
 from avatarctl.models import Model
 from avatarctl.models import weights as references
@@ -95,7 +95,7 @@ def gaps(settings: Settings, hardware: Hardware, folder: Path) -> list[Gap]:
     for stage in STAGES:
         try:
             choice = _choice(settings, stage)
-        except (NotHereYet, BadConfig) as error:
+        except BadConfig as error:
             found.append(Gap(stage, _sentence(error)))
             continue
         if choice is not None:
@@ -136,7 +136,7 @@ def _choices(settings: Settings) -> list[tuple[str, Choice]]:
     for stage in STAGES:
         try:
             choice = _choice(settings, stage)
-        except (NotHereYet, BadConfig):
+        except BadConfig:
             continue
         if choice is not None:
             found.append((stage, choice))

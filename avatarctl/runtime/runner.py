@@ -106,7 +106,7 @@ class Run:
         """Ask for a step. `inputs` by role; roles that the engine does not read are left out.
 
         Raises:
-            BadConfig, NotHereYet: no such engine, or wrong params. Everything else comes from the handle.
+            BadConfig: no such engine, or wrong params. Everything else comes from the handle.
         """
         order = self.plan.order(stage(stage_name), inputs, label, changes)
         handle = Handle(len(self.handles), stage_name, label)

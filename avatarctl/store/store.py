@@ -1,6 +1,7 @@
 """The store as runs see it: files and ledger together.
 
 home/ledger.sqlite
+home/dictionaries/           how people say words, one text file a name
 cache/cas/ab/<sha256>        artefacts
 cache/tmp/<run>/<id>/        where engines write
 cache/quarantine/            damaged artefacts
