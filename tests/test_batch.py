@@ -230,6 +230,14 @@ def test_a_report_that_cannot_be_written_is_found_out_first(studio: Studio) -> N
     assert studio.delivered() == []
 
 
+def test_two_files_that_write_the_same_films_are_refused(studio: Studio) -> None:
+    four(studio)
+    write(studio, "jobs:\n  - {name: раз, text: Другое., avatar: astronaut}\n", "more.yaml")
+    refused(studio.run("batch", "run", "films.yaml", "more.yaml"), 3, "more.yaml:2", "as the job of films.yaml:3")
+    refused(studio.run("batch", "check", "films.yaml", "more.yaml"), 3, "more.yaml:2")
+    assert studio.delivered() == []
+
+
 def test_checking_a_file_tells_everything_and_does_nothing(studio: Studio) -> None:
     four(studio, "  - {name: broken, text: А., avatar: nobody}\n  - {name: mute, text: '...'}\n")
     result = studio.run("batch", "check", "films.yaml", "--json")

@@ -107,6 +107,19 @@ def test_an_edited_file_changes_only_what_was_edited(ledger: Ledger) -> None:
     assert [job.position for job in ledger.jobs(batch.id)] == [0, 1, 2]
 
 
+def test_a_job_that_its_file_changed_while_it_ran_is_made_again(ledger: Ledger) -> None:
+    batch = queue(ledger, "a", "b")
+    claimed = [ledger.claim_job([batch.id], "me") for _ in range(2)]
+    ledger.queue_batch(SOURCE, "e", [*wanted("a", fingerprint="changed"), *wanted("b")], everybody)
+    assert statuses(ledger, batch) == {"a": "running", "b": "running"}
+    for job in claimed:
+        assert job is not None
+        assert ledger.finish_job(job.id, "me", "done", fingerprint=job.fingerprint)
+    assert statuses(ledger, batch) == {"a": "queued", "b": "done"}
+    again = ledger.claim_job([batch.id], "me")
+    assert again is not None and (again.name, again.fingerprint, again.attempt) == ("a", "changed", 1)
+
+
 def test_what_was_let_go_counts_no_attempt(ledger: Ledger) -> None:
     batch = queue(ledger, "a", "b")
     job = ledger.claim_job([batch.id], "me")

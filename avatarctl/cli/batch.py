@@ -69,6 +69,7 @@ def run(
     if executor not in batch.EXECUTORS:
         raise BadInput(f"there is no executor {executor!r}", hint=nearest(executor, batch.EXECUTORS))
     read = _read(files, allow_outside)
+    _refuse_equal_outputs(read, out)
     if junit is not None:
         session.check_writable(junit, "--junit")
     began = time.monotonic()
@@ -121,6 +122,7 @@ def check(
 
     try:
         read = _read(files, allow_outside)
+        _refuse_equal_outputs(read, out)
     except BadJobFile as error:
         if not state.json:
             for problem in error.problems:
@@ -291,6 +293,21 @@ def _outputs(file: JobFile, out: Path | None) -> Path:
     if out is not None:
         return out.absolute()
     return Path(file.outputs or common.resolve(None, None).outputs).absolute()
+
+
+def _refuse_equal_outputs(read: Sequence[JobFile], out: Path | None) -> None:
+    """Each file was looked at alone; together they must not overwrite each other's films."""
+    seen: dict[str, Job] = {}
+    problems = []
+    for file in read:
+        folder = _outputs(file, out)
+        for job in file.jobs:
+            other = seen.setdefault(str(folder / job.output).casefold(), job)
+            if other is not job:
+                message = f"writes {job.output}.mp4, as the job of {other.file}:{other.line} does"
+                problems.append(Problem(job.file, job.line, message, "give it another output, as in {file}-{name}"))
+    if problems:
+        raise BadJobFile(problems)
 
 
 def _preflight(store: Store, read: Sequence[JobFile], out: Path | None) -> None:

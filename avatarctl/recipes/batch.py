@@ -28,6 +28,7 @@ from avatarctl.runtime.runner import Run
 from avatarctl.store.ids import new_id
 from avatarctl.store.locks import Abandoned
 from avatarctl.store.model import JobRecord
+from avatarctl.store.queue import OVER
 from avatarctl.store.store import Store
 
 HEARTBEAT_SECONDS = 5.0
@@ -187,6 +188,8 @@ class BatchRun:
             if opened.released:
                 continue
             record = self._store.ledger.job(job_id)
+            if record.status not in OVER:
+                continue  # Its file was changed while it ran: it waits again, as another job.
             if record.status == "failed":
                 if record.retryable and record.attempt <= self._options.retries and not self._stopping:
                     self._store.ledger.requeue_job(job_id)
@@ -223,7 +226,8 @@ class BatchRun:
         try:
             ending = self._ending(opened)
             if ending is not None:
-                self._store.ledger.finish_job(opened.record.id, self._owner, **ending)
+                claimed = opened.record
+                self._store.ledger.finish_job(claimed.id, self._owner, **ending, fingerprint=claimed.fingerprint)
         except Exception as error:
             opened.untold = error
         finally:

@@ -106,12 +106,13 @@ class QueueTables(LedgerFile):
             connection.execute(
                 "UPDATE jobs SET position = ?, priority = ? WHERE id = ?", (position, job.priority, row["id"])
             )
-            if row["fingerprint"] != job.fingerprint and row["status"] != "running":
+            if row["fingerprint"] != job.fingerprint:
                 connection.execute(
                     "UPDATE jobs SET request = ?, fingerprint = ? WHERE id = ?",
                     (to_json(job.request), job.fingerprint, row["id"]),
                 )
-                _requeue(connection, "id = ?", (row["id"],), fresh=True)
+                # One that runs is queued again by `finish_job`, which sees that it is another job now.
+                _requeue(connection, "id = ? AND status != 'running'", (row["id"],), fresh=True)
 
     # -- owners
 
@@ -158,8 +159,12 @@ class QueueTables(LedgerFile):
         media_seconds: float = 0.0,
         output: str = "",
         remark: str = "",
+        fingerprint: str = "",
     ) -> bool:
-        """Write how a job ended: whether it was still this owner's. It is on the disk when this returns."""
+        """Write how a job ended: whether it was still this owner's. It is on the disk when this returns.
+
+        `fingerprint`: of the job as it was claimed. One that its file changed meanwhile is queued again.
+        """
         if status not in OVER:
             raise ValueError(f"{status!r} is no job's end")
         with self.write(durable=True) as connection:
@@ -184,6 +189,8 @@ class QueueTables(LedgerFile):
                     owner,
                 ),
             )
+            if done.rowcount and fingerprint and status != "cancelled":
+                _requeue(connection, "id = ? AND fingerprint != ?", (job_id, fingerprint), fresh=True)
         return done.rowcount > 0
 
     def release_jobs(self, owner: str, job_ids: Iterable[str] | None = None) -> int:

@@ -153,7 +153,7 @@ class Mouth:
         between = float(smoothstep(0.82, 0.98, shape.tongue))
         raised = interior.bite - 2.5 + 0.9 * between
         down = lying + (raised - lying) * lift
-        tongue = (down, 1 - 0.06 * lift - 0.04 * between, 1 - 0.2 * lift, 1 + 0.14 * lift)
+        tongue = (down, 1 - 0.06 * lift - 0.04 * between, 1 - 0.2 * lift, 1.08 + 0.06 * lift)
         if between < 1:
             self._over(picture, rows, interior.tongue, *tongue)
         self._over(picture, rows, interior.lower_teeth, interior.bite - OVERBITE + (0.8 + 0.004 * jaw) * jaw)
@@ -172,7 +172,7 @@ class Mouth:
         # A shadow is no deeper than the opening lets it be: the light comes from in front.
         depth = 0.24 if interior.from_photo else 0.34
         shade = 1 - np.float32(depth) * np.exp(under_lip * (-1 / (0.032 * unit)))
-        shade *= 1 - np.float32(0.18 * (1 - in_front)) * np.exp(over_lip * (-1 / (0.016 * unit)))
+        shade *= 1 - np.float32(0.4 * (1 - in_front)) * np.exp(over_lip * (-1 / (0.02 * unit)))
         sides = 1 - 0.36 * np.clip(self._aside / max(motion.narrow, 0.2), 0, 1) ** 3
         shade *= sides * (0.62 + 0.38 * np.clip(gap / (0.05 * unit), 0, 1))
         shade = np.asarray(shade, np.float32)[..., None]

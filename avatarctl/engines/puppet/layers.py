@@ -20,6 +20,7 @@ from avatarctl.engines.puppet.lips import MouthFrame, PhotoLips, positions, stra
 from avatarctl.engines.puppet.moustache import take_fringe
 from avatarctl.engines.puppet.mouthfield import at_columns, curve_columns
 from avatarctl.engines.puppet.sampling import remap
+from avatarctl.engines.puppet.shading import LINE, LINE_TAKEN, line_of_fold
 from avatarctl.engines.puppet.smooth import Array, sigmoid, smoothstep
 
 
@@ -50,10 +51,11 @@ def mouth_box(frame: MouthFrame, lips: PhotoLips, shape: tuple[int, ...]) -> Box
 
 
 def lip_layers(
-    texture: NDArray[np.uint8], box: Box, frame: MouthFrame, lips: PhotoLips, blur: float = 0.0
+    texture: NDArray[np.uint8], box: Box, landmarks: Array, frame: MouthFrame, lips: PhotoLips, blur: float = 0.0
 ) -> LipLayers:
     """Cut the layers from the double-size `texture`, RGB uint8 (2 height, 2 width, 3).
 
+    `landmarks`: float32 (478, 3), of the canvas.
     `blur`: sigma of the photo's unsharpness, pixels of the canvas; no edge is drawn sharper.
     """
     unit, scale = frame.unit, TEXTURE_SCALE
@@ -77,10 +79,11 @@ def lip_layers(
     part = np.s_[top * scale : bottom * scale, left * scale : right * scale]
     upper = lower = np.ascontiguousarray(texture[part])
     if lips.is_open:
+        texture = texture.copy()
+        texture[part] = lower = upper = _unfolded(upper, frame, line_of_fold(landmarks, frame, lips, x, y))
         lower = _Cleaner(texture, frame, lips, x, y, blur).continued(
             lower, lips.lower_inner, lips.lower_outer, downwards=False
         )
-        texture = texture.copy()
         texture[part] = _unstreaked(upper, frame, lips, x, y)
         upper = np.ascontiguousarray(texture[part])
         upper = _Cleaner(texture, frame, lips, x, y, blur).continued(
@@ -109,6 +112,15 @@ def _unstreaked(
     coarse = cv2.GaussianBlur(soft, (0, 0), sigmaX=0.07 * pixel, sigmaY=0.01 * pixel)
     even = soft - (fine - coarse) * (0.85 * over_lip)[..., None]
     return np.asarray(np.clip(even + 0.5, 0, 255), np.uint8)
+
+
+def _unfolded(picture: NDArray[np.uint8], frame: MouthFrame, on_fold: Array) -> NDArray[np.uint8]:
+    """A smile's folds without the fine line in them, which would be left where the lips let the smile go: the field
+    that lights up their shadow is too coarse for it."""
+    pixel = frame.unit * TEXTURE_SCALE
+    soft = picture.astype(np.float32)
+    line = cv2.GaussianBlur(soft, (0, 0), 0.006 * pixel) - cv2.GaussianBlur(soft, (0, 0), LINE * pixel)
+    return np.asarray(np.clip(soft - line * (LINE_TAKEN * on_fold)[..., None] + 0.5, 0, 255), np.uint8)
 
 
 def _centres(start: int, end: int) -> Array:

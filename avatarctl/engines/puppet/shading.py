@@ -23,6 +23,10 @@ from avatarctl.engines.puppet.smooth import Array, smoothstep
 
 FOLD = 0.24
 """Width of what counts as a fold, u."""
+LINE, LINE_TAKEN = 0.06, 0.8
+"""Of the line in a smile's fold: width of what is smooth beside it, u, and the part that layers are cut without."""
+ON_LINE = 0.07, 0.18
+"""Distance from the fold to which all and from which on nothing is taken for its line, u."""
 DEEPEST = 0.8
 """Of a fold, in logarithms of light."""
 BLOOD = np.array([0.8, 1.05, 1.15], np.float32)
@@ -32,9 +36,11 @@ BLOOD = np.array([0.8, 1.05, 1.15], np.float32)
 @dataclass(frozen=True)
 class Shading:
     """Logarithms of gain, float32 (rows, columns, 3). `released`: for a photo's smile that is let go
-    altogether; `smiling`: for a full smile that the photo does not show; `rounded`: for round lips."""
+    altogether; `kept`: for one that is kept, the lines of its folds, which the layers are cut without; `smiling`: for a
+    full smile that the photo does not show; `rounded`: for round lips."""
 
     released: Array
+    kept: Array
     smiling: Array
     rounded: Array
 
@@ -51,10 +57,7 @@ def build_shading(
     blood = light.coloured(BLOOD)
     points = lattice.points
     x, y = frame.local(points)
-    folds = [frame.local(landmarks[list(path), :2]) for path in anatomy.FOLDS]
-    unit = frame.unit
-    aspect = frame.half_width / unit
-    near = np.minimum(*(_distance(x * aspect, y / unit, fx * aspect, fy / unit) for fx, fy in folds))
+    near = _to_folds(landmarks, frame, x, y)
     at_border = np.ones(x.shape, np.float32)
     for axis in (0, 1):
         place = np.linspace(0, 1, x.shape[axis], dtype=np.float32)
@@ -63,15 +66,44 @@ def build_shading(
     nothing = np.zeros((*x.shape, 3), np.float32)
     # A smile that shows its teeth brought its own folds.
     strength = float(smoothstep(0.02, 0.10, lips.smile_arc))
-    released = nothing
+    released = kept = nothing
     if strength > 0:
-        released = strength * _relaxed(canvas, frame, lips, points, near) * at_border[..., None]
+        kept = line_of_fold(landmarks, frame, lips, x, y)[..., None] * _lines(canvas, frame.unit, points)
+        released = strength * _relaxed(canvas, frame, lips, points, near, kept) * at_border[..., None]
     smiling = (1 - strength) * _creased(x, y, near, frame)[..., None] * blood * at_border[..., None]
     rounded = _rounded(x, y, frame, lips)[..., None] * blood + _vermilion(canvas, points, frame, lips, light)
     rounded = rounded * at_border[..., None]
     # A drawing of flat colours has no light on it that could change.
-    drawn = (released, light.relief * smiling, light.relief * rounded)
+    drawn = (released, kept, light.relief * smiling, light.relief * rounded)
     return Shading(*(np.asarray(part, np.float32) for part in drawn))
+
+
+def line_of_fold(landmarks: Array, frame: MouthFrame, lips: PhotoLips, x: Array, y: Array) -> Array:
+    """1 on the lines of a smile's folds, from the nose's wings to the mouth's corners, and 0 away from them and on lips
+    and nose; 0 too where the photo has no open smile, or hair over it; of the shape of `x`, float32.
+
+    `x`, `y`: the mouth's coordinates."""
+    laughs = lips.is_open and not lips.hair.size
+    shown = float(smoothstep(0.02, 0.10, lips.smile_arc)) if laughs else 0.0
+    near = _to_folds(landmarks, frame, x, y)
+    return np.asarray(shown * _beside_nose_and_lips(frame, lips, x, y) * (1 - smoothstep(*ON_LINE, near)), np.float32)
+
+
+def _to_folds(landmarks: Array, frame: MouthFrame, x: Array, y: Array) -> Array:
+    """Distance from the nearest fold, u."""
+    unit, aspect = frame.unit, frame.half_width / frame.unit
+    folds = [frame.local(landmarks[list(path), :2]) for path in anatomy.FOLDS]
+    return np.minimum(*(_distance(x * aspect, y / unit, fx * aspect, fy / unit) for fx, fy in folds))
+
+
+def _beside_nose_and_lips(frame: MouthFrame, lips: PhotoLips, x: Array, y: Array) -> Array:
+    unit = frame.unit
+    upper_outer, lower_outer = at_columns(np.stack([lips.upper_outer, lips.lower_outer]), curve_columns(x))
+    off_lips = smoothstep(0.03, 0.10, np.maximum(upper_outer - y, y - lower_outer) / unit)
+    off_lips = np.maximum(off_lips, smoothstep(1.08, 1.3, np.abs(x)))
+    off_nose = smoothstep(0.9 * lips.nose, 0.7 * lips.nose, y) if lips.nose < 0 else 1.0
+    off_nose = np.maximum(off_nose, smoothstep(0.38, 0.5, np.abs(x) * frame.half_width / unit))
+    return np.asarray(off_lips * off_nose, np.float32)
 
 
 def _distance(x: Array, y: Array, along_x: Array, along_y: Array) -> Array:
@@ -84,24 +116,29 @@ def _distance(x: Array, y: Array, along_x: Array, along_y: Array) -> Array:
     return nearest
 
 
-def _relaxed(canvas: NDArray[np.uint8], frame: MouthFrame, lips: PhotoLips, points: Array, near: Array) -> Array:
-    """What fills the dark valleys near the folds."""
+def _lines(canvas: NDArray[np.uint8], unit: float, points: Array) -> Array:
+    """What layers are cut without where a line is, at the nodes, in logarithms; float32 (rows, columns, 3)."""
+    light = np.log(canvas.astype(np.float32) + 6)
+    lines = cv2.GaussianBlur(light, (0, 0), max(0.6, 0.006 * unit)) - cv2.GaussianBlur(light, (0, 0), LINE * unit)
+    return np.asarray(LINE_TAKEN * remap(np.asarray(lines, np.float32), points), np.float32)
+
+
+def _relaxed(
+    canvas: NDArray[np.uint8], frame: MouthFrame, lips: PhotoLips, points: Array, near: Array, kept: Array
+) -> Array:
+    """What fills the dark valleys near the folds that are left without their lines, `kept`."""
     unit = frame.unit
     light = np.log(canvas.astype(np.float32) + 6)
     soft = cv2.GaussianBlur(light, (0, 0), max(0.6, 0.012 * unit))
     size = max(3, round(FOLD * unit)) | 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     filled = cv2.GaussianBlur(cv2.morphologyEx(soft, cv2.MORPH_CLOSE, disc), (0, 0), 0.05 * unit)
-    valley = np.clip(remap(np.asarray(filled - soft, np.float32), points), 0, DEEPEST)
+    valley = np.clip(remap(np.asarray(filled - soft, np.float32), points) + kept, 0, DEEPEST)
     # A fold is one dark line; where much is dark it is a beard, which stays.
     beard = float(smoothstep(0.30, 0.50, np.mean(valley.mean(-1)[near < 0.2] > 0.2)))
-    x, y = frame.local(points)
-    upper_outer, lower_outer = at_columns(np.stack([lips.upper_outer, lips.lower_outer]), curve_columns(x))
-    off_lips = smoothstep(0.03, 0.10, np.maximum(upper_outer - y, y - lower_outer) / unit)
-    off_lips = np.maximum(off_lips, smoothstep(1.08, 1.3, np.abs(x)))
-    off_nose = smoothstep(0.9 * lips.nose, 0.7 * lips.nose, y) if lips.nose < 0 else 1.0
-    off_nose = np.maximum(off_nose, smoothstep(0.38, 0.5, np.abs(x) * frame.half_width / unit))
-    on_fold = (1 - smoothstep(0.12, 0.28, near)) * off_lips * off_nose * (1 - beard)
+    on_fold = (
+        _beside_nose_and_lips(frame, lips, *frame.local(points)) * (1 - smoothstep(0.12, 0.28, near)) * (1 - beard)
+    )
     return np.asarray(0.9 * valley * on_fold[..., None], np.float32)
 
 
@@ -156,6 +193,7 @@ def gain(shading: Shading, motion: LipMotion) -> Array | None:
     total: Array | None = None
     for part, amount in (
         (shading.released, motion.released),
+        (shading.kept, 1 - motion.released if shading.kept.any() else 0.0),
         (shading.smiling, motion.smiling),
         (shading.rounded, motion.rounded),
     ):
