@@ -105,7 +105,7 @@ def test_what_was_never_measured_gives_no_estimate() -> None:
 OPENS_PACKAGES = PACKAGE / "engines" / "silero" / "package.py"
 """A package of torch is pickles and code: this module opens it from bytes whose digest `trusted.py` has compared."""
 ANSWERS_ITS_DRIVER = PACKAGE / "runtime" / "executors" / "ray" / "host.py"
-"""An actor of Ray unpickles which engine its driver wants, as Ray does with all that it carries; no file comes there."""
+"""An actor of Ray unpickles which engine its driver wants, as Ray does with all it carries; no file comes there."""
 
 
 def test_nothing_is_unpickled_but_tensors() -> None:
