@@ -104,10 +104,12 @@ def test_what_was_never_measured_gives_no_estimate() -> None:
 
 OPENS_PACKAGES = PACKAGE / "engines" / "silero" / "package.py"
 """A package of torch is pickles and code: this module opens it from bytes whose digest `trusted.py` has compared."""
+ANSWERS_ITS_DRIVER = PACKAGE / "runtime" / "executors" / "ray" / "host.py"
+"""An actor of Ray unpickles which engine its driver wants, as Ray does with all it carries; no file comes there."""
 
 
 def test_nothing_is_unpickled_but_tensors() -> None:
-    """`torch.load` only with `weights_only=True`, numpy's arrays without pickles, and pickle itself never loads."""
+    """`torch.load` only with `weights_only=True`, numpy's arrays without pickles, and pickle itself loads no file."""
     wrong = []
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -121,7 +123,8 @@ def test_nothing_is_unpickled_but_tensors() -> None:
                 (of_what == "torch" and node.func.attr == "load" and not _is(only, True))
                 or (of_what in ("np", "numpy") and node.func.attr == "load" and not _is(pickled, False))
                 or (of_what in ("pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve")
-                    and node.func.attr in ("load", "loads", "Unpickler", "open"))
+                    and node.func.attr in ("load", "loads", "Unpickler", "open")
+                    and (path != ANSWERS_ITS_DRIVER or node.func.attr != "loads"))
                 or (node.func.attr in ("load_pickle", "PackageImporter") and path != OPENS_PACKAGES)
             )  # fmt: skip
             if bad:

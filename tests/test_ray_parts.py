@@ -160,6 +160,13 @@ def test_folders_of_the_dead_are_removed(tmp_path: Path) -> None:
     assert list((tmp_path / "actors").iterdir()) == []
 
 
+def test_a_folder_of_somebody_else_is_not_used(tmp_path: Path) -> None:
+    assert OwnFolder(tmp_path / "mine").path.parent.stat().st_mode & 0o777 == 0o700
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    with pytest.raises(Unavailable, match="another user's"):
+        OwnFolder(tmp_path / "link")
+
+
 def test_a_store_holds_no_more_than_it_may(tmp_path: Path) -> None:
     asked: list[tuple[str, ...]] = []
     carrier = ThroughStore(str(tmp_path / "store"), "s", limit=25)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import uuid
@@ -227,6 +228,10 @@ class OwnFolder:
     """A folder of one process among the system's temporary ones. A killed process leaves its own to the next."""
 
     def __init__(self, root: Path) -> None:
+        # Faces and voices lie there: nobody else may look, nor have put something of their own in its place.
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if root.is_symlink() or root.stat().st_uid != os.getuid():
+            raise Unavailable(f"{root} is another user's", hint="remove it, or set TMPDIR to a folder of your own")
         self.path = root / uuid.uuid4().hex
         # Locked while it is in use; the kernel unlocks it when the process dies, however it dies.
         self._lock = FileLock(self.path.with_suffix(".lock"), what="a temporary folder")
