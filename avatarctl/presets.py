@@ -13,6 +13,7 @@ from avatarctl.engines.contract import EngineSpec
 from avatarctl.errors import AvatarctlError, BadConfig
 from avatarctl.stages.catalog import STAGES
 from avatarctl.stages.params import Params, nearest
+from avatarctl.tables import TABLES, Retention
 
 DEFAULT = "lite"
 
@@ -107,14 +108,10 @@ def _check_tables(layer: Mapping[str, Any], where: str) -> None:
                 raise BadConfig(f"{where}: {name} has to be a table", hint=f"write [{name}]")
         elif name == "engines":
             _check_engines(value, where)
-        elif name == "models":
-            config.check_models(value, where)
-        elif name == "ray":
-            config.check_ray(value, where)
         elif name == "retention":
-            config.Retention.parse(value, where)
-        elif name == "resources":
-            config.check_resources(value, where)
+            Retention.parse(value, where)
+        elif name in TABLES:
+            TABLES[name].check(value, where)
         elif name not in _META and name not in config.TOP_LEVEL:
             raise BadConfig(f"{where}: unknown key {name!r}", hint=nearest(name, [*STAGES, *config.TOP_LEVEL, *_META]))
 
@@ -203,7 +200,7 @@ class Settings:
     outputs: str = "outputs"
     engines: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Where engines of their own interpreter live: `config.ENGINE_KEYS` by the engine's name. Never in a key."""
-    retention: config.Retention = field(default_factory=config.Retention)
+    retention: Retention = field(default_factory=Retention)
     _choices: dict[tuple[str, str], Choice] = field(default_factory=dict, repr=False, compare=False)
 
     def engine_name(self, stage: str, roles: Collection[str] = ()) -> str:
@@ -320,7 +317,7 @@ def resolve(
         avatar=avatar or str(base.get("avatar", "")),
         outputs=str(base.get("outputs", "outputs")),
         engines=base.get("engines", {}),
-        retention=config.Retention.parse(base.get("retention", {}), f"preset {name}"),
+        retention=Retention.parse(base.get("retention", {}), f"preset {name}"),
     )
     settings.check()
     return settings

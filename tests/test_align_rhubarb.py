@@ -312,14 +312,14 @@ def test_a_film_of_a_recording(studio: Studio, program: Path) -> None:
     refused(failed, 1, "rhubarb failed", "no such file")
 
 
-def test_doctor_tells_whether_it_is_there(enrolled: Studio, program: Path, tmp_path: Path) -> None:
+def test_doctor_tells_whether_it_is_there(studio: Studio, program: Path, tmp_path: Path) -> None:
     def found(**extra: str) -> dict[str, str]:
-        checks = enrolled.ok("doctor", "--json", **extra).json["checks"]
+        checks = studio.ok("doctor", "--json", **extra).json["checks"]
         return next(c for c in checks if c["name"] == "rhubarb")
 
     assert found()["found"] == str(tmp_path / "bin" / "rhubarb")
     absent = found(PATH=str(tmp_path))
     assert absent["state"] == "ok" and "align.engine=rhubarb" in absent["found"]
-    audio.write_wav(enrolled.work / "a.wav", tone(1.0), 16000)
-    result = enrolled.run("render", "--audio", "a.wav", "--set", "align.engine=rhubarb", PATH=str(tmp_path))
+    audio.write_wav(studio.work / "a.wav", tone(1.0), 16000)
+    result = studio.run("render", "--audio", "a.wav", "--set", "align.engine=rhubarb", PATH=str(tmp_path))
     refused(result, 4, "rhubarb lip sync was not found", "releases")

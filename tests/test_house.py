@@ -35,7 +35,8 @@ FOUNDATION = {"errors"}
 LEAVES = {"media", "text", "models", "knowledge"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "config": FOUNDATION,
+    "tables": FOUNDATION,
+    "config": FOUNDATION | {"tables"},
     "media": FOUNDATION | {"text"},
     "text": FOUNDATION,
     "models": FOUNDATION,
@@ -43,15 +44,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stages": FOUNDATION | {"media", "text"},
     "store": FOUNDATION,
     "engines": FOUNDATION | LEAVES | {"stages"},
-    "presets": FOUNDATION | {"config", "engines", "stages"},
+    "presets": FOUNDATION | {"config", "tables", "engines", "stages"},
     "jobs": FOUNDATION | {"stages", "text"},
     "pages": FOUNDATION,
     "machine": FOUNDATION | {"config", "presets", "models", "engines", "stages"},
     "runtime": FOUNDATION | LEAVES | {"config", "presets", "stages", "engines", "store", "machine"},
-    "recipes": FOUNDATION | LEAVES | {"config", "presets", "jobs", "pages", "stages", "engines", "store", "runtime"},
+    "recipes": FOUNDATION
+    | LEAVES
+    | {"config", "tables", "presets", "jobs", "pages", "stages", "engines", "store", "runtime"},
     "cli": FOUNDATION
     | LEAVES
-    | {"config", "presets", "jobs", "pages", "stages", "engines", "store", "runtime", "recipes", "machine"},
+    | {"config", "tables", "presets", "jobs", "pages", "stages", "engines", "store", "runtime", "recipes", "machine"},
     "__main__": {"cli"},
 }
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avatarctl import config
 from avatarctl.errors import BadInput
+from avatarctl.tables import byte_count
 
 SCHEMA_VERSION = 1
 
@@ -103,7 +103,7 @@ def bytes_of(text: str, option: str) -> int:
         BadInput: `text`, which stood behind `option`, is no size.
     """
     try:
-        return config.byte_count(text)
+        return byte_count(text)
     except ValueError:
         raise BadInput(f"{option} {text!r} is not understood", hint="write 500M or 5G") from None
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from avatarctl.config import Retention
 from avatarctl.errors import Busy
 from avatarctl.store import gc
 from avatarctl.store.store import Store
+from avatarctl.tables import Retention
 
 WAIT_SECONDS = 5.0
 
