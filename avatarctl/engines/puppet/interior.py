@@ -20,6 +20,7 @@ from avatarctl.engines.puppet.teeth import (
     LOWER_ARCH,
     ORIGIN_X,
     ORIGIN_Y,
+    REDDENING,
     SHOWN_BY_SMILERS,
     SHOWN_TEETH,
     SUPERSAMPLING,
@@ -44,19 +45,24 @@ UNDER_TEETH, SHADOW = 0.7, 0.34
 """How far below their edges the upper teeth darken what lies behind them, mm, and how much."""
 GLOW = np.array([0.20, 0.04, -0.03], np.float32)
 """What light the red of the mouth throws back into its shadows."""
+WALL = 0.58
+"""Light of the flesh in which the lips meet at the corners, in lights of the lips."""
+ENDS = 0.70, 1.0
+"""From where to where, in halves of the opening, that flesh takes the place of what lies deeper."""
 
 
 @dataclass(frozen=True)
 class Interior:
     """`upper_teeth`, `lower_teeth`, `tongue`: RGBA float32 (h, w, 4), 0..255, colour premultiplied, alpha
-    0..1. `cavity`: RGB float32 (h, w, 3). `glow`: how much of red, green and blue a full shadow keeps,
-    float32 (3,). `scale`: sprite pixels per mm. `from_photo`: the upper teeth are the photo's own. `bite`:
-    how far the upper teeth reach below the closed lips, mm."""
+    0..1. `cavity`: RGB float32 (h, w, 3). `wall`: of the flesh at the corners, RGB float32 (3,). `glow`: how much
+    of red, green and blue a full shadow keeps, float32 (3,). `scale`: sprite pixels per mm. `from_photo`: the
+    upper teeth are the photo's own. `bite`: how far the upper teeth reach below the closed lips, mm."""
 
     upper_teeth: Array
     lower_teeth: Array
     tongue: Array
     cavity: Array
+    wall: Array
     glow: Array
     scale: float
     from_photo: bool
@@ -94,7 +100,18 @@ def build_interior(canvas: NDArray[np.uint8], light: PhotoLight, frame: MouthFra
         upper = shifted(upper, (bite - reach) * scale)
     # A shadow in a faded print ends at its black.
     glow = light.coloured(GLOW) + np.float32(0.8 * (1 - light.depth)) * (1 - light.coloured(GLOW))
-    return Interior(upper, lower, tongue, cavity, np.asarray(glow, np.float32), scale, shown is not None, bite)
+    wall = np.asarray(light.black + (light.lip - light.black) * WALL ** light.coloured(REDDENING), np.float32)
+    return Interior(
+        upper_teeth=upper,
+        lower_teeth=lower,
+        tongue=tongue,
+        cavity=cavity,
+        wall=wall,
+        glow=np.asarray(glow, np.float32),
+        scale=scale,
+        from_photo=shown is not None,
+        bite=bite,
+    )
 
 
 def _tongue(flesh: Array, middle: float) -> Array:
@@ -126,6 +143,7 @@ class Mouth:
         across = x[0] * np.float32(self._pixels / frame.half_width) + np.float32(lips.middle)
         self._columns, self._aside = curve_columns(across), np.abs(straightened(across, lips.middle))
         self._between = self._aside < 1
+        self._half_width = frame.half_width
         self._middle, self._level = curve_columns(np.array([lips.middle], np.float32)), lips.level
         self._y = (y[:, :1] * np.float32(self._pixels) + np.float32(lips.level)).astype(np.float32)
         self._unlit = np.asarray(cv2.convertScaleAbs(interior.cavity), np.uint8)
@@ -173,8 +191,14 @@ class Mouth:
         depth = 0.24 if interior.from_photo else 0.34
         shade = 1 - np.float32(depth) * np.exp(under_lip * (-1 / (0.032 * unit)))
         shade *= 1 - np.float32(0.4 * (1 - in_front)) * np.exp(over_lip * (-1 / (0.02 * unit)))
-        sides = 1 - 0.36 * np.clip(self._aside / max(motion.narrow, 0.2), 0, 1) ** 3
-        shade *= sides * (0.62 + 0.38 * np.clip(gap / (0.05 * unit), 0, 1))
+        # The corners of the mouth carry the ends of the opening with them.
+        end = max(motion.narrow * (1 + motion.corner / self._half_width), 0.2)
+        side = np.clip(self._aside / end, 0, 1)
+        shade *= (1 - 0.36 * side**3) * (0.62 + 0.38 * np.clip(gap / (0.05 * unit), 0, 1))
+        # At the corners nothing is deep: the lips' own flesh is in the light there.
+        meeting = smoothstep(*ENDS, side)
+        picture += (interior.wall - picture) * meeting[:, None]
+        shade += (1 - shade) * meeting
         shade = np.asarray(shade, np.float32)[..., None]
         picture *= shade + (1 - shade) * interior.glow
         whole = self._unlit.copy()
