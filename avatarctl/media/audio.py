@@ -90,7 +90,7 @@ def write_wav(path: Path, samples: NDArray[np.float32], sample_rate: int) -> Non
 
 def write_pcm(path: Path, samples: NDArray[np.int16], sample_rate: int) -> None:
     """int16 (samples,) as mono WAV."""
-    with wave.open(str(path), "wb") as stream:
+    with path.open("wb") as raw, wave.open(raw, "wb") as stream:
         stream.setnchannels(1)
         stream.setsampwidth(2)
         stream.setframerate(sample_rate)
@@ -154,7 +154,8 @@ def decode_to_wav(
     frames, peak, rest = 0, 0, b""
     with (
         ffmpeg.Child(_mono(path, rate, "s16le"), what=_cannot(what), blame=BadInput, check=check) as child,
-        wave.open(str(out), "wb") as stream,
+        out.open("wb") as raw,
+        wave.open(raw, "wb") as stream,
     ):
         stream.setnchannels(1)
         stream.setsampwidth(2)

@@ -84,7 +84,7 @@ def stretched(samples: NDArray[np.int16], rate: int, speed: float) -> NDArray[np
 
 def write(path: Path, samples: NDArray[np.int16], rate: int) -> None:
     """A WAV file: mono, 16 bit. As `media/audio` does it, for workers whose environment has no ffmpeg-python."""
-    with wave.open(str(path), "wb") as file:
+    with path.open("wb") as raw, wave.open(raw, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)

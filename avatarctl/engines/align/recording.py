@@ -49,7 +49,7 @@ def silence_needed(first: float, last: float, rate: int, frames: int, lead: floa
 
 def copy(source: Path, target: Path, lead: int, tail: int, job: Job) -> None:
     """The recording with `lead` and `tail` samples of silence around it."""
-    with wave.open(str(source), "rb") as file, wave.open(str(target), "wb") as made:
+    with wave.open(str(source), "rb") as file, target.open("wb") as raw, wave.open(raw, "wb") as made:
         rate = file.getframerate()
         made.setnchannels(1)
         made.setsampwidth(2)

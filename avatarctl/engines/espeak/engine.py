@@ -129,7 +129,7 @@ def _framed(
 
 
 def _write(path: Path, samples: NDArray[np.int16], rate: int) -> None:
-    with wave.open(str(path), "wb") as file:
+    with path.open("wb") as raw, wave.open(raw, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
