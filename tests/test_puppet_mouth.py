@@ -159,6 +159,13 @@ def test_teeth_are_seen_where_they_show(rig: Rig) -> None:
         assert area(rig, part, viseme("bilabial stop", yaw=4)) == 0
 
 
+def test_the_lower_teeth_of_a_dropped_jaw_run_along_the_lip(rigs: dict[str, Rig]) -> None:
+    """Those further back drop less: the row does not dive under the lip beside its incisors."""
+    for controls in (row(open=0.2, jaw=0.17), viseme("open", smile=-0.5)):
+        teeth = np.flatnonzero(seen(rigs["hopper"], "lower_teeth", controls).any(0))
+        assert np.ptp(teeth) > 0.6 * np.ptp(np.flatnonzero(opening(rigs["hopper"], controls).any(0)))
+
+
 @pytest.mark.parametrize(("name", "least"), [("sibilant", 12), ("close front", 14), ("mid front", 14)])
 def test_the_lower_teeth_stand_over_the_lip(rig: Rig, name: str, least: float) -> None:
     """In the colour of the upper ones, a little darker, and with no dark band but the gap between the rows."""
