@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,24 +13,16 @@ from numpy.typing import NDArray
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.puppet import anatomy, glasses
-from avatarctl.engines.puppet.controls import INDEX
 from avatarctl.engines.puppet.framing import frame, view
 from avatarctl.engines.puppet.head import face_axes
 from avatarctl.engines.puppet.lids import closure
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
+from tests.mouth_support import Picture, row
 
 SIZE = 512
 MILLIMETRES = 63.0
 """Of 1 u."""
-Picture = NDArray[np.uint8]
-
-
-def row(**controls: float) -> NDArray[np.float32]:
-    values = np.zeros(len(INDEX), np.float32)
-    for name, value in controls.items():
-        values[INDEX[name]] = value
-    return values
 
 
 def rolled(photo: Picture) -> Picture:
@@ -56,28 +47,9 @@ VARIANTS: dict[str, Callable[[Picture], Picture]] = {
 }
 
 
-def bgr(path: Path) -> Picture:
-    return np.asarray(cv2.imread(str(path)), np.uint8)
-
-
-@pytest.fixture(scope="module")
-def mesh(face_models: dict[str, Path]) -> FaceMesh:
-    return FaceMesh(face_models)
-
-
-@pytest.fixture(scope="module")
-def photos(portraits: dict[str, Path]) -> dict[str, Picture]:
-    return {name: np.asarray(cv2.cvtColor(bgr(path), cv2.COLOR_BGR2RGB), np.uint8) for name, path in portraits.items()}
-
-
 @pytest.fixture(scope="module")
 def rigs(photos: dict[str, Picture], mesh: FaceMesh) -> dict[str, Rig]:
     return {name: build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42) for name, photo in photos.items()}
-
-
-@pytest.fixture(params=["astronaut", "hopper"])
-def rig(request: pytest.FixtureRequest, rigs: dict[str, Rig]) -> Rig:
-    return rigs[request.param]
 
 
 def looking(face: Landmarks) -> NDArray[np.float64]:
