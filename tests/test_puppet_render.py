@@ -192,7 +192,9 @@ def test_nothing_but_the_opening_shows_the_inside(rig: Rig) -> None:
     nothing = np.zeros_like(inside.upper_teeth)
     painted = np.zeros_like(inside.cavity)
     painted[..., 1] = 900  # stays pure green under every shade
-    green = replace(inside, upper_teeth=nothing, lower_teeth=nothing, tongue=nothing, cavity=painted)
+    green = replace(
+        inside, upper_teeth=nothing, lower_teeth=nothing, tongue=nothing, cavity=painted, wall=painted[0, 0]
+    )
     renderer = Renderer(replace(rig, interior=green))
 
     def visible(**controls: float) -> Picture:
