@@ -248,8 +248,11 @@ def test_what_cannot_be_is_refused(studio: Studio) -> None:
     save(studio.work / "a.wav", *speak(Case("en"), "Hello there.")[:2])
     (studio.work / "a.txt").write_text("Hello there.")
     (studio.work / "empty.txt").write_text(" \n")
+    (studio.work / "nothing.txt").touch()
     refused(studio.run("render", "Hello", "--text-file", "a.txt"), 2, "--text-file", "--audio")
     refused(studio.run("render", "--audio", "a.wav", "--text-file", "empty.txt"), 2, "empty")
+    refused(studio.run("render", "--audio", "a.wav", "--text-file", "nothing.txt"), 2, "empty")
+    refused(studio.run("render", "--audio", "a.txt"), 2, "not a format", "WAV, FLAC or MP3")
     refused(studio.run("render", "--audio", "a.wav", "--text-file", "missing.txt"), 2, "missing.txt")
     refused(studio.run("render", "--audio", "a.wav", "--set", "align.engine=dtw"), 2, "needs a text")
 
