@@ -134,6 +134,28 @@ def test_lids_open_and_close(rigs: dict[str, Rig], mesh: FaceMesh) -> None:
         assert opening(mesh.landmarks(renderer.render(row(lid=lid, blink=1)))) < 0.4 * by_blink[0]
 
 
+def test_a_blink_leaves_no_clump_of_lashes_at_the_outer_corner(rigs: dict[str, Rig], mesh: FaceMesh) -> None:
+    """The lashes of the open eye stand there as one dark spot; those of a closed one end in a thin line."""
+    made = rigs["astronaut"]
+    unit, points = made.frame.unit, mesh.landmarks(made.canvas).points
+
+    def darkest(blink: float) -> list[float]:
+        """At both corners, in lights of the skin there."""
+        light = cv2.cvtColor(Renderer(made).render(row(blink=blink)), cv2.COLOR_RGB2GRAY).astype(np.float32)
+        light = np.asarray(cv2.GaussianBlur(light, (0, 0), 0.015 * unit), np.float32)
+        found = []
+        for eye, side in zip(anatomy.EYES, (-1, 1), strict=True):
+            corners = points[list(eye.corners), :2]
+            x, y = corners[np.argmax(side * corners[:, 0])]
+            left, right = sorted((round(x), round(x + side * 0.12 * unit)))
+            part = light[round(y - 0.10 * unit) : round(y + 0.02 * unit) + 1, left : right + 1]
+            found.append(float(part.min() / np.percentile(part, 90)))
+        return found
+
+    assert max(darkest(0.0)) < 0.5
+    assert min(darkest(1.0)) > 0.55
+
+
 def test_a_blink_closes_from_wherever_the_lid_is() -> None:
     assert closure(0, 0, 0) == 0
     for lid in (-0.3, 0.0, 0.4):
