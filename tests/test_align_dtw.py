@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -252,7 +253,8 @@ def test_what_cannot_be_is_refused(studio: Studio) -> None:
     refused(studio.run("render", "Hello", "--text-file", "a.txt"), 2, "--text-file", "--audio")
     refused(studio.run("render", "--audio", "a.wav", "--text-file", "empty.txt"), 2, "empty")
     refused(studio.run("render", "--audio", "a.wav", "--text-file", "nothing.txt"), 2, "empty")
-    refused(studio.run("render", "--audio", "a.txt"), 2, "not a format", "WAV, FLAC or MP3")
+    cv2.imwrite(str(studio.work / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    refused(studio.run("render", "--audio", "a.png"), 2, "not a format", "WAV, FLAC or MP3")
     refused(studio.run("render", "--audio", "a.wav", "--text-file", "missing.txt"), 2, "missing.txt")
     refused(studio.run("render", "--audio", "a.wav", "--set", "align.engine=dtw"), 2, "needs a text")
 
