@@ -14,6 +14,7 @@ from tests.tools import Studio
 if TYPE_CHECKING:
     from avatarctl.engines.facemesh.mesh import FaceMesh
     from avatarctl.engines.puppet.rig import Rig
+    from avatarctl.engines.puppet.segment import PersonNetwork
     from tests.mouth_support import Picture
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,6 +72,14 @@ def photos(portraits: dict[str, Path]) -> dict[str, Picture]:
     import cv2
 
     return {name: cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for name, path in portraits.items()}
+
+
+@pytest.fixture(scope="session")
+def network(face_models: dict[str, Path]) -> PersonNetwork:
+    """Tells a person from what is behind; it keeps nothing from picture to picture."""
+    from avatarctl.engines.puppet.segment import MATTE_MODEL, PersonNetwork
+
+    return PersonNetwork(face_models[MATTE_MODEL])
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.puppet.controls import INDEX
+from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
 from avatarctl.text.visemes import CLASSES, POSE
 
@@ -46,3 +49,18 @@ def rig_of(photo: Picture, mesh: FaceMesh) -> Rig:
 def mouth_part(rig: Rig, picture: Picture) -> Picture:
     left, top, width, height = rig.mouth.box
     return picture[top : top + height, left : left + width]
+
+
+def opening(rig: Rig, controls: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where something of the inside is seen: black and white insides tell it from the lips."""
+    pictures = []
+    for light in (0, 255):
+        inside = {name: _one_light(getattr(rig.interior, name), light) for name in PARTS}
+        cavity = np.full_like(rig.interior.cavity, light)
+        painted = replace(rig.interior, **inside, cavity=cavity, wall=cavity[0, 0], glow=np.ones(3, np.float32))
+        pictures.append(Renderer(replace(rig, interior=painted)).render(controls).astype(int))
+    return np.asarray((pictures[1] - pictures[0]).min(-1) > 127)
+
+
+def _one_light(sprite: NDArray[np.float32], light: float) -> NDArray[np.float32]:
+    return np.dstack([np.repeat(light * sprite[..., 3:], 3, -1), sprite[..., 3]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -248,10 +249,35 @@ def test_what_cannot_be_is_refused(studio: Studio) -> None:
     save(studio.work / "a.wav", *speak(Case("en"), "Hello there.")[:2])
     (studio.work / "a.txt").write_text("Hello there.")
     (studio.work / "empty.txt").write_text(" \n")
+    (studio.work / "nothing.txt").touch()
     refused(studio.run("render", "Hello", "--text-file", "a.txt"), 2, "--text-file", "--audio")
     refused(studio.run("render", "--audio", "a.wav", "--text-file", "empty.txt"), 2, "empty")
+    refused(studio.run("render", "--audio", "a.wav", "--text-file", "nothing.txt"), 2, "empty")
+    cv2.imwrite(str(studio.work / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    refused(studio.run("render", "--audio", "a.png"), 2, "not a format", "WAV, FLAC or MP3")
     refused(studio.run("render", "--audio", "a.wav", "--text-file", "missing.txt"), 2, "missing.txt")
     refused(studio.run("render", "--audio", "a.wav", "--set", "align.engine=dtw"), 2, "needs a text")
+
+
+def test_who_gives_another_text_is_told(studio: Studio) -> None:
+    said = "My brother bought an old piano. It stands in the kitchen now."
+    save(studio.work / "a.wav", *speak(Case("en", "m3"), said)[:2])
+    (studio.work / "right.txt").write_text(said)
+    (studio.work / "wrong.txt").write_text(
+        said.replace("It stands in the kitchen now.", "Ten whales swam through a fog.")
+    )
+    film = ("render", "--audio", "a.wav", "--json")
+    assert "warning" not in studio.ok(*film, "--text-file", "right.txt").err
+    assert "warning" not in studio.ok(*film).err
+    made = studio.ok(*film, "--text-file", "wrong.txt")
+    assert "1 of 2 sentences" in made.err and "Ten whales swam" in made.err and "My brother" not in made.err
+    facts = next(
+        s["facts"] for s in studio.ok("runs", "show", made.json["run"], "--json").json["steps"] if s["stage"] == "align"
+    )
+    assert facts["confidence"][0] > 0.9 and [one["text"] for one in facts["doubtful"]] == [
+        "Ten whales swam through a fog."
+    ]
+    assert "1 of 2 sentences" in studio.ok(*film, "--text-file", "wrong.txt").err, "also when nothing is made anew"
 
 
 def test_timings_are_read_back(tmp_path: Path) -> None:

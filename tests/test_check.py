@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import sqlite3
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.check.engine import CheckEngine
 from avatarctl.engines.contract import Cancelled, Job
+from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.errors import BadInput
 from avatarctl.media import ffmpeg, probe
 from avatarctl.recipes.verdict import faults
@@ -121,6 +123,18 @@ def test_its_figures_are_in_the_ledger_and_shown(lab: Lab) -> None:
 
 def test_measured_again_it_is_the_same_report(lab: Lab, tmp_path: Path) -> None:
     assert lab.measure(tmp_path / "again", lab.inputs["film"]) == lab.facts
+
+
+def test_it_keeps_the_faces_of_a_few_pictures_only(lab: Lab, tmp_path: Path) -> None:
+    """So an hour's film takes no more memory than a minute's."""
+    kept: list[int] = []
+
+    def count(done: float, total: float, unit: str) -> None:
+        kept.append(sum(isinstance(thing, Landmarks) for thing in gc.get_objects()))
+
+    given = {"film": lab.film}
+    lab.engine.run(Job(inputs=given, out=tmp_path, params=CheckParams(), progress=count))
+    assert len(kept) > 4 and max(kept) <= 12
 
 
 def test_without_curves_timings_tell_the_same(lab: Lab, tmp_path: Path) -> None:

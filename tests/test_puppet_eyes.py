@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,24 +13,16 @@ from numpy.typing import NDArray
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.puppet import anatomy, glasses
-from avatarctl.engines.puppet.controls import INDEX
 from avatarctl.engines.puppet.framing import frame, view
 from avatarctl.engines.puppet.head import face_axes
 from avatarctl.engines.puppet.lids import closure
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
+from tests.mouth_support import Picture, row
 
 SIZE = 512
 MILLIMETRES = 63.0
 """Of 1 u."""
-Picture = NDArray[np.uint8]
-
-
-def row(**controls: float) -> NDArray[np.float32]:
-    values = np.zeros(len(INDEX), np.float32)
-    for name, value in controls.items():
-        values[INDEX[name]] = value
-    return values
 
 
 def rolled(photo: Picture) -> Picture:
@@ -56,28 +47,9 @@ VARIANTS: dict[str, Callable[[Picture], Picture]] = {
 }
 
 
-def bgr(path: Path) -> Picture:
-    return np.asarray(cv2.imread(str(path)), np.uint8)
-
-
-@pytest.fixture(scope="module")
-def mesh(face_models: dict[str, Path]) -> FaceMesh:
-    return FaceMesh(face_models)
-
-
-@pytest.fixture(scope="module")
-def photos(portraits: dict[str, Path]) -> dict[str, Picture]:
-    return {name: np.asarray(cv2.cvtColor(bgr(path), cv2.COLOR_BGR2RGB), np.uint8) for name, path in portraits.items()}
-
-
 @pytest.fixture(scope="module")
 def rigs(photos: dict[str, Picture], mesh: FaceMesh) -> dict[str, Rig]:
     return {name: build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42) for name, photo in photos.items()}
-
-
-@pytest.fixture(params=["astronaut", "hopper"])
-def rig(request: pytest.FixtureRequest, rigs: dict[str, Rig]) -> Rig:
-    return rigs[request.param]
 
 
 def looking(face: Landmarks) -> NDArray[np.float64]:
@@ -160,6 +132,28 @@ def test_lids_open_and_close(rigs: dict[str, Rig], mesh: FaceMesh) -> None:
     assert by_blink[-1] < 0.4 * by_blink[0]
     for lid in (-0.3, 0.3):
         assert opening(mesh.landmarks(renderer.render(row(lid=lid, blink=1)))) < 0.4 * by_blink[0]
+
+
+def test_a_blink_leaves_no_clump_of_lashes_at_the_outer_corner(rigs: dict[str, Rig], mesh: FaceMesh) -> None:
+    """The lashes of the open eye stand there as one dark spot; those of a closed one end in a thin line."""
+    made = rigs["astronaut"]
+    unit, points = made.frame.unit, mesh.landmarks(made.canvas).points
+
+    def darkest(blink: float) -> list[float]:
+        """At both corners, in lights of the skin there."""
+        light = cv2.cvtColor(Renderer(made).render(row(blink=blink)), cv2.COLOR_RGB2GRAY).astype(np.float32)
+        light = np.asarray(cv2.GaussianBlur(light, (0, 0), 0.015 * unit), np.float32)
+        found = []
+        for eye, side in zip(anatomy.EYES, (-1, 1), strict=True):
+            corners = points[list(eye.corners), :2]
+            x, y = corners[np.argmax(side * corners[:, 0])]
+            left, right = sorted((round(x), round(x + side * 0.12 * unit)))
+            part = light[round(y - 0.10 * unit) : round(y + 0.02 * unit) + 1, left : right + 1]
+            found.append(float(part.min() / np.percentile(part, 90)))
+        return found
+
+    assert max(darkest(0.0)) < 0.5
+    assert min(darkest(1.0)) > 0.55
 
 
 def test_a_blink_closes_from_wherever_the_lid_is() -> None:

@@ -49,7 +49,7 @@ def test_a_moustache_rises_whole_with_the_upper_lip(
     motion = lips.move(made.lips, unit, shape)
     no_teeth = {name: np.zeros_like(getattr(made.interior, name)) for name in PARTS}
     green = np.zeros_like(made.interior.cavity) + np.array([0, 255, 0], np.float32)
-    bare = replace(made, interior=replace(made.interior, **no_teeth, cavity=green))
+    bare = replace(made, interior=replace(made.interior, **no_teeth, cavity=green, wall=green[0, 0]))
     opened = Renderer(bare).render(viseme("open"))
     bottom = made.lips.lower_outer + motion.curves[3]
     lip = between_the_edges(made, opened, (motion.lower_edge, bottom), 0.1, 0.8)

@@ -17,7 +17,18 @@ from avatarctl.engines.puppet import anatomy, lips
 from avatarctl.engines.puppet.controls import INDEX
 from avatarctl.engines.puppet.render import SHAPE_CONTROLS, Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
-from tests.mouth_support import PARTS, SIZE, Picture, corners_above_middle, gap, mouth_part, rig_of, row, viseme
+from tests.mouth_support import (
+    PARTS,
+    SIZE,
+    Picture,
+    corners_above_middle,
+    gap,
+    mouth_part,
+    opening,
+    rig_of,
+    row,
+    viseme,
+)
 
 
 def test_the_opening_is_as_large_as_was_asked(rig: Rig, mesh: FaceMesh) -> None:
@@ -100,7 +111,7 @@ def seen(rig: Rig, part: str, controls: NDArray[np.float32]) -> Picture:
     }
     alpha = getattr(inside, part)[..., 3:]
     grey[part] = np.dstack([alpha * np.array([0, 400, 0], np.float32), alpha])
-    painted = replace(inside, **grey, cavity=np.zeros_like(inside.cavity))
+    painted = replace(inside, **grey, cavity=np.zeros_like(inside.cavity), wall=np.zeros(3, np.float32))
     picture = Renderer(replace(rig, interior=painted)).render(controls).astype(int)
     return ((picture[..., 1] - picture[..., [0, 2]].max(-1)) > 60).astype(np.uint8)
 
@@ -108,21 +119,6 @@ def seen(rig: Rig, part: str, controls: NDArray[np.float32]) -> Picture:
 def area(rig: Rig, part: str, controls: NDArray[np.float32]) -> float:
     """Square millimetres."""
     return float(seen(rig, part, controls).sum()) * (63 / rig.frame.unit) ** 2
-
-
-def opening(rig: Rig, controls: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Where something of the inside is seen: black and white insides tell it from the lips."""
-    pictures = []
-    for light in (0, 255):
-        inside = {name: _one_light(getattr(rig.interior, name), light) for name in PARTS}
-        cavity = np.full_like(rig.interior.cavity, light)
-        painted = replace(rig.interior, **inside, cavity=cavity, glow=np.ones(3, np.float32))
-        pictures.append(Renderer(replace(rig, interior=painted)).render(controls).astype(int))
-    return np.asarray((pictures[1] - pictures[0]).min(-1) > 127)
-
-
-def _one_light(sprite: NDArray[np.float32], light: float) -> NDArray[np.float32]:
-    return np.dstack([np.repeat(light * sprite[..., 3:], 3, -1), sprite[..., 3]])
 
 
 TIP = ("dental", "alveolar", "lateral")
@@ -161,6 +157,13 @@ def test_teeth_are_seen_where_they_show(rig: Rig) -> None:
     for part in PARTS:
         assert area(rig, part, row()) == 0
         assert area(rig, part, viseme("bilabial stop", yaw=4)) == 0
+
+
+def test_the_lower_teeth_of_a_dropped_jaw_run_along_the_lip(rigs: dict[str, Rig]) -> None:
+    """Those further back drop less: the row does not dive under the lip beside its incisors."""
+    for controls in (row(open=0.2, jaw=0.17), viseme("open", smile=-0.5)):
+        teeth = np.flatnonzero(seen(rigs["hopper"], "lower_teeth", controls).any(0))
+        assert np.ptp(teeth) > 0.6 * np.ptp(np.flatnonzero(opening(rigs["hopper"], controls).any(0)))
 
 
 @pytest.mark.parametrize(("name", "least"), [("sibilant", 12), ("close front", 14), ("mid front", 14)])

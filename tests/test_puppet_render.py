@@ -17,35 +17,20 @@ from numpy.typing import NDArray
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.puppet import lips, rigfile
-from avatarctl.engines.puppet.controls import INDEX
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE, frame, view
 from avatarctl.engines.puppet.lattice import Lattice
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
-from avatarctl.engines.puppet.segment import MATTE_MODEL, PersonNetwork
+from avatarctl.engines.puppet.segment import PersonNetwork
 from avatarctl.engines.puppet.smooth import monotone_cubic
 from avatarctl.errors import BadInput
+from tests.mouth_support import Picture, gap, row
 
 SIZE = 320
 LOUD_A = {"open": 0.27, "jaw": 0.24, "up": 0.02}
 ROUND_U = {"open": 0.085, "jaw": 0.07, "round": 1.0, "up": 0.01}
 WIDE_E = {"open": 0.15, "jaw": 0.11, "wide": 0.03, "up": 0.03}
 CLOSED_M = {"press": 0.75}
-
-Picture = NDArray[np.uint8]
-
-
-def row(**controls: float) -> NDArray[np.float32]:
-    values = np.zeros(len(INDEX), np.float32)
-    for name, value in controls.items():
-        values[INDEX[name]] = value
-    return values
-
-
-def gap(face: Landmarks) -> float:
-    """Opening between the lips, u."""
-    pairs = ((13, 14), (82, 87), (312, 317), (81, 178), (311, 402))
-    return float(np.mean([np.linalg.norm(face.xy[a] - face.xy[b]) for a, b in pairs]) / face.interocular)
 
 
 def eye_opening(face: Landmarks) -> float:
@@ -61,32 +46,11 @@ def psnr(a: Picture, b: Picture) -> float:
 
 
 @pytest.fixture(scope="module")
-def mesh(face_models: dict[str, Path]) -> FaceMesh:
-    return FaceMesh(face_models)
-
-
-@pytest.fixture(scope="module")
-def photos(portraits: dict[str, Path]) -> dict[str, Picture]:
-    return {name: cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for name, path in portraits.items()}
-
-
-@pytest.fixture(scope="module")
-def network(face_models: dict[str, Path]) -> PersonNetwork:
-    return PersonNetwork(face_models[MATTE_MODEL])
-
-
-@pytest.fixture(scope="module")
 def rigs(photos: dict[str, Picture], mesh: FaceMesh, network: PersonNetwork) -> dict[str, Rig]:
     return {
         name: build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42, network=network)
         for name, photo in photos.items()
     }
-
-
-@pytest.fixture(params=["astronaut", "hopper"])
-def rig(request: pytest.FixtureRequest, rigs: dict[str, Rig]) -> Rig:
-    """A smile with teeth; a closed mouth behind glasses."""
-    return rigs[request.param]
 
 
 knots = st.lists(st.floats(-100, 100), min_size=2, max_size=12)
@@ -228,7 +192,9 @@ def test_nothing_but_the_opening_shows_the_inside(rig: Rig) -> None:
     nothing = np.zeros_like(inside.upper_teeth)
     painted = np.zeros_like(inside.cavity)
     painted[..., 1] = 900  # stays pure green under every shade
-    green = replace(inside, upper_teeth=nothing, lower_teeth=nothing, tongue=nothing, cavity=painted)
+    green = replace(
+        inside, upper_teeth=nothing, lower_teeth=nothing, tongue=nothing, cavity=painted, wall=painted[0, 0]
+    )
     renderer = Renderer(replace(rig, interior=green))
 
     def visible(**controls: float) -> Picture:

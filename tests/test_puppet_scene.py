@@ -19,14 +19,15 @@ from avatarctl.engines.puppet.framing import EYE_LEVEL, LOWEST_EYES, UPRIGHT_EYE
 from avatarctl.engines.puppet.matte import Matte, find_matte
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
-from avatarctl.engines.puppet.segment import MATTE_MODEL, PersonNetwork
+from avatarctl.engines.puppet.segment import PersonNetwork
 from avatarctl.engines.puppet.spec import PuppetAnimateParams
 from avatarctl.errors import BadConfig, BadInput
 from avatarctl.media import ffmpeg, image, video
 from avatarctl.stages.catalog import ASPECTS, picture_size
 from avatarctl.text import colours
+from tests.mouth_support import Picture, gap, row
 from tests.test_puppet_engine import spoken
-from tests.test_puppet_render import LOUD_A, VARIANTS, Picture, gap, psnr, row
+from tests.test_puppet_render import LOUD_A, VARIANTS, psnr
 
 SIZE = 320
 SWEEP = [
@@ -35,21 +36,6 @@ SWEEP = [
     {"yaw": -12.0, "pitch": 6.0, "roll": -8.0, "breath": 1.0},
     {**LOUD_A, "yaw": 7.0, "tx": 0.1, "ty": 0.05, "breath": 0.5, "blink": 1.0},
 ]
-
-
-@pytest.fixture(scope="module")
-def mesh(face_models: dict[str, Path]) -> FaceMesh:
-    return FaceMesh(face_models)
-
-
-@pytest.fixture(scope="module")
-def network(face_models: dict[str, Path]) -> PersonNetwork:
-    return PersonNetwork(face_models[MATTE_MODEL])
-
-
-@pytest.fixture(scope="module")
-def photos(portraits: dict[str, Path]) -> dict[str, Picture]:
-    return {name: cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for name, path in portraits.items()}
 
 
 @pytest.fixture(scope="module")

@@ -63,6 +63,7 @@ def render(
     wanted = exports.checked(export)
     spoken_file = file if audio is None else text_file
     said = "" if text is None and spoken_file is None else common.read_text(text, spoken_file)
+    words = said if text_file is not None else None
     if audio is not None:
         readable_file(audio, MAX_SAMPLE_BYTES * 4, "recording")
     spoken = emotions.untagged(said) if idle is None else f"idle {idle:g}"
@@ -86,7 +87,7 @@ def render(
             request.update(answers.request_of(recording=recording.digest, title=audio.stem, text=said))
             learned(run)
             return answers.render_recording(
-                run, recording, who, audio.stem, text=said or None, subtitles=subtitles or None, background=behind
+                run, recording, who, audio.stem, text=words, subtitles=subtitles or None, background=behind
             )
 
         def learned(run: Run) -> None:

@@ -272,6 +272,8 @@ class Child:
         why = (telling or errors or [f"ffmpeg ended with code {code}"])[-1]
         if "not on whitelist" in why.lower():
             why = "its content is not a format that is read here, whatever its name says"
+            hint = "make it a common one first: WAV, FLAC or MP3 for sound, MP4 for a film"
+            return self._blame(self._what, why=why, hint=hint)
         return self._blame(self._what, why=why)
 
     def __enter__(self) -> Self:

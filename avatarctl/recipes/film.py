@@ -98,7 +98,9 @@ def from_recording(
     heard: dict[str, Ref] = {"audio": audio}
     if text is not None:
         heard |= {"text": run.text(text), **dictionaries.used(run, dictionaries.of(run, avatar), text)}
-    sound = _sound(run.step("align", heard, label=title))
+    aligned = run.step("align", heard, label=title)
+    aligned.future.add_done_callback(lambda future: _tell_doubts(run, future))
+    sound = _sound(aligned)
     return _finish(run, [_part(run, face, sound, title, emotion)], title, language, subtitles)
 
 
@@ -174,11 +176,28 @@ def _face(run: Run, avatar: AvatarRecord, background: Ref | None) -> dict[str, R
     return face
 
 
+def _facts(made: Future[Manifest]) -> Mapping[str, Any]:
+    """Of a step that has ended; none of one that was not performed or failed, which is told elsewhere."""
+    return {} if made.cancelled() or made.exception() is not None else made.result().facts
+
+
+def _tell_doubts(run: Run, made: Future[Manifest]) -> None:
+    """Sentences that the recording hardly says: the lips would move to something else there."""
+    facts = _facts(made)
+    doubtful = facts.get("doubtful", ())
+    if not doubtful:
+        return
+    first, count = doubtful[0], len(facts["confidence"])
+    run.note(
+        f"warning: {len(doubtful)} of {count} sentences are hardly what the recording says, the first at "
+        f"{first['start']:.1f} s, {shorten(first['text'], 50)!r}: correct the text, or leave it out, and the lips "
+        "follow the sound alone"
+    )
+
+
 def _tell_warnings(run: Run, made: Future[Manifest]) -> None:
     """What is known against cutting this person out."""
-    if made.cancelled() or made.exception() is not None:
-        return
-    for warning in made.result().facts.get("warnings", ()):
+    for warning in _facts(made).get("warnings", ()):
         if warning["code"] == "background":
             run.note(f"warning: {warning['message']}: {warning['advice']}")
 

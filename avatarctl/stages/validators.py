@@ -97,13 +97,18 @@ def voiceprint(outputs: Files, inputs: Files, params: Any) -> Facts:
 
 
 def speech(outputs: Files, inputs: Files, params: Any) -> Facts:
-    """A WAV that holds sound; timings, where given, that lie within it, in order."""
+    """A WAV that holds sound; timings, where given, that lie within it, in order.
+
+    `confidence` has a number from 0 to 1 for each sentence of a text that was looked for in a recording, and `doubtful`
+    those sentences that were hardly found.
+    """
     from avatarctl.media import audio
     from avatarctl.text.timings import Timings
 
     info = audio.wav_info(outputs["speech"])
     if info.frames == 0:
         raise StepFailed("the speech is empty")
+    facts: Facts = {"duration": round(info.duration, 4), "sample_rate": info.sample_rate}
     if "timings" in outputs:
         try:
             timings = Timings.read(outputs["timings"])
@@ -118,7 +123,9 @@ def speech(outputs: Files, inputs: Files, params: Any) -> Facts:
             if phoneme.start < last - 1e-3 or phoneme.end < phoneme.start or phoneme.end > info.duration + 0.02:
                 raise StepFailed("the timings are out of order", why=f"{phoneme.ipa!r} at {phoneme.start:.3f} s")
             last = phoneme.end
-    facts = {"duration": round(info.duration, 4), "sample_rate": info.sample_rate}
+        if "confidence" in timings.extra:
+            facts["confidence"] = timings.extra["confidence"]
+            facts["doubtful"] = [{"start": round(span.start, 2), "text": span.text} for span in timings.doubtful]
     if "report" in outputs:
         # How often a voice that is left to chance tried, and how much of it a recogniser understood.
         report = _report(outputs["report"], "report on the speech")

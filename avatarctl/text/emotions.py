@@ -49,7 +49,7 @@ def canonical(word: str, where: str) -> str:
     """
     found = named(word)
     if found is None:
-        near = difflib.get_close_matches(word.strip().lower(), _NAMES, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(word.strip().lower(), _NAMES, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "one of: " + ", ".join(EMOTIONS)
         raise BadConfig(f"{where} = {word.strip()!r} is not an emotion", hint=hint)
     return found

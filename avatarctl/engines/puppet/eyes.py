@@ -38,7 +38,7 @@ GRAIN = 0.07
 """What is finer than this is the skin's grain, sigma in u."""
 SHARP = 1.3
 """Blur of a sharp photo's edges, sigma in canvas pixels."""
-REACH, WING_REACH = 1.22, 1.42
+REACH, WING_REACH = 1.22, 1.62
 """How far beyond its corners an eye's lids change, and lashes may stand out, in half widths."""
 TRAVEL = 0.9
 """Part of the eye's opening that the upper lid covers; the lower one rises by the rest."""
@@ -189,7 +189,7 @@ def _build(
         wing, bare = _wing(own, skin, places, unit, outwards)
         inside = np.maximum(inside, wing)
         skin += (bare - skin) * np.maximum(1 - lid, wing)[..., None]
-        # Towards the outer corner the photo's lashes stay above the line: they end in a point, not at an edge.
+        # Past the outer corner only what lashes darken is painted.
         lid = lid * (1 - smoothstep(0.94, 1.12, outwards * x))
         skin += np.pad(grain, ((0, height), (0, width), (0, 0)), "symmetric")[:height, :width]
     near = (places[..., 0] > -0.4 * opening - 0.03 * unit) & (places[..., 0] < opening + 0.08 * unit)
@@ -254,13 +254,22 @@ def _wing(
     float32 (h, w), and the skin without them, float32 (h, w, 3)."""
     colour = own.astype(np.float32)
     below, x, reach = places[..., 0], places[..., 2] * outwards, places[..., 3]
-    at_corner = smoothstep(0.4, 0.7, x) * (1 - smoothstep(1.1, WING_REACH, x)) * smoothstep(-0.9, -0.7, below / reach)
-    dark = (colour.mean(-1) < 0.88 * np.maximum(skin.mean(-1), 1)).astype(np.uint8)
+    at_corner = smoothstep(0.4, 0.7, x) * (1 - smoothstep(1.42, WING_REACH, x)) * smoothstep(-0.9, -0.7, below / reach)
+    # Lashes are narrow: beside them is skin, which may lie in the shadow of the temple.
+    across = 2 * max(1, round(0.08 * unit * TEXTURE_SCALE)) + 1
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (across, across))
+    light = cv2.GaussianBlur(colour.mean(-1), (0, 0), 0.008 * unit * TEXTURE_SCALE)
+    beside = np.minimum(cv2.morphologyEx(light, cv2.MORPH_CLOSE, disc), np.maximum(skin.mean(-1), 1))
+    dark = (light < 0.90 * beside).astype(np.uint8)
     size = 2 * max(1, round(0.02 * unit * TEXTURE_SCALE)) + 1
     dark = np.asarray(cv2.dilate(dark, np.ones((size, size), np.uint8)), np.uint8)
-    bare = fill(colour, ((below < -0.04 * unit) & (dark == 0)).astype(np.float32), 0.012 * unit * TEXTURE_SCALE)
+    skin_seen = ((below < -0.04 * unit) | (x > 1.05)) & (dark == 0)
+    bare = fill(colour, skin_seen.astype(np.float32), 0.012 * unit * TEXTURE_SCALE)
     soft = cv2.GaussianBlur(dark.astype(np.float32), (0, 0), 0.025 * unit * TEXTURE_SCALE)
-    return np.asarray(soft * at_corner * (1 - smoothstep(-0.08 * unit, 0, below)), np.float32), bare
+    # On the lid they go down with the margin; at the corner, where they would be left in a clump, they go.
+    end = smoothstep(0.80, 0.95, x)
+    standing = 1 - smoothstep(-0.08 * unit * (1 - end), 0.06 * unit * end, below)
+    return np.asarray(soft * at_corner * standing, np.float32), bare
 
 
 def _skin_around(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.puppet.lips import LipMotion, MouthFrame, MouthShape, PhotoLips, straightened
-from avatarctl.engines.puppet.mouthfield import at_columns, curve_columns
+from avatarctl.engines.puppet.mouthfield import at_columns, curve_columns, with_corner
 from avatarctl.engines.puppet.photolight import PhotoLight
 from avatarctl.engines.puppet.smooth import Array, smoothstep
 from avatarctl.engines.puppet.teeth import (
@@ -20,6 +20,7 @@ from avatarctl.engines.puppet.teeth import (
     LOWER_ARCH,
     ORIGIN_X,
     ORIGIN_Y,
+    REDDENING,
     SHOWN_BY_SMILERS,
     SHOWN_TEETH,
     SUPERSAMPLING,
@@ -40,23 +41,31 @@ SHOWN_OVER_LIP = 2.0
 """As far below the edge of the lip there is something of the teeth there, mm."""
 REACHED = (-0.8, 1.2)
 """How far up and down the teeth are moved so that they rest on the lip there, mm."""
+ARCH, FURTHEST_BACK, TO_HINGE = 22.0, 22.0, 120.0
+"""Of the lower teeth, mm: a tooth x beside the middle stands x * x / ARCH behind the incisors, up to the furthest that
+is seen, and what the jaw turns about lies as far behind them as this: beyond its joint, which slides as it opens."""
 UNDER_TEETH, SHADOW = 0.7, 0.34
 """How far below their edges the upper teeth darken what lies behind them, mm, and how much."""
 GLOW = np.array([0.20, 0.04, -0.03], np.float32)
 """What light the red of the mouth throws back into its shadows."""
+WALL = 0.52
+"""Light of the flesh in which the lips meet at the corners, in lights of the lips."""
+ENDS = 0.72, 1.02
+"""From where to where, in halves of the opening, that flesh takes the place of what lies deeper."""
 
 
 @dataclass(frozen=True)
 class Interior:
     """`upper_teeth`, `lower_teeth`, `tongue`: RGBA float32 (h, w, 4), 0..255, colour premultiplied, alpha
-    0..1. `cavity`: RGB float32 (h, w, 3). `glow`: how much of red, green and blue a full shadow keeps,
-    float32 (3,). `scale`: sprite pixels per mm. `from_photo`: the upper teeth are the photo's own. `bite`:
-    how far the upper teeth reach below the closed lips, mm."""
+    0..1. `cavity`: RGB float32 (h, w, 3). `wall`: of the flesh at the corners, RGB float32 (3,). `glow`: how much
+    of red, green and blue a full shadow keeps, float32 (3,). `scale`: sprite pixels per mm. `from_photo`: the
+    upper teeth are the photo's own. `bite`: how far the upper teeth reach below the closed lips, mm."""
 
     upper_teeth: Array
     lower_teeth: Array
     tongue: Array
     cavity: Array
+    wall: Array
     glow: Array
     scale: float
     from_photo: bool
@@ -94,7 +103,18 @@ def build_interior(canvas: NDArray[np.uint8], light: PhotoLight, frame: MouthFra
         upper = shifted(upper, (bite - reach) * scale)
     # A shadow in a faded print ends at its black.
     glow = light.coloured(GLOW) + np.float32(0.8 * (1 - light.depth)) * (1 - light.coloured(GLOW))
-    return Interior(upper, lower, tongue, cavity, np.asarray(glow, np.float32), scale, shown is not None, bite)
+    wall = np.asarray(light.black + (light.lip - light.black) * WALL ** light.coloured(REDDENING), np.float32)
+    return Interior(
+        upper_teeth=upper,
+        lower_teeth=lower,
+        tongue=tongue,
+        cavity=cavity,
+        wall=wall,
+        glow=np.asarray(glow, np.float32),
+        scale=scale,
+        from_photo=shown is not None,
+        bite=bite,
+    )
 
 
 def _tongue(flesh: Array, middle: float) -> Array:
@@ -123,9 +143,11 @@ class Mouth:
     def __init__(self, interior: Interior, frame: MouthFrame, lips: PhotoLips) -> None:
         self._interior, self._unit, self._pixels = interior, frame.unit, frame.unit / EYE_DISTANCE
         x, y = millimetres(interior.scale)
+        self._across = millimetres(interior.scale, lips.middle)[0][0]
         across = x[0] * np.float32(self._pixels / frame.half_width) + np.float32(lips.middle)
         self._columns, self._aside = curve_columns(across), np.abs(straightened(across, lips.middle))
         self._between = self._aside < 1
+        self._half_width = frame.half_width
         self._middle, self._level = curve_columns(np.array([lips.middle], np.float32)), lips.level
         self._y = (y[:, :1] * np.float32(self._pixels) + np.float32(lips.level)).astype(np.float32)
         self._unlit = np.asarray(cv2.convertScaleAbs(interior.cavity), np.uint8)
@@ -156,7 +178,7 @@ class Mouth:
         tongue = (down, 1 - 0.06 * lift - 0.04 * between, 1 - 0.2 * lift, 1.08 + 0.06 * lift)
         if between < 1:
             self._over(picture, rows, interior.tongue, *tongue)
-        self._over(picture, rows, interior.lower_teeth, interior.bite - OVERBITE + (0.8 + 0.004 * jaw) * jaw)
+        self._over(picture, rows, self._swung(jaw), interior.bite - OVERBITE + (0.8 + 0.004 * jaw) * jaw)
         if between > 0:
             self._over(picture, rows, interior.tongue, *tongue, opacity=between)
         resting = self._resting(motion, shape)
@@ -173,8 +195,17 @@ class Mouth:
         depth = 0.24 if interior.from_photo else 0.34
         shade = 1 - np.float32(depth) * np.exp(under_lip * (-1 / (0.032 * unit)))
         shade *= 1 - np.float32(0.4 * (1 - in_front)) * np.exp(over_lip * (-1 / (0.02 * unit)))
-        sides = 1 - 0.36 * np.clip(self._aside / max(motion.narrow, 0.2), 0, 1) ** 3
-        shade *= sides * (0.62 + 0.38 * np.clip(gap / (0.05 * unit), 0, 1))
+        # The corners of the mouth carry the ends of the opening with them.
+        end = max(motion.narrow + float(with_corner(motion.narrow)) * motion.corner / self._half_width, 0.2)
+        side = np.clip(self._aside / end, 0, 1)
+        shade *= (1 - 0.36 * side**3) * (0.62 + 0.38 * np.clip(gap / (0.05 * unit), 0, 1))
+        # At the corners nothing is deep: the lips' own flesh is in the light there, around what is left of the dark.
+        off_middle = (2 * self._y[rows] - upper - lower) / max(float(gap[self._between].max()), 1.0)
+        start, stop = ENDS
+        start += 0.06 * motion.rounded
+        meeting = smoothstep(start, stop, np.sqrt(side**2 + 0.45 * np.minimum(off_middle**2, 1)))
+        picture += (interior.wall - picture) * meeting[..., None]
+        shade += (1 - shade) * meeting
         shade = np.asarray(shade, np.float32)[..., None]
         picture *= shade + (1 - shade) * interior.glow
         whole = self._unlit.copy()
@@ -218,6 +249,16 @@ class Mouth:
         place = np.array([[1, 0, 0], [0, 1, down * self._interior.scale - rows.start]], np.float32)
         size = (sprite.shape[1], rows.stop - rows.start)
         return np.asarray(cv2.warpAffine(sprite, place, size, flags=cv2.INTER_LINEAR), np.float32)
+
+    def _swung(self, jaw: float) -> Array:
+        """The lower teeth of a jaw that dropped by mm: it turns about a hinge, so the teeth further back drop less."""
+        sprite = self._interior.lower_teeth
+        if jaw <= 0:
+            return sprite
+        back = np.minimum(self._across**2 / ARCH, FURTHEST_BACK)
+        raised = np.asarray(jaw * back / TO_HINGE * self._interior.scale, np.float32)
+        columns, down = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in sprite.shape[1::-1]))
+        return np.asarray(cv2.remap(sprite, columns, down + raised, cv2.INTER_LINEAR), np.float32)
 
     def _over(
         self,

@@ -23,6 +23,11 @@ from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.shading import LINE, LINE_TAKEN, line_of_fold
 from avatarctl.engines.puppet.smooth import Array, sigmoid, smoothstep
 
+BESIDE_NOSE = 0.20, 0.34
+"""From the middle of the mouth outwards, u: where the nose's base ends, and where its wings do."""
+GRAIN, DRAWN_OUT = 0.011, 2.2
+"""Of skin: sigma of its grain, u, and how much longer it becomes over the upper lip of a smile that is let go."""
+
 
 @dataclass(frozen=True)
 class LipLayers:
@@ -84,11 +89,11 @@ def lip_layers(
         lower = _Cleaner(texture, frame, lips, x, y, blur).continued(
             lower, lips.lower_inner, lips.lower_outer, downwards=False
         )
-        texture[part] = _unstreaked(upper, frame, lips, x, y)
-        upper = np.ascontiguousarray(texture[part])
         upper = _Cleaner(texture, frame, lips, x, y, blur).continued(
             upper, lips.upper_inner, lips.upper_outer, downwards=True
         )
+        if not lips.hair.size:
+            upper = _unstreaked(upper, frame, lips, x, y)
     elif lips.hair.size:
         edges = at_columns(np.stack([lips.meeting, lips.lower_outer]), column)
         below, thick = (y - edges[0]) / np.float32(unit), (edges[1] - edges[0]) / np.float32(unit)
@@ -101,16 +106,22 @@ def lip_layers(
 def _unstreaked(
     picture: NDArray[np.uint8], frame: MouthFrame, lips: PhotoLips, x: Array, y: Array
 ) -> NDArray[np.uint8]:
-    """The skin over a smile's upper lip, which is drawn out when it closes, without what would become streaks."""
-    unit = frame.unit
-    pixel = unit * TEXTURE_SCALE
+    """The skin between a smile's upper lip and the nose, which is drawn out when the lips close, without the texture
+    that would become streaks, and with a grain that is squeezed as much as it will be drawn out."""
+    unit, pixel = frame.unit, frame.unit * TEXTURE_SCALE
     outer = at_columns(lips.upper_outer, curve_columns(x))
-    over_lip = smoothstep(0.0, 0.05 * unit, outer - y) * smoothstep(0.03 * unit, 0.12 * unit, y - lips.nose)
-    over_lip *= (1 - smoothstep(1.0, 1.3, np.abs(x))) * smoothstep(0.02, 0.10, lips.smile_arc)
+    aside = np.abs(x) * np.float32(frame.half_width / unit)
+    # Beside the nose that skin reaches up to the wings.
+    top = lips.nose + np.float32(0.06 * unit) - np.float32(0.17 * unit) * smoothstep(*BESIDE_NOSE, aside)
+    drawn_out = smoothstep(0.0, 0.05 * unit, outer - y) * smoothstep(-0.04 * unit, 0.04 * unit, y - top)
+    drawn_out *= (1 - smoothstep(0.42, 0.60, aside)) * smoothstep(0.02, 0.10, lips.smile_arc)
     soft = picture.astype(np.float32)
-    fine = cv2.GaussianBlur(soft, (0, 0), sigmaX=0.012 * pixel, sigmaY=0.004 * pixel)
-    coarse = cv2.GaussianBlur(soft, (0, 0), sigmaX=0.07 * pixel, sigmaY=0.01 * pixel)
-    even = soft - (fine - coarse) * (0.85 * over_lip)[..., None]
+    fine = soft - cv2.GaussianBlur(soft, (0, 0), sigmaX=0.045 * pixel, sigmaY=0.02 * pixel)
+    rough = float(np.median(np.abs(fine[drawn_out > 0.5]))) if (drawn_out > 0.5).any() else 0.0
+    white = np.random.default_rng(11).standard_normal(y.shape).astype(np.float32)
+    noise = cv2.GaussianBlur(white, (0, 0), sigmaX=GRAIN * pixel, sigmaY=GRAIN * pixel / DRAWN_OUT)
+    grain = noise * np.float32(0.75 * rough / max(float(noise.std()), 1e-6))
+    even = soft + (grain[..., None] - fine) * drawn_out[..., None]
     return np.asarray(np.clip(even + 0.5, 0, 255), np.uint8)
 
 
@@ -149,7 +160,7 @@ class _Cleaner:
         self._texture, self._frame, self._x, self._y, self._blur = texture, frame, x, y, blur
         ahead, middle = straightened(x, lips.middle), lips.middle
         aside = np.abs(ahead)
-        self._aside = aside
+        self._aside, self._ahead, self._middle = aside, ahead, middle
         # The wider apart the lips are near the corners, the further their dark reaches.
         apart = np.interp([-0.85, 0.85], positions(), lips.lower_inner - lips.upper_inner).mean() / frame.unit
         self._dark = float(smoothstep(0.01, 0.045, apart))
@@ -168,13 +179,19 @@ class _Cleaner:
         past = (self._y - limit) * way > 0
         x = self._x + self._pull * smoothstep(0, 0.05 * unit, (self._y - limit) * way)
         y = np.where(past, self._limit(x, inner, outer, way), self._y)
-        clean = np.where((self._near > 0)[..., None], self._colour(x, y), picture).astype(np.float32)
+        lip, outwards = self._lip(inner, outer, way), smoothstep(0.40, 0.60, self._aside)
+        found = self._colour(x, y).astype(np.float32)
+        found += (np.float32(0.85) * lip - found) * (_unlike(found, lip) * outwards * past)[..., None]
+        clean = np.where((self._near > 0)[..., None], found, picture).astype(np.float32)
         # What is dark beside the lips' ends is the photo's open mouth, seen through their soft edge.
         inward = self._x + self._pull
-        floor = 0.93 * self._colour(inward, self._limit(inward, inner, outer, way)).astype(np.float32)
+        end = self._colour(inward, self._limit(inward, inner, outer, way)).astype(np.float32)
+        end = np.float32(0.93) * (end + (np.float32(0.85) * lip - end) * _unlike(end, lip)[..., None])
         beside = smoothstep(0.55, 0.75, self._aside) * self._up_to(self._aside, (0.98, 1.06), (1.05, 1.22))
         beside = (beside * (1 - smoothstep(0.03 * unit, 0.09 * unit, np.abs(self._y - limit))))[..., None]
-        clean += beside * np.maximum(floor - clean, 0)
+        # Its colour goes with its dark.
+        missing = end - clean
+        clean += beside * np.maximum(missing, missing * _unlike(clean, end)[..., None])
         blurred = cv2.GaussianBlur(
             clean, (0, 0), sigmaX=0.025 * unit * TEXTURE_SCALE, sigmaY=0.008 * unit * TEXTURE_SCALE
         )
@@ -187,6 +204,16 @@ class _Cleaner:
         line = np.float32(0.30 * min(1.0, 0.012 * unit / max(self._blur, 1e-3)))
         mixed = (clean * (1 - weight) + blurred * weight) * (1 - line * shade)[..., None]
         return np.asarray(np.clip(mixed + 0.5, 0, 255), np.uint8)
+
+    def _lip(self, inner: Array, outer: Array, way: np.float32) -> Array:
+        """Colour of the lip on either side, where no dark of the mouth reaches, at every pixel; float32 (h, w, 3)."""
+        aside = np.linspace(0.2, 0.5, 31, dtype=np.float32)
+        sides = []
+        for side in (-1, 1):
+            x = (self._middle + side * aside * (1 - side * self._middle)).astype(np.float32)
+            sides.append(np.median(self._colour(x[None], self._limit(x[None], inner, outer, way))[0], axis=0))
+        left, right = (np.asarray(colour, np.float32) for colour in sides)
+        return np.asarray(left + (right - left) * smoothstep(-0.3, 0.3, self._ahead)[..., None], np.float32)
 
     def _up_to(self, aside: Array, light: tuple[float, float], dark: tuple[float, float]) -> Array:
         """1 falling to 0 between two places, for corners of the mouth that are `light` or `dark`."""
@@ -206,3 +233,10 @@ class _Cleaner:
         deep = np.minimum(0.021 * unit, 0.4 * np.maximum((edge - rim) * way, 0)) * near
         deep += (0.008 + 0.03 * self._dark) * unit * smoothstep(0.70, 0.98, aside) * near
         return np.asarray(edge - way * deep, np.float32)
+
+
+def _unlike(found: Array, lip: Array) -> Array:
+    """How sure it is, 0..1, that the colours `found` at a lip are none of its own: too dark, or of another hue."""
+    light, usual = (np.maximum(colour.mean(-1, keepdims=True), np.float32(1)) for colour in (found, lip))
+    hue = np.linalg.norm(found / light - lip / usual, axis=-1)
+    return np.maximum(smoothstep(0.25, 0.50, 1 - (light / usual)[..., 0]), smoothstep(0.25, 0.60, hue))

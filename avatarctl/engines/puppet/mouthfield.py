@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from avatarctl.engines.puppet.lips import REACH, SAMPLES, LipMotion, MouthFrame, PhotoLips
 from avatarctl.engines.puppet.smooth import Array, smoothstep
@@ -56,6 +57,13 @@ def at_columns(curves: Array, columns: Array) -> Array:
     fraction = columns - left
     low: Array = curves[..., left]
     return low + (curves[..., left + 1] - low) * fraction
+
+
+def with_corner(aside: ArrayLike) -> Array:
+    """How much of a corner's shift the lips take part in, from their middle (0) to the corner (1): their thin ends give
+    way, so that round lips keep most of what is full in them; float32."""
+    x = np.asarray(aside, np.float32)
+    return np.asarray(np.float32(0.6) * x + np.float32(0.4) * x**3, np.float32)
 
 
 def mouth_field(frame: MouthFrame, lips: PhotoLips, points: Array, outline: Array, *, layered: bool) -> MouthField:
@@ -117,8 +125,7 @@ def mouth_field(frame: MouthFrame, lips: PhotoLips, points: Array, outline: Arra
 
     band = np.maximum(np.maximum(upper_outer - y, y - lower_outer), 0)
     inside = np.minimum(aside, 1)
-    # The lips' thin ends give way, so that round lips keep most of what is full in them.
-    reach = np.where(aside <= 1, 0.6 * inside + 0.4 * inside**3, away)
+    reach = np.where(aside <= 1, with_corner(inside), away)
     # Nearly a bell, but one that ends: the lids are not to feel a smile let go.
     corner = np.sign(x) * reach * np.maximum(1 - (band / ((0.57 + 0.17 * on_cheek) * unit)) ** 2, 0) ** 3
     # Of a face that looks aside, the far half is foreshortened: its corner moves less, and the outline is near.

@@ -1,0 +1,90 @@
+"""The corners of the mouth and the skin over the upper lip, where a mouth that speaks is not what the photo shows."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from avatarctl.engines.facemesh.mesh import FaceMesh
+from avatarctl.engines.puppet.lips import positions
+from avatarctl.engines.puppet.render import Renderer
+from avatarctl.engines.puppet.rig import Rig
+from tests.mouth_support import Picture, opening, rig_of, row, viseme
+from tests.quality import paint
+
+
+@pytest.mark.parametrize(("name", "smile"), [("open", 0.0), ("open", 1.0), ("mid front", 1.0), ("sibilant", 0.0)])
+def test_the_opening_has_no_dark_wedges_at_its_ends(name: str, smile: float, rig: Rig) -> None:
+    """What is seen there is the flesh in which the lips meet: darker than they are, and no hole."""
+    controls = viseme(name, smile=smile)
+    picture, inside = Renderer(rig).render(controls), opening(rig, controls)
+    columns = np.flatnonzero(inside.any(0))
+    reach = round(0.06 * len(columns))
+    for ends in (columns[:reach], columns[-reach:]):
+        there = picture[:, ends][inside[:, ends]].astype(float)
+        assert 0.37 < float(np.median(there.mean(1))) / _lips(rig) < 0.8
+
+
+def _lips(rig: Rig) -> float:
+    """Light of both in the photo."""
+    x = np.linspace(-0.3, 0.3, 21, dtype=np.float32) + np.float32(rig.lips.middle)
+    lights = []
+    for inner, outer in ((rig.lips.upper_inner, rig.lips.upper_outer), (rig.lips.lower_inner, rig.lips.lower_outer)):
+        y = np.interp(x, positions(), 0.5 * (inner + outer)).astype(np.float32)
+        places = np.rint(rig.frame.canvas(x, y)).astype(int)
+        lights.append(float(np.median(rig.canvas[places[:, 1], places[:, 0]].mean(1))))
+    return float(np.mean(lights))
+
+
+def test_a_poster_keeps_the_colours_of_its_open_mouth_out_of_its_lips(
+    photos: dict[str, Picture], mesh: FaceMesh
+) -> None:
+    """In four colours the corners of a smile come out orange; lips that close leave nothing of that."""
+    made = rig_of(paint.poster(photos["astronaut"], 4), mesh)
+    renderer = Renderer(made)
+
+    def orange(picture: Picture) -> float:
+        """Square millimetres at the mouth."""
+        unit, (x, y) = made.frame.unit, made.frame.origin
+        part = picture[round(y - 0.08 * unit) : round(y + 0.35 * unit), round(x - 0.5 * unit) : round(x + 0.5 * unit)]
+        red = part[..., 0].astype(int) - part[..., 1]
+        return float((red > 60).sum()) * (63 / unit) ** 2
+
+    assert orange(made.canvas) > 40
+    for controls in (row(), viseme("sibilant"), viseme("close round")):
+        assert orange(renderer.render(controls)) < 4
+
+
+def streaks(rig: Rig, picture: Picture) -> float:
+    """How much the skin beside the philtrum varies along the lip, in what it varies across it."""
+    unit, (x, y) = rig.frame.unit, rig.frame.origin
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    fine = cv2.GaussianBlur(grey, (0, 0), 0.006 * unit) - cv2.GaussianBlur(grey, (0, 0), 0.03 * unit)
+    rows = slice(int(y - 0.17 * unit), int(y - 0.05 * unit))
+    sides = (int(x - 0.36 * unit), int(x - 0.15 * unit)), (int(x + 0.15 * unit), int(x + 0.36 * unit))
+    along, across = (
+        np.mean([np.square(cv2.Sobel(fine, cv2.CV_32F, *way)[rows, a:b]).mean() for a, b in sides])
+        for way in ((1, 0), (0, 1))
+    )
+    return float(along / across)
+
+
+def test_skin_that_is_drawn_out_over_the_lip_has_no_streaks(rigs: dict[str, Rig]) -> None:
+    made = rigs["astronaut"]
+    renderer = Renderer(made)
+    for name in ("open", "mid front", "sibilant"):
+        assert streaks(made, renderer.render(viseme(name))) < 0.85, name
+    # It is skin still, and not a smooth plate.
+    rest = renderer.render(row())
+    assert streaks(made, rest) < 0.85
+    assert grain(made, rest) > 0.35 * grain(made, made.canvas)
+
+
+def grain(rig: Rig, picture: Picture) -> float:
+    """How rough the skin beside the philtrum is, levels."""
+    unit, (x, y) = rig.frame.unit, rig.frame.origin
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    fine = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 0.02 * unit))
+    rows = slice(int(y - 0.15 * unit), int(y - 0.06 * unit))
+    return float(np.median(fine[rows, int(x - 0.34 * unit) : int(x - 0.17 * unit)]))
