@@ -338,6 +338,3 @@ def _told_error(error: BaseException) -> str:
     if isinstance(error, AvatarctlError):
         return " - ".join(filter(None, [error.what, error.why, error.hint]))
     return f"{type(error).__name__}: {error}"
-
-
-__all__ = ["BatchRun", "JobBegan", "JobEnded", "Options", "Rejected", "TimedOut"]

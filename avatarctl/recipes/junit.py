@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from avatarctl.store.faults import file_faults
+from avatarctl.store import deliver
 from avatarctl.store.model import JobRecord
 
 HINT = "choose another place with --junit"
@@ -16,6 +16,7 @@ def write(path: Path, jobs: Sequence[JobRecord], seconds: float) -> None:
     """Write a suite with a case for each job, whole or not at all.
 
     Raises:
+        BadInput: the path is a folder.
         Unavailable: the file cannot be written, or the disk is full.
     """
     failed = sum(job.status == "failed" for job in jobs)
@@ -38,13 +39,7 @@ def write(path: Path, jobs: Sequence[JobRecord], seconds: float) -> None:
             failure.text = _xml(job.error)
         elif job.status != "done":
             ElementTree.SubElement(case, "skipped", message=job.status)
-    temporary = path.with_name(path.name + ".part")
-    with file_faults(path, HINT):
-        try:
-            ElementTree.ElementTree(suite).write(temporary, encoding="utf-8", xml_declaration=True)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    deliver.write(ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True), path, HINT)
 
 
 def _xml(text: str) -> str:

@@ -46,8 +46,8 @@ def deliver(source: Path, artefact: Artefact, destination: Path) -> bool:
         os.close(reading)
 
 
-def write(content: bytes, destination: Path) -> None:
-    """Put `content` at `destination` in place of what is there; missing folders are made.
+def write(content: bytes, destination: Path, hint: str = _HINT) -> None:
+    """Put `content` at `destination` in place of what is there; missing folders are made. `hint`: if it cannot.
 
     Raises:
         BadInput: the destination is a folder, or cannot be a file's name.
@@ -58,7 +58,7 @@ def write(content: bytes, destination: Path) -> None:
         write_all(writing, content)
         return True
 
-    with file_faults(destination, _HINT):
+    with file_faults(destination, hint):
         if destination.is_dir():
             raise BadInput(f"{destination} is a folder", hint="give a file name")
         destination.parent.mkdir(parents=True, exist_ok=True)

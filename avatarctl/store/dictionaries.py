@@ -6,8 +6,8 @@ import hashlib
 import unicodedata
 from pathlib import Path
 
+from avatarctl.store import deliver
 from avatarctl.store.faults import STORE_HINT, file_faults
-from avatarctl.store.ids import new_id
 from avatarctl.store.store import Store
 
 FOLDER = "dictionaries"
@@ -30,14 +30,7 @@ def read(store: Store, name: str) -> bytes:
 def write(store: Store, name: str, data: bytes) -> Path:
     """Put a dictionary in place of the person's former one, whole or not at all."""
     file = path(store, name)
-    with file_faults(file, STORE_HINT):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(f".{new_id()}.part")
-        try:
-            part.write_bytes(data)
-            part.replace(file)
-        finally:
-            part.unlink(missing_ok=True)
+    deliver.write(data, file, STORE_HINT)
     return file
 
 
