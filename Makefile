@@ -5,6 +5,8 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install -qq --no-input --require-hashes --no-deps --only-binary :all:
 TEST_MODELS := $(VENV)/test-models
 WORKERS ?= 2
+# Commands run as they do where they are installed: from compiled modules.
+unexport PYTHONDONTWRITEBYTECODE
 DEMO := AVATARCTL_HOME="$(CURDIR)/.demo" $(PY) -m avatarctl
 QUESTION ?= Кто первым полетел в космос?
 UV_COMPILE := $(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
