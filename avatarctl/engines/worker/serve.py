@@ -27,6 +27,9 @@ from avatarctl.errors import AvatarctlError, Unavailable
 LEAST_BETWEEN_PROGRESS = 0.1
 """Seconds: an engine may report every frame, the pipe need not carry all of it."""
 
+LONGEST_TEXT = 100_000
+"""Characters in a message: as many bytes as a line may have hold them, whatever they are."""
+
 
 class Server:
     """Engines at the end of two pipes; one of them works at a time."""
@@ -147,6 +150,10 @@ class Server:
                 last = now
                 self.say("progress", **self._busy)
 
+        def emit(text: str) -> None:
+            for start in range(0, len(text), LONGEST_TEXT):
+                self.say("text", id=number, text=text[start : start + LONGEST_TEXT])
+
         engine.run(
             Job(
                 inputs={role: Path(path) for role, path in order["inputs"].items()},
@@ -156,7 +163,7 @@ class Server:
                 seed=order["seed"],
                 threads=order["threads"],
                 progress=progress,
-                emit=lambda text: self.say("text", id=number, text=text),
+                emit=emit,
                 note=lambda message: self.say("log", id=number, level="note", message=message),
                 used=lambda unit, amount: self.say("used", id=number, unit=unit, amount=amount),
                 cancelled=lambda: number in self._cancelled,
