@@ -28,7 +28,8 @@ import avatarctl
 from avatarctl.engines import registry
 from avatarctl.engines.contract import EngineSpec
 from avatarctl.errors import BadInput, Unavailable
-from avatarctl.runtime import pip, resources
+from avatarctl.machine import hardware
+from avatarctl.runtime import pip
 from avatarctl.stages.params import nearest
 from avatarctl.store.faults import disk_is_full
 from avatarctl.store.locks import FileLock
@@ -153,7 +154,7 @@ def choose_build(torch: str) -> str:
     """`cuda` where there is an NVIDIA GPU, and on systems whose one build is in the registry; else `cpu`."""
     if torch != "auto":
         return torch
-    return "cuda" if resources.gpu_memory_mb() or not sys.platform.startswith("linux") else "cpu"
+    return "cuda" if hardware.gpu() or not sys.platform.startswith("linux") else "cpu"
 
 
 def install(
