@@ -30,7 +30,7 @@ from avatarctl.engines.puppet.scene import Scene
 from avatarctl.engines.puppet.segment import MATTE_MODEL, PersonNetwork
 from avatarctl.engines.puppet.spec import PuppetAnimateParams, PuppetRigParams
 from avatarctl.errors import BadConfig, BadInput, NoFace
-from avatarctl.media import audio, image, loudness, video
+from avatarctl.media import image, loudness, video, wav
 from avatarctl.stages.catalog import picture_size
 from avatarctl.text import colours
 from avatarctl.text.timings import Timings
@@ -214,7 +214,7 @@ def _timings(job: Job) -> Timings:
         timings = Timings.read(_given(job, "timings"))
     except ValueError as error:
         raise BadInput("the timings cannot be read", why=str(error)) from error
-    return replace(timings, duration=audio.wav_info(job.inputs["speech"]).duration)
+    return replace(timings, duration=wav.info(job.inputs["speech"]).duration)
 
 
 def save_curves(path: Path, moves: Timeline) -> None:
