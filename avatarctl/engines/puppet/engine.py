@@ -145,7 +145,7 @@ class AnimateEngine:
         params: PuppetAnimateParams = job.params
         # Whole frames are shared out: OpenCV's own threads cost more than they save on pieces as small as ours.
         cv2.setNumThreads(1)
-        both = job.threads > 1 and audio.wav_info(job.inputs["speech"]).duration >= WORTH_A_PROCESS
+        both = job.threads > 1 and wav.info(job.inputs["speech"]).duration >= WORTH_A_PROCESS
         if both:
             with suppress(drawing.Lost):
                 self._second.start()
