@@ -21,7 +21,7 @@ from avatarctl.engines.worker.memory import is_out_of_memory
 from avatarctl.errors import AvatarctlError, OutOfMemory, StepFailed, Stopped, Unavailable
 from avatarctl.presets import Settings
 from avatarctl.runtime import events
-from avatarctl.runtime.executors import Executor, MachineLost, Performed
+from avatarctl.runtime.executors import LOSSES, Executor, MachineLost, Performed
 from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.runtime.handles import Handle, OutputOf, Ref
 from avatarctl.runtime.plan import Plan, StepOrder
@@ -336,11 +336,16 @@ class Run:
         return manifest
 
     def _perform_somewhere(self, handle: Handle, order: StepOrder, job: Job, started: Callable[[], None]) -> Performed:
-        """Have it performed; again, as another attempt in the ledger, for each machine that is lost meanwhile."""
+        """Have it performed; again, as another attempt in the ledger, if its machine is lost meanwhile."""
+        losses = 0
         while True:
             try:
                 return self._executor.perform(order.spec, job, started)
             except MachineLost as lost:
+                losses += 1
+                if losses == LOSSES:
+                    lost.why = f"{losses} were, one after the other, with this step"
+                    raise
                 self.store.ledger.add_step(step_record(self.id, handle, order, job.key, "failed", error=lost))
                 job.note(f"{lost.what}; it is performed elsewhere")
                 for rest in job.out.iterdir():
