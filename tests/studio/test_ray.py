@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +64,21 @@ def test_a_lost_machine_is_no_fault_of_the_step(
     # Ray prints there what it has found out.
     assert capsys.readouterr().out == "ours\n"
     executor.close()
+
+
+def test_what_has_not_begun_goes_to_another_machine(cluster: RayCluster, executor: RayExecutor, tmp_path: Path) -> None:
+    """Ray still takes it for alive: one of two steps is sent there, and is not said to have failed."""
+    until(lambda: sum(machine.cpus for machine in executor._cluster.machines()) == 2)
+    cluster.kill(cluster.machines[0])
+    began: list[str] = []
+
+    def perform(name: str) -> None:
+        executor.perform(SPEC, order(tmp_path / name), lambda: began.append(name))
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(perform, "ab"))
+    assert sorted(began) == ["a", "b"]
+    assert len(executor._places._lost) == 1
 
 
 def test_a_process_that_dies_fails_its_step(executor: RayExecutor, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.tools import Studio, refused
 
 def stopped_in_a_step(machine: TestMachine) -> bool:
     """Whether it was stopped while it draws a film; it goes on if it was not."""
-    if machine.is_at_work() and "ffmpeg" in machine.freeze():
+    if machine.is_at_work() and any(name.startswith("ffmpeg") for name in machine.freeze()):
         return True
     machine.thaw()
     return False
