@@ -1,18 +1,15 @@
-"""Sound in and out: any common format decoded safely, and plain 16-bit WAV for everything of our own."""
+"""Sound of any common format, decoded safely; `media/wav.py` has the plain WAV of everything of our own."""
 
 from __future__ import annotations
 
-import wave
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from avatarctl.errors import BadInput, StepFailed
-from avatarctl.media import ffmpeg, kinds, probe
+from avatarctl.errors import AvatarctlError, BadInput, StepFailed
+from avatarctl.media import ffmpeg, kinds, probe, wav
 
 LOWEST_RATE = 8_000
 HIGHEST_RATE = 48_000
@@ -26,53 +23,9 @@ SILENCE = 1e-3
 """Peak below which a recording counts as silent; full scale is 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class WavInfo:
-    """`duration` in seconds, `sample_rate` in hertz, `frames`: samples of one channel."""
-
-    duration: float
-    sample_rate: int
-    frames: int
-    channels: int
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[wave.Wave_read]:
-    try:
-        with wave.open(str(path), "rb") as stream:
-            if stream.getsampwidth() != 2:
-                raise StepFailed("the sound is not 16-bit PCM")
-            yield stream
-    except (wave.Error, EOFError) as error:
-        raise StepFailed("the sound is not a WAV file", why=str(error)) from error
-
-
-def wav_info(path: Path) -> WavInfo:
-    """Length and rate of a 16-bit WAV. Raises `StepFailed` if it is none."""
-    with _opened(path) as stream:
-        rate, frames = stream.getframerate(), stream.getnframes()
-        return WavInfo(frames / rate, rate, frames, stream.getnchannels())
-
-
-def read_wav(path: Path) -> tuple[NDArray[np.float32], int]:
-    """A 16-bit WAV as float32 mono in [-1, 1], shape (samples,), and its rate in hertz."""
-    with _opened(path) as stream:
-        raw = np.frombuffer(stream.readframes(stream.getnframes()), "<i2")
-        samples = raw.reshape(-1, stream.getnchannels()).astype(np.float32).mean(axis=1) / np.float32(32768)
-        return samples.astype(np.float32), stream.getframerate()
-
-
-def read_pcm(path: Path) -> NDArray[np.int16]:
-    """A mono 16-bit WAV exactly as it is, int16 (samples,)."""
-    with _opened(path) as stream:
-        if stream.getnchannels() != 1:
-            raise StepFailed("the speech is not mono")
-        return np.frombuffer(stream.readframes(stream.getnframes()), "<i2").astype(np.int16)
-
-
 def pcm_blocks(path: Path, sample_rate: int, seconds: float = 10.0) -> Iterator[NDArray[np.int16]]:
     """A mono 16-bit WAV in blocks of int16 (samples,) at `sample_rate` hertz, resampled if that is not its own."""
-    with _opened(path) as stream:
+    with wav.reader(path) as stream:
         if stream.getnchannels() != 1:
             raise StepFailed("the speech is not mono")
         if stream.getframerate() == sample_rate:
@@ -80,27 +33,8 @@ def pcm_blocks(path: Path, sample_rate: int, seconds: float = 10.0) -> Iterator[
                 yield np.frombuffer(data, "<i2").astype(np.int16)
             return
     sound = ffmpeg.source(path, ffmpeg.SOUND_FORMATS)["a:0"]
-    for data in _samples_of(ffmpeg.to_pipe(sound, format="s16le", ac=1, ar=sample_rate), 2, "speech", None):
+    for data in _samples_of(ffmpeg.to_pipe(sound, format="s16le", ac=1, ar=sample_rate), 2, "speech", blame=StepFailed):
         yield np.frombuffer(data, "<i2").astype(np.int16)
-
-
-def write_wav(path: Path, samples: NDArray[np.float32], sample_rate: int) -> None:
-    """float32 (samples,) in [-1, 1] as 16-bit mono; what is beyond is clipped. Equal samples, equal bytes."""
-    write_pcm(path, np.clip(np.rint(samples.astype(np.float64) * 32768), -32768, 32767).astype(np.int16), sample_rate)
-
-
-def write_pcm(path: Path, samples: NDArray[np.int16], sample_rate: int) -> None:
-    """int16 (samples,) as mono WAV."""
-    with path.open("wb") as raw, wave.open(raw, "wb") as stream:
-        stream.setnchannels(1)
-        stream.setsampwidth(2)
-        stream.setframerate(sample_rate)
-        stream.writeframes(samples.astype("<i2").tobytes())
-
-
-def write_silence(path: Path, seconds: float, sample_rate: int) -> None:
-    """So many seconds of nothing as 16-bit mono."""
-    write_pcm(path, np.zeros(round(seconds * sample_rate), np.int16), sample_rate)
 
 
 def decode(
@@ -141,7 +75,7 @@ def decode_to_wav(
     *,
     min_seconds: float = 0.3,
     check: Callable[[], None] | None = None,
-) -> WavInfo:
+) -> wav.WavInfo:
     """Decode sound of any common format and length into a mono 16-bit WAV at its own rate, in flat memory.
 
     Raises:
@@ -150,10 +84,7 @@ def decode_to_wav(
     header = survey(path, max_seconds, what)
     rate = _own_rate(header)
     frames, peak = 0, 0
-    with out.open("wb") as raw, wave.open(raw, "wb") as stream:
-        stream.setnchannels(1)
-        stream.setsampwidth(2)
-        stream.setframerate(rate)
+    with wav.writer(out, rate) as stream:
         for block in _blocks(path, header, rate, what, check):
             frames += block.size
             peak = max(peak, int(np.abs(block.astype(np.int32)).max(initial=0)))
@@ -161,7 +92,7 @@ def decode_to_wav(
                 raise _too_long(what, None, max_seconds)
             stream.writeframesraw(block.tobytes())
     _judge(frames / rate, peak / 32768, what, min_seconds)
-    return WavInfo(frames / rate, rate, frames, 1)
+    return wav.WavInfo(frames / rate, rate, frames, 1)
 
 
 def survey(path: Path, max_seconds: float, what: str) -> probe.Header:
@@ -222,10 +153,16 @@ def _refuse_strange_floats(path: Path, what: str, check: Callable[[], None] | No
             )
 
 
-def _samples_of(stream: object, width: int, what: str, check: Callable[[], None] | None) -> Iterator[bytes]:
+def _samples_of(
+    stream: object,
+    width: int,
+    what: str,
+    check: Callable[[], None] | None = None,
+    blame: type[AvatarctlError] = BadInput,
+) -> Iterator[bytes]:
     """The output of a decoder in blocks of whole samples, `width` bytes each."""
     rest = b""
-    with ffmpeg.Child(stream, what=_cannot(what), blame=BadInput, check=check) as child:
+    with ffmpeg.Child(stream, what=_cannot(what), blame=blame, check=check) as child:
         for data in child.chunks():
             data = rest + data
             whole = len(data) - len(data) % width

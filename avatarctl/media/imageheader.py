@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 
 from avatarctl.errors import BadInput
 
-READABLE = ("JPEG", "PNG", "WebP")
-
 MAX_SIDE = 20_000
 MAX_PIXELS = 100_000_000
 MAX_DECODED_BYTES = 400 << 20

@@ -12,12 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Protocol
 
 from avatarctl.engines.contract import Cancelled, Engine, HoldsMemory
 from avatarctl.errors import OutOfMemory
 from avatarctl.machine import hardware
-from avatarctl.runtime import resources
 
 CONFIRM_SECONDS = 15.0
 SETTLED_SECONDS = 3.0
@@ -45,11 +45,17 @@ class Nvidia:
 
     def total_mb(self) -> int:
         """See `Device`."""
-        return resources.gpu_memory_mb()
+        return _total_mb()
 
     def free_mb(self) -> int | None:
         """See `Device`."""
         return hardware.gpu_free_mb()
+
+
+@cache
+def _total_mb() -> int:
+    card = hardware.gpu()
+    return card.memory_mb if card else 0
 
 
 @dataclass(eq=False)
