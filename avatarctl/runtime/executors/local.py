@@ -6,6 +6,7 @@ it better with as many steps side by side, each on one thread: nothing waits for
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from avatarctl.engines.contract import Cancelled, EngineSpec, Job
 from avatarctl.runtime.engines import EnginePool, Servers
 from avatarctl.runtime.executors import Performed
 from avatarctl.runtime.lanes import PATIENCE, WIDTHS, Lanes
+from avatarctl.runtime.warming import Warming
 from avatarctl.stages.params import Params
 
 
@@ -47,6 +49,7 @@ class LocalExecutor:
             models_folder, interpreter, copies=max(widths.values()), vram_mb=config.vram_mb(), servers=servers
         )
         self._lanes = Lanes(widths, patience)
+        self._warming = Warming()
         self._threads = config.threads() if threads is None else threads
         self._share = max(1, self._threads // widths.get("cpu", 1))
 
@@ -57,6 +60,17 @@ class LocalExecutor:
         """For so many films under way at a time: as many steps side by side as there are cores for them."""
         width = max(1, min(config.threads(), films))
         return cls(models_folder, interpreter, widths={**WIDTHS, "cpu": width}, servers=servers)
+
+    def expect(self, spec: EngineSpec, params: Params) -> None:
+        """See `Executor`. With a single core, or many films, there is none idle to load it; and what is large waits for
+        its turn, since something else might have to make room."""
+        wanted = spec.requirements(params)
+        if self._share > 1 and wanted.lane in ("cpu", "light") and not (spec.worker or wanted.gpu_memory_mb):
+            self._warming.begin(affinity_of(spec, params), lambda: self._load(spec, params))
+
+    def _load(self, spec: EngineSpec, params: Params) -> None:
+        with self.pool.use(spec, params):
+            pass
 
     def submit(self, work: Callable[[], None], spec: EngineSpec, params: Params, *, priority: int = 0) -> None:
         """See `Executor`."""
@@ -75,12 +89,15 @@ class LocalExecutor:
         """See `Executor`."""
         # A worker has its lane to itself; nobody else has the cores meanwhile.
         job = replace(job, threads=self._threads if spec.worker else self._share)
+        begun = time.perf_counter()
+        self._warming.wait(affinity_of(spec, job.params))
+        waited_ms = (time.perf_counter() - begun) * 1000
         with self.pool.use(spec, job.params, job.cancelled) as (engine, load_ms):
             if job.cancelled():
                 raise Cancelled
             started()
             engine.run(job)
-            return Performed(load_ms, getattr(engine, "memory", None), getattr(engine, "device", ""))
+            return Performed(waited_ms + load_ms, getattr(engine, "memory", None), getattr(engine, "device", ""))
 
     def usable(self, spec: EngineSpec, params: Params | None = None) -> bool:
         """See `Executor`."""
@@ -93,4 +110,5 @@ class LocalExecutor:
     def close(self) -> None:
         """See `Executor`."""
         self._lanes.close()
+        self._warming.close()
         self.pool.close()
