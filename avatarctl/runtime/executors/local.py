@@ -48,6 +48,7 @@ class LocalExecutor:
         self._threads = config.threads() if threads is None else threads
         width = widths.get("cpu", 1)
         self._share = max(1, self._threads // width)
+        self._has_idle = self._share > 1 and not apart
         self.pool = pool or EnginePool(
             models_folder,
             interpreter,
@@ -66,11 +67,11 @@ class LocalExecutor:
         return cls(models_folder, interpreter, widths={**WIDTHS, "cpu": width}, servers=servers, apart=True)
 
     def expect(self, spec: EngineSpec, params: Params) -> None:
-        """See `Executor`. With a single core, or many films, there is none idle to load it; and what is large waits for
-        its turn, since something else might have to make room."""
+        """See `Executor`. With one core, or many films, none is idle; and what is large waits for its turn, since
+        something else might have to make room."""
         wanted = spec.requirements(params)
-        if self._share > 1 and wanted.lane in ("cpu", "light") and not (spec.worker or wanted.gpu_memory_mb):
-            self._warming.begin(affinity_of(spec, params), lambda: self._load(spec, params))
+        if self._has_idle and wanted.lane in ("cpu", "light") and not (spec.worker or wanted.gpu_memory_mb):
+            self._warming.begin(instance_of(spec, params), lambda: self._load(spec, params))
 
     def _load(self, spec: EngineSpec, params: Params) -> None:
         with self.pool.use(spec, params):
@@ -94,7 +95,7 @@ class LocalExecutor:
         # A worker has its lane to itself; nobody else has the cores meanwhile.
         job = replace(job, threads=self._threads if spec.worker else self._share)
         begun = time.perf_counter()
-        self._warming.wait(affinity_of(spec, job.params))
+        self._warming.wait(instance_of(spec, job.params))
         waited_ms = (time.perf_counter() - begun) * 1000
         with self.pool.use(spec, job.params, job.cancelled) as (engine, load_ms):
             if job.cancelled():
