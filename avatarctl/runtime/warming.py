@@ -7,6 +7,7 @@ idle.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -32,12 +33,16 @@ class Warming:
                 thread = self._threads[engine] = threading.Thread(target=try_to, name=f"load-{engine}", daemon=True)
                 thread.start()
 
-    def wait(self, engine: str) -> None:
-        """Until loading it has ended, if it has begun."""
+    def wait(self, engine: str) -> float:
+        """Until loading it has ended, if it has begun: the milliseconds that this took, 0 if there was nothing to
+        wait for."""
         with self._guard:
             thread = self._threads.get(engine)
-        if thread is not None:
-            thread.join()
+        if thread is None or not thread.is_alive():
+            return 0.0
+        begun = time.perf_counter()
+        thread.join()
+        return (time.perf_counter() - begun) * 1000
 
     def close(self) -> None:
         """Until loading has ended, whatever was begun."""

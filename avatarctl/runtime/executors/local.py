@@ -8,7 +8,6 @@ whose step hangs when its job's time is over is killed.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -94,9 +93,7 @@ class LocalExecutor:
         """See `Executor`."""
         # A worker has its lane to itself; nobody else has the cores meanwhile.
         job = replace(job, threads=self._threads if spec.worker else self._share)
-        begun = time.perf_counter()
-        self._warming.wait(instance_of(spec, job.params))
-        waited_ms = (time.perf_counter() - begun) * 1000
+        waited_ms = self._warming.wait(instance_of(spec, job.params))
         with self.pool.use(spec, job.params, job.cancelled) as (engine, load_ms):
             if job.cancelled():
                 raise Cancelled
