@@ -156,8 +156,14 @@ class Run:
         if not waiting:
             self._resolve(handle, order)
             return
-        left = len(waiting)
+        others = dict.fromkeys(waiting)
+        left = len(others)
         guard = threading.Lock()
+
+        def look_ahead() -> None:
+            # What the last one makes is new, so that this step is hardly in the cache.
+            if left == 1 and not self._cancel.is_set():
+                self._executor.expect(order.spec, order.params)
 
         def one_done(future: Future[Manifest]) -> None:
             nonlocal left
@@ -167,10 +173,12 @@ class Run:
             with guard:
                 left -= 1
                 ready = left == 0
+            look_ahead()
             if ready:
                 self._resolve(handle, order)
 
-        for other in waiting:
+        look_ahead()
+        for other in others:
             other.future.add_done_callback(one_done)
 
     def _resolve(self, handle: Handle, order: StepOrder) -> None:

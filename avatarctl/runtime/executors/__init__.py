@@ -50,6 +50,10 @@ class Executor(Protocol):
     def submit(self, work: Callable[[], None], spec: EngineSpec, params: Params, *, priority: int = 0) -> None:
         """Call `work` on a thread of the lane that a step of this engine occupies, when its turn comes."""
 
+    def expect(self, spec: EngineSpec, params: Params) -> None:
+        """A step of this engine waits for one other, and will hardly be found in the cache: where a core is idle
+        meanwhile, the engine may be loaded. Returns at once."""
+
     def perform(self, spec: EngineSpec, job: Job, started: Callable[[], None]) -> Performed:
         """Load the engine if it is not, call `started`, and let it write its outputs into `job.out`.
 

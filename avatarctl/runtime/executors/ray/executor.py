@@ -76,6 +76,11 @@ class RayExecutor:
             lane = self._lanes.lane(spec.requirements(params).lane)
             lane.submit(work, affinity=instance_of(spec, params), priority=priority)
 
+    def expect(self, spec: EngineSpec, params: Params) -> None:
+        """See `Executor`. Actors load what they are made for."""
+        if _stays(spec, params):
+            self._local.expect(spec, params)
+
     def perform(self, spec: EngineSpec, job: Job, started: Callable[[], None]) -> Performed:
         """See `Executor`."""
         if _stays(spec, job.params):
