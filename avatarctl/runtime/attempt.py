@@ -11,7 +11,7 @@ from typing import Any
 from avatarctl.engines.contract import Job
 from avatarctl.errors import StepFailed
 from avatarctl.runtime import events
-from avatarctl.runtime.executors import Executor, MachineLost, Performed
+from avatarctl.runtime.executors import LOSSES, Executor, MachineLost, Performed
 from avatarctl.runtime.handles import Handle
 from avatarctl.runtime.plan import StepOrder
 from avatarctl.runtime.records import step_record
@@ -121,11 +121,16 @@ class Attempt:
         return made
 
     def _perform_somewhere(self, job: Job, started: Callable[[], None]) -> Performed:
-        """Have it performed; again, as another attempt in the ledger, for each machine that is lost meanwhile."""
+        """Have it performed; again, as another attempt in the ledger, if its machine is lost meanwhile."""
+        losses = 0
         while True:
             try:
                 return self.executor.perform(self.order.spec, job, started)
             except MachineLost as lost:
+                losses += 1
+                if losses == LOSSES:
+                    lost.why = f"{losses} were, one after the other, with this step"
+                    raise
                 row = step_record(self.run_id, self.handle, self.order, self.key, "failed", error=lost)
                 self.store.ledger.add_step(row)
                 job.note(f"{lost.what}; it is performed elsewhere")

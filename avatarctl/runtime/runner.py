@@ -155,7 +155,12 @@ class Run:
     # -- from request to work
 
     def _when_ready(self, handle: Handle, order: StepOrder, waiting: list[Handle]) -> None:
-        when_known(waiting, lambda: self._resolve(handle, order), handle.fail)
+        def look_ahead() -> None:
+            # What the last one makes is new, so that this step is hardly in the cache.
+            if not self._cancel.is_set():
+                self._executor.expect(order.spec, order.params)
+
+        when_known(waiting, lambda: self._resolve(handle, order), handle.fail, look_ahead)
 
     def _resolve(self, handle: Handle, order: StepOrder) -> None:
         """All inputs are known: name the step, and either take it from the cache or queue it in its turn."""

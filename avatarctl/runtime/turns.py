@@ -16,13 +16,19 @@ from avatarctl.runtime.handles import Handle
 from avatarctl.store.model import Manifest
 
 
-def when_known(inputs: Sequence[Handle], known: Callable[[], None], failed: Callable[[BaseException], None]) -> None:
+def when_known(
+    inputs: Sequence[Handle],
+    known: Callable[[], None],
+    failed: Callable[[BaseException], None],
+    nearly: Callable[[], None],
+) -> None:
     """Call `known` when all these steps are done, on the thread that ended the last one; `failed` for each that did not
-    end well."""
+    end well; `nearly` as soon as only one of them is not done."""
     if not inputs:
         known()
         return
-    left = len(inputs)
+    others = dict.fromkeys(inputs)
+    left = len(others)
     guard = threading.Lock()
 
     def one_done(future: Future[Manifest]) -> None:
@@ -32,11 +38,15 @@ def when_known(inputs: Sequence[Handle], known: Callable[[], None], failed: Call
             return
         with guard:
             left -= 1
-            ready = left == 0
-        if ready:
+            now = left
+        if now == 1:
+            nearly()
+        elif now == 0:
             known()
 
-    for handle in inputs:
+    if left == 1:
+        nearly()
+    for handle in others:
         handle.future.add_done_callback(one_done)
 
 
