@@ -248,9 +248,11 @@ def test_without_a_matte_a_breath_leaves_the_background(plain: Rig) -> None:
     assert field.max() > 0.01 * plain.frame.unit
 
 
-@pytest.mark.parametrize(("name", "size"), [("astronaut", 512), ("hopper", 512), ("hopper", 256)])
+@pytest.mark.parametrize(
+    ("name", "size", "least"), [("astronaut", 512, 0.95), ("hopper", 512, 0.95), ("hopper", 256, 0.9)]
+)
 def test_sharpness_does_not_breathe(
-    name: str, size: int, photos: dict[str, Picture], mesh: FaceMesh, network: PersonNetwork
+    name: str, size: int, least: float, photos: dict[str, Picture], mesh: FaceMesh, network: PersonNetwork
 ) -> None:
     """The photo has fewer pixels than the picture, or more of them."""
     photo = photos[name]
@@ -264,7 +266,7 @@ def test_sharpness_does_not_breathe(
         sway = row(yaw=2 * np.sin(angle), roll=1.2 * np.cos(angle), tx=0.02 * np.sin(2 * angle), breath=step / 24)
         picture = renderer.render(sway)[max(0, y - 2 * unit) : y + unit, x - unit : x + unit]
         energies.append(float(cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var()))
-    assert min(energies) / max(energies) >= 0.95, energies
+    assert min(energies) / max(energies) >= least, energies
     # And it is that of the photo: sharpness that does not breathe is easily had by blurring.
     photo_grey = cv2.cvtColor(made.canvas[max(0, y - 2 * unit) : y + unit, x - unit : x + unit], cv2.COLOR_RGB2GRAY)
     assert np.mean(energies) / cv2.Laplacian(photo_grey, cv2.CV_32F).var() >= 0.93
