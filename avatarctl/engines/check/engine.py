@@ -173,6 +173,7 @@ def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | Non
         (0, 0) if rest is None else mouth.closed(seen.gap, expected.closures(clips) + late_sound, film.fps, rest)
     )
     blinks = mouth.blinks(seen.eyes, film.fps)
+    near_blinks = mouth.around_blinks(wanted.blink, seen.eyes, film.fps)
     minutes = np.count_nonzero(seen.face) / film.fps / 60
     return {
         "sync": sync,
@@ -183,9 +184,7 @@ def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | Non
         "closures_counted": counted,
         "blinks": blinks,
         "blinks_per_minute": None if blinks is None or not minutes else blinks / minutes,
-        "blinks_as_intended": mouth.correlation(
-            np.where(mouth.around_blinks(wanted.blink, seen.eyes, film.fps), wanted.blink, np.nan), -seen.eyes
-        ),
+        "blinks_as_intended": mouth.correlation(wanted.blink, mouth.shutting(seen.eyes, near_blinks)),
         "silence_motion": mouth.silence_motion(seen.even_gap, still),
     }
 
