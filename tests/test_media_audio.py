@@ -99,7 +99,8 @@ def test_what_is_no_sound_is_refused(tmp_path: Path, kind: str) -> None:
 def test_a_picture_without_sound_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput) as refusal:
         audio.decode(clip(tmp_path / "a.mp4", 3))
-    assert "no sound" in refusal.value.why
+    assert "without sound" in refusal.value.why
+    assert refusal.value.hint
 
 
 def test_silence_and_too_little_are_refused(tmp_path: Path) -> None:
@@ -162,15 +163,65 @@ def test_loud_stereo_does_not_clip_when_mixed(tmp_path: Path) -> None:
     assert float(np.abs(samples).max()) == pytest.approx(0.9, abs=0.02)
 
 
-def test_floats_that_are_no_numbers_are_survived(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("value", "why"), [(np.nan, "no numbers"), (np.inf, "no numbers"), (20_000.0, "up to 20000")])
+def test_floats_that_are_no_sound_are_refused(tmp_path: Path, value: float, why: str) -> None:
     values = tone(1.0, 16_000)
-    values[100:200] = np.nan
-    values[300:400] = np.inf
-    (tmp_path / "a.raw").write_bytes(values.tobytes())
-    call_ffmpeg("-f", "f32le", "-ar", "16000", "-ac", "1", "-i", tmp_path / "a.raw", "-c:a", "copy", tmp_path / "a.wav")
-    samples, _ = audio.decode(tmp_path / "a.wav")
-    assert np.isfinite(samples).all()
-    assert np.abs(samples).max() <= 1.0
+    values[100:200] = value
+    strange = floats(tmp_path, values)
+    for read in (audio.decode, lambda path: audio.decode_to_wav(path, tmp_path / "out.wav", 60.0)):
+        with pytest.raises(BadInput, match="damaged") as refusal:
+            read(strange)
+        assert why in refusal.value.why
+        assert "16 bits" in refusal.value.hint
+
+
+def test_floats_are_as_good_as_whole_numbers(tmp_path: Path) -> None:
+    values = tone(1.0, 16_000)
+    values[:3] = 2.0, -2.0, 0.25
+    samples, rate = audio.decode(floats(tmp_path, values))
+    assert rate == 16_000
+    assert np.abs(samples - values.clip(-1, 32767 / 32768)).max() <= 0.5 / 32768
+
+
+def floats(folder: Path, values: NDArray[np.float32]) -> Path:
+    """A WAV of 32-bit floating point."""
+    (folder / "a.raw").write_bytes(values.tobytes())
+    call_ffmpeg("-f", "f32le", "-ar", "16000", "-ac", "1", "-i", folder / "a.raw", "-c:a", "copy", folder / "a.wav")
+    return folder / "a.wav"
+
+
+@pytest.mark.parametrize(
+    ("beginning", "why"),
+    [
+        ("Это текст.".encode(), "it is a text"),
+        ("я".encode() * 5000, "it is a text"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(90), "it is a PNG file"),
+        (b"%PDF-1.7" + bytes(90), "it is a PDF file"),
+        (b"PK\x03\x04" + bytes(90), "it is a ZIP archive"),
+        (b"RIFF\x24\x00\x00\x00WAVEfmt ", "damaged"),
+        (bytes(9000), "damaged"),
+    ],
+)
+def test_the_error_says_what_was_given_instead_of_sound(tmp_path: Path, beginning: bytes, why: str) -> None:
+    (tmp_path / "речь.wav").write_bytes(beginning)
+    with pytest.raises(BadInput, match="cannot be read as sound") as refusal:
+        audio.decode(tmp_path / "речь.wav")
+    assert why in refusal.value.why
+    assert refusal.value.hint
+
+
+@pytest.mark.parametrize(
+    ("channels", "rate", "why"), [(200, 16_000, "200 channels"), (1, 10**9, "samples a second"), (1, 0, "rate")]
+)
+def test_headers_that_cannot_be_meant_are_refused(tmp_path: Path, channels: int, rate: int, why: str) -> None:
+    size = 32_000 * channels
+    head = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, channels, rate,
+                       rate * 2 * channels % 2**32, 2 * channels, 16, b"data", size)  # fmt: skip
+    (tmp_path / "a.wav").write_bytes(head + bytes(range(256)) * (size // 256))
+    with pytest.raises(BadInput, match="cannot be read as sound") as refusal:
+        audio.decode(tmp_path / "a.wav")
+    assert why in refusal.value.why
+    assert refusal.value.hint
 
 
 @settings(max_examples=30, deadline=None)

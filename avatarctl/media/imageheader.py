@@ -48,7 +48,7 @@ def read_header(content: bytes) -> Header:
     readers = {"JPEG": _jpeg, "PNG": _png, "WebP": _webp}
     if name not in readers:
         raise BadInput(
-            f"the picture is {_article(name)}" if name else "the file is not a picture",
+            f"the picture is {article(name)}" if name else "the file is not a picture",
             why="only JPEG, PNG and WebP are read",
             hint=_advice(name),
         )
@@ -114,7 +114,8 @@ _MAGIC = (
 )
 
 
-def _article(name: str) -> str:
+def article(name: str) -> str:
+    """`a PNG file`, `an ICO file`, `a video`."""
     article = "an" if name in ("AVIF", "HEIC", "ICO", "SVG") else "a"
     return f"{article} {name}" if name == "video" else f"{article} {name} file"
 

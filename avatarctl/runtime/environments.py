@@ -233,10 +233,12 @@ def _alone(environments: Path, name: str, timeout: float) -> Iterator[None]:
 def _make_empty(folder: Path, python: str) -> str:
     """An environment without pip, which this one's pip fills; the version of its Python."""
     program = "import platform; print(platform.python_version())"
+    python = str(Path(shutil.which(python) or python).absolute())
     try:
         made = str(folder / "bin" / "python")
         for command in ([python, "-m", "venv", "--without-pip", str(folder)], [made, "-c", program]):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            # Elsewhere than the user is, where a file called venv.py would be run.
+            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder.parent)
             if done.returncode != 0:
                 raise OSError(_last_line(done.stdout + done.stderr))
     except OSError as error:

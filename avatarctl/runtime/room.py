@@ -16,6 +16,7 @@ from functools import cache
 from typing import Protocol
 
 from avatarctl.engines.contract import Cancelled, Engine, HoldsMemory
+from avatarctl.engines.worker.host import Worker
 from avatarctl.errors import OutOfMemory
 from avatarctl.machine import hardware
 
@@ -65,11 +66,18 @@ class Slot:
     title: str
     lock: threading.Lock = field(default_factory=threading.Lock)
     engine: Engine | None = None
+    child: Worker | None = None
+    """The process that its engine shares with others; None for this one, or a worker of its own."""
     held_mb: int = 0
     """Memory of the GPU that counts as taken by it."""
     known_mb: int = 0
     """The most that it was ever seen to take."""
     used: float = 0.0
+
+    @classmethod
+    def of(cls, title: str, child: Worker) -> Slot:
+        """A place in a process where one engine works at a time."""
+        return cls(title, lock=child.lock, child=child)
 
     def unload(self) -> None:
         """End the engine; a server is asked to let go."""
