@@ -266,12 +266,37 @@ def test_recordings_and_their_texts_are_looked_at_first(studio: Studio) -> None:
         assert word in problem["message"]
 
 
+def test_films_side_by_side_are_expected_sooner(finished: tuple[Studio, Result], tmp_path: Path) -> None:
+    studio = finished[0].copy(tmp_path / "expected")
+    many = "".join(f"  - text: Номер {n} говорит то, чего ещё никто не слышал.\n" for n in range(30))
+    write(studio, f"defaults: {{avatar: astronaut, preset: lite}}\njobs:\n{many}", "many.yaml")
+
+    def expected(cores: int) -> float:
+        found = studio.ok("batch", "check", "many.yaml", "--json", AVATARCTL_THREADS=str(cores)).json
+        seconds: float = found["estimated_seconds"]
+        return seconds
+
+    alone = expected(1)
+    assert alone > 1 and expected(2) == pytest.approx(alone / 2, abs=0.1)
+    assert expected(8) == pytest.approx(alone / 8, abs=0.1)
+
+
+def test_what_single_commands_took_is_not_divided(enrolled: Studio, tmp_path: Path) -> None:
+    """A step of theirs has all cores to itself."""
+    studio = enrolled.copy(tmp_path / "single")
+    studio.ok("render", "Раз.", "--avatar", "astronaut", "--preset", "lite")
+    path = four(studio)
+    expected = [
+        studio.ok("batch", "check", path.name, "--json", AVATARCTL_THREADS=cores).json["estimated_seconds"]
+        for cores in ("1", "4")
+    ]
+    assert expected[0] / 2 < expected[1] <= expected[0]
+
+
 def test_a_job_is_explained(finished: tuple[Studio, Result], tmp_path: Path) -> None:
     studio = finished[0].copy(tmp_path / "explained")
     path = four(studio)
     studio.ok("batch", "run", "films.yaml")
-
-    assert studio.ok("batch", "check", "films.yaml", "--json").json["estimated_seconds"] > 0
 
     def why(name: str = "раз") -> dict[str, tuple[str, str]]:
         steps = studio.ok("batch", "explain", name, "--batch", "films.yaml", "--json").json["steps"]

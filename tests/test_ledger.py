@@ -115,6 +115,9 @@ def test_history_joins_times_and_facts(ledger: Ledger) -> None:
     ledger.add_step(step_of(run, 9, stage="animate", key="k1", status="hit"))
     assert ledger.history("animate", "e", limit=2) == [(4.0, {"frames": 4}), (3.0, {"frames": 3})]
     assert ledger.history("animate", "other") == []
+    assert ledger.history("animate", "e", of_jobs=True) == []
+    ledger.update_request(run.id, {"job": "films/one"})
+    assert len(ledger.history("animate", "e", of_jobs=True)) == 5
 
 
 def test_runs_without_a_process_are_lost(ledger: Ledger) -> None:

@@ -321,7 +321,7 @@ def _preflight(store: Store, read: Sequence[JobFile], out: Path | None) -> None:
     for finding in report.findings:
         say(f"warning: {finding.problem()}")
     films = f"{report.jobs} jobs, about {duration(report.media_seconds)} of film"
-    say(films + ("" if report.seconds is None else f", about {duration(report.seconds)} of work"))
+    say(films + ("" if report.seconds is None else f", done in about {duration(report.seconds)}"))
 
 
 def _queue(store: Store, file: JobFile, out: Path | None) -> BatchRecord:

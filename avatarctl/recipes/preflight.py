@@ -44,8 +44,8 @@ class Finding:
 
 @dataclass
 class Report:
-    """What was found. `seconds`: expected time of work on one lane after the other, from this machine's history; None
-    where it has none. `media_seconds`: expected length of all films."""
+    """What was found. `seconds`: expected time from beginning to end, from this machine's history; None where it has
+    none. `media_seconds`: expected length of all films."""
 
     findings: list[Finding] = field(default_factory=list)
     jobs: int = 0
@@ -86,7 +86,9 @@ class _Preflight:
 
     def report(self, wanted: Sequence[Job], folder: Path) -> Report:
         report = Report(jobs=len(wanted))
-        known: float | None = 0.0
+        side_by_side = max(1, min(config.threads(), len(wanted)))
+        cores, others = 0.0, 0.0
+        known = True
         for job in wanted:
             try:
                 choice, length = self._look_at(job)
@@ -94,9 +96,13 @@ class _Preflight:
                 report.findings.append(Finding(job, error))
                 continue
             report.media_seconds += length
-            known = known + choice.rate * length if known is not None and choice.rate is not None else None
+            if choice.rate is None:
+                known = False
+            else:
+                cores += (choice.rate.shared / side_by_side + choice.rate.whole) * length
+                others += choice.rate.elsewhere * length
             report.bytes_needed += int(length * choice.pixels * _BYTES_A_PIXEL_SECOND)
-        report.seconds = known
+        report.seconds = max(cores, others) if known else None
         report.bytes_free = min(shutil.disk_usage(_existing(p)).free for p in (folder, self._store.cache))
         if wanted and report.bytes_needed > report.bytes_free:
             full = Unavailable(
@@ -136,18 +142,44 @@ class _Preflight:
         film: Any = settings.choice("animate").params
         return _Choice(settings, self._rate(settings), film.size * film.size)
 
-    def _rate(self, settings: Settings) -> float | None:
-        total = 0.0
+    def _rate(self, settings: Settings) -> _Rate | None:
+        rates = {"shared": 0.0, "whole": 0.0, "elsewhere": 0.0}
         for stage in ("speak", "animate", "finish", "check"):
-            engine = settings.engine_name(stage, presets.every_role(stage))
-            history = self._store.ledger.history(stage, engine)
+            choice = settings.choice(stage, presets.every_role(stage))
+            wanted = choice.spec.requirements(choice.params)
+            seconds, alone = self._seconds_of(stage, choice.spec.name)
+            if seconds is None:
+                if stage == "animate":
+                    return None
+                continue
+            where = "elsewhere"
+            if wanted.lane == "light":
+                where = "shared"
+            elif wanted.lane == "cpu":
+                # A step of a single command, and a worker, have all cores to themselves.
+                where = "whole" if alone or choice.spec.worker else "shared"
+            rates[where] += seconds
+        return _Rate(**rates)
+
+    def _seconds_of(self, stage: str, engine: str) -> tuple[float | None, bool]:
+        """Of work for a second of film; and whether that was measured outside batches, which know it better."""
+        for of_jobs in (True, False):
+            history = self._store.ledger.history(stage, engine, of_jobs=of_jobs)
             lengths = [(ms, _seconds(facts)) for ms, facts in history]
             length = sum(seconds for _, seconds in lengths)
             if length:
-                total += sum(ms for ms, seconds in lengths if seconds) / 1000 / length
-            elif stage == "animate":
-                return None
-        return total
+                return sum(ms for ms, seconds in lengths if seconds) / 1000 / length, not of_jobs
+        return None, True
+
+
+@dataclass(frozen=True)
+class _Rate:
+    """Seconds of work for a second of film, from the ledger: on one core, with as many films beside it as there are
+    cores; on all cores; and on a GPU or a server, while the cores do something else."""
+
+    shared: float
+    whole: float
+    elsewhere: float
 
 
 @dataclass(frozen=True)
@@ -155,8 +187,8 @@ class _Choice:
     """Settings that some jobs share."""
 
     settings: Settings
-    rate: float | None
-    """Seconds of work for a second of film, from the ledger; None without a history of the animator."""
+    rate: _Rate | None
+    """None without a history of the animator."""
     pixels: int
     """Of a picture."""
 

@@ -126,14 +126,19 @@ class RunTables(LedgerFile):
         )
         return {str(row["run_id"]): float(row["ms"]) for row in found}
 
-    def history(self, stage: str, engine: str, limit: int = 20) -> list[tuple[float, dict[str, Any]]]:
-        """How long the latest steps of an engine took: (milliseconds, facts), the newest first."""
+    def history(
+        self, stage: str, engine: str, limit: int = 20, *, of_jobs: bool = False
+    ) -> list[tuple[float, dict[str, Any]]]:
+        """How long the latest steps of an engine took: (milliseconds, facts), the newest first. `of_jobs`: only those
+        of runs whose request names a job of a batch."""
         found = self.rows(
             """
-            SELECT steps.run_ms, manifest FROM steps JOIN actions USING (key)
-            WHERE steps.stage = ? AND steps.engine = ? AND status = 'done' ORDER BY steps.id DESC LIMIT ?
+            SELECT steps.run_ms, manifest FROM steps JOIN actions USING (key) JOIN runs ON runs.id = steps.run_id
+            WHERE steps.stage = ? AND steps.engine = ? AND steps.status = 'done'
+                AND (NOT ? OR json_extract(runs.request, '$.job') IS NOT NULL)
+            ORDER BY steps.id DESC LIMIT ?
             """,
-            (stage, engine, limit),
+            (stage, engine, of_jobs, limit),
         )
         return [(float(row["run_ms"]), json.loads(row["manifest"])["facts"]) for row in found]
 
