@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from avatarctl.engines.contract import EngineSpec, Job
@@ -17,7 +18,7 @@ MEGABYTE = b"x" * 2**20
 
 
 class Unruly(EspeakEngine):
-    """Runs in a worker process. The first word of the text is what it does before it speaks, if anything."""
+    """Runs in a worker process of its own, or in a child of the batch. The first word of the text is what it does before it speaks, if anything."""
 
     def run(self, job: Job) -> None:
         word = job.inputs["text"].read_text(encoding="utf-8").split()[0].strip(".,").lower()
@@ -70,16 +71,16 @@ class Unruly(EspeakEngine):
         subprocess.Popen(["sleep", "3600"])
 
 
-SPECS = (
-    EngineSpec(
-        stage="speak",
-        name="unruly",
-        summary="for the torture",
-        cache_version=1,
-        factory="tests.torture.engines:Unruly",
-        params=EspeakParams,
-        reads=("voice_report",),
-        gives_timings=True,
-        worker=True,
-    ),
+_WORKER = EngineSpec(
+    stage="speak",
+    name="unruly",
+    summary="for the torture",
+    cache_version=1,
+    factory="tests.torture.engines:Unruly",
+    params=EspeakParams,
+    reads=("voice_report",),
+    gives_timings=True,
+    worker=True,
 )
+SPECS = (_WORKER, replace(_WORKER, name="unasked", worker=False))
+"""The second asks for no process of its own."""
