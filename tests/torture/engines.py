@@ -18,7 +18,8 @@ MEGABYTE = b"x" * 2**20
 
 
 class Unruly(EspeakEngine):
-    """Runs in a worker process of its own, or in a child of the batch. The first word of the text is what it does before it speaks, if anything."""
+    """Runs in a worker process of its own, or in a child of the batch. The first word of the text is what it does
+    before it speaks, if anything."""
 
     def run(self, job: Job) -> None:
         word = job.inputs["text"].read_text(encoding="utf-8").split()[0].strip(".,").lower()
