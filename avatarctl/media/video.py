@@ -38,8 +38,8 @@ EVEN_DETAIL = {
     "aq-mode": 0,
     "no-mbtree": 1,
     "qcomp": 1,
-    # The very first frame is not given x264's `ipratio` of 1.4, as later keyframes are. Were it coarser than what follows
-    # it, the next frame would code anew all that stands still.
+    # The very first frame is not given x264's `ipratio` of 1.4, as later keyframes are. Were it coarser than the next
+    # one, that would code anew all that stands still.
     "zones": "0,0,b=1.4",
     # Faces have no edge of a block in them: a stronger filter takes noise, and most of it from keyframes.
     "deblock": "2,2",
