@@ -39,8 +39,10 @@ RESTING = 0.8
 """How much of the lower lip the upper teeth cover at f and v, mm."""
 SHOWN_OVER_LIP = 2.0
 """As far below the edge of the lip there is something of the teeth there, mm."""
-PROTRUDED = 2.4
+PROTRUDED = 2.0
 """How much further fully rounded lips reach over the teeth, mm: they are pushed forwards, and the teeth stay behind."""
+PARTED = 0.03, 0.08
+"""While the lips part from here to here, u. Right between them there is nothing but teeth."""
 DEEPER = 0.3
 """How much darker it is behind them."""
 REACHED = (-0.8, 1.2)
@@ -182,7 +184,7 @@ class Mouth:
         tongue = (down, 1 - 0.06 * lift - 0.04 * between, 1 - 0.2 * lift, 1.08 + 0.06 * lift)
         if between < 1:
             self._over(picture, rows, interior.tongue, *tongue)
-        covered = PROTRUDED * motion.rounded
+        covered = PROTRUDED * motion.rounded * float(smoothstep(*PARTED, shape.open))
         self._over(picture, rows, self._swung(jaw), interior.bite - OVERBITE + (0.8 + 0.004 * jaw) * jaw + covered)
         if between > 0:
             self._over(picture, rows, interior.tongue, *tongue, opacity=between)
