@@ -50,17 +50,23 @@ def paths(spec: EngineSpec, params: Params, folder: Path, python: str = "") -> d
 
 
 def check_allowed(spec: EngineSpec, allowed: Callable[[str], bool]) -> None:
-    """Whether an engine may send what it sends. `allowed`: what the user says of an engine's name.
+    """Whether an engine may send what it sends, and could. `allowed`: what the user says of an engine's name.
 
     Raises:
-        Unavailable: it runs on a company's machines, and nobody has allowed that.
+        Unavailable: it runs on a company's machines, and nobody has allowed that, or there is no key for it.
+        Offline: `AVATARCTL_OFFLINE` forbids it.
     """
-    if spec.cloud is not None and not allowed(spec.name):
+    if spec.cloud is None:
+        return
+    if not allowed(spec.name):
         raise Unavailable(
             f"{spec.stage}/{spec.name} sends {spec.cloud.sends} to {spec.cloud.title}",
             why="and that is not allowed yet",
             hint=f'[cloud] allow = ["{spec.name}"] in your own avatarctl.toml, or AVATARCTL_CLOUD_ALLOW={spec.name}',
         )
+    from avatarctl.engines.cloud import service
+
+    service.key_for(spec.cloud, service.address_of(spec.cloud))
 
 
 def is_ready(spec: EngineSpec, params: Params, folder: Path, python: str = "") -> bool:
