@@ -187,8 +187,9 @@ def test_a_stage_that_comes_late_is_refused_before_any_other_begins(
     planned = studio.run("render", "--idle", "2", *far, "--dry-run", **environment)
     assert planned.code == 4 and "which is refused" in planned.out and word in planned.err
     (studio.work / "jobs.yaml").write_text("jobs:\n- text: Раз.\n  set: {animate: {engine: heygen}}\n")
-    for command in ("check", "run"):
-        refused(studio.run("batch", command, "jobs.yaml", **environment), 4, word)
+    looked = studio.run("batch", "check", "jobs.yaml", **environment)
+    assert looked.code == 4 and word in looked.err
+    refused(studio.run("batch", "run", "jobs.yaml", **environment), 4, word)
     assert studio.ok("runs", "list").out == known and studio.delivered() == []
     # An answer in text needs no film.
     studio.ok("ask", QUESTION, *far, **environment)
