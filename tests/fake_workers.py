@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -50,6 +51,14 @@ class Actor:
 
     def _bug(self, job: Job) -> None:
         raise ZeroDivisionError("an engine's own fault")
+
+    def _disk(self, job: Job) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _pay(self, job: Job) -> None:
+        job.note("it costs something")
+        job.used("characters", 11)
+        self.device = "abacus"
 
     def _memory(self, job: Job) -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
@@ -106,13 +115,12 @@ RAW = {
     ),
     "no-fields": "say(hello); read(); say(result); order = read(); say({'type': 'result', 'id': order['id']}); rest()",
     "other-protocol": "say({**hello, 'proto': 99}); rest()",
-    "other-code": "say({**hello, 'code': 'f' * 64, 'version': '0.0.1'}); rest()",
     "no-greeting": "sys.exit(7)",
 }
 PROGRAM = """#!{python}
 import json, os, sys, time
 out = sys.stdout.buffer
-hello = {{"type": "hello", "proto": 1, "engine": "x", "version": "1", "code": "{code}", "python": "3"}}
+hello = {{"type": "hello", "proto": 2, "version": "1", "python": "3"}}
 result = {{"type": "result", "id": 1, "outputs": [], "seconds": 0.0, "memory": {{}}}}
 def say(message):
     out.write(json.dumps(message).encode() + b"\\n"); out.flush()

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from avatarctl.media import audio, ffmpeg
+from avatarctl.media import audio, ffmpeg, wav
 from avatarctl.media.video import Encoder
 
 
@@ -18,6 +18,21 @@ def call_ffmpeg(*arguments: object) -> None:
     """Make a file with ffmpeg as a user would."""
     command = [ffmpeg.binary(), "-nostdin", "-v", "error", "-y", *(str(a) for a in arguments)]
     subprocess.run(command, check=True, capture_output=True)
+
+
+def read_wav(path: Path) -> tuple[NDArray[np.float32], int]:
+    """A 16-bit WAV as float32 mono in [-1, 1], shape (samples,), and its rate in hertz."""
+    with wav.reader(path) as stream:
+        raw = np.frombuffer(stream.readframes(stream.getnframes()), "<i2")
+        samples = raw.reshape(-1, stream.getnchannels()).astype(np.float32).mean(axis=1) / np.float32(32768)
+        return samples.astype(np.float32), stream.getframerate()
+
+
+def read_pcm(path: Path) -> NDArray[np.int16]:
+    """A mono 16-bit WAV exactly as it is, int16 (samples,)."""
+    with wav.reader(path) as stream:
+        assert stream.getnchannels() == 1
+        return np.frombuffer(stream.readframes(stream.getnframes()), "<i2").astype(np.int16)
 
 
 STEREO = ("-af", "pan=stereo|c0=c0|c1=c0")

@@ -17,10 +17,11 @@ from avatarctl.engines.align import windows
 from avatarctl.engines.align.warping import MOST_RESTS, MOST_STEPS, Sides, warp
 from avatarctl.engines.contract import Cancelled
 from avatarctl.errors import BadConfig, BadInput
-from avatarctl.media import audio, ffmpeg
+from avatarctl.media import ffmpeg
 from avatarctl.text import sentences
 from avatarctl.text.timings import Timings
 from tests.bench.alignment import CASES, TEXTS, Case, align, errors, save, speak
+from tests.media_support import read_pcm
 from tests.test_films import curves
 from tests.tools import Studio, refused
 
@@ -95,7 +96,7 @@ def test_the_recording_is_kept_and_silence_added(tmp_path: Path) -> None:
     body = samples[np.flatnonzero(np.abs(samples) > 0.02)[0] : np.flatnonzero(np.abs(samples) > 0.02)[-1]]
     source = save(tmp_path / "in.wav", body, rate)
     found = align(source, "Hello there, my friend.", tmp_path / "out", lead=0.3, pause=0.5)
-    made, given_ = audio.read_pcm(tmp_path / "out" / "speech.wav"), audio.read_pcm(source)
+    made, given_ = read_pcm(tmp_path / "out" / "speech.wav"), read_pcm(source)
     first = int(np.flatnonzero(made)[0]) - int(np.flatnonzero(given_)[0])
     assert np.array_equal(made[first : first + len(given_)], given_)
     assert len(made) / rate == pytest.approx(found.duration)

@@ -22,12 +22,13 @@ from avatarctl.engines.align.rhubarb import SOUNDS, RhubarbEngine
 from avatarctl.engines.align.spec import RhubarbParams
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.errors import AvatarctlError, BadInput, StepFailed, Unavailable
-from avatarctl.media import audio, probe
+from avatarctl.media import probe, wav
 from avatarctl.presets import resolve
 from avatarctl.stages import catalog
 from avatarctl.text import articulation, cues
 from avatarctl.text.timings import Timings
 from avatarctl.text.visemes import POSE
+from tests.media_support import read_wav
 from tests.tools import Studio, refused
 
 STAND_IN = r"""
@@ -129,7 +130,7 @@ def perform(
     **params: object,
 ) -> Timings:
     # As in the store: names without a suffix, read-only.
-    audio.write_wav(folder / "in.wav", tone(seconds), 16000)
+    wav.write(folder / "in.wav", tone(seconds), 16000)
     source = (folder / "in.wav").rename(folder / "5e12")
     source.chmod(0o444)
     inputs = {"audio": source}
@@ -180,7 +181,7 @@ def test_mouth_shapes_become_sounds_that_look_like_them(tmp_path: Path, program:
     assert timings.duration == pytest.approx(2.55, abs=1e-3)
     assert [p.stress for p in timings.phonemes] == [0, 0, 1, 1, 1, 1, 0, 0]
     assert timings.words == timings.sentences == ()
-    given, made = tone(2.0), audio.read_wav(tmp_path / "out" / "speech.wav")[0]
+    given, made = tone(2.0), read_wav(tmp_path / "out" / "speech.wav")[0]
     assert np.allclose(made[800 : 800 + len(given)], given, atol=1e-4)
     assert not made[:800].any() and not made[800 + len(given) :].any()
     # Shown again, the sounds are the shapes that they came from.
@@ -297,7 +298,7 @@ def test_only_the_user_chooses_it() -> None:
 
 
 def test_a_film_of_a_recording(studio: Studio, program: Path) -> None:
-    audio.write_wav(studio.work / "речь.wav", tone(1.5), 16000)
+    wav.write(studio.work / "речь.wav", tone(1.5), 16000)
     made = studio.ok("render", "--audio", "речь.wav", "--set", "align.engine=rhubarb", "--json").json
     video = probe.decode_all(studio.work / made["outputs"]["film"]).video
     assert video is not None and video.frames == 52
@@ -320,6 +321,6 @@ def test_doctor_tells_whether_it_is_there(studio: Studio, program: Path, tmp_pat
     assert found()["found"] == str(tmp_path / "bin" / "rhubarb")
     absent = found(PATH=str(tmp_path))
     assert absent["state"] == "ok" and "align.engine=rhubarb" in absent["found"]
-    audio.write_wav(studio.work / "a.wav", tone(1.0), 16000)
+    wav.write(studio.work / "a.wav", tone(1.0), 16000)
     result = studio.run("render", "--audio", "a.wav", "--set", "align.engine=rhubarb", PATH=str(tmp_path))
     refused(result, 4, "rhubarb lip sync was not found", "releases")

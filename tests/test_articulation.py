@@ -16,7 +16,7 @@ from avatarctl.engines.contract import Job
 from avatarctl.engines.espeak.engine import EspeakEngine
 from avatarctl.engines.espeak.spec import EspeakParams
 from avatarctl.errors import StepFailed
-from avatarctl.media import audio, loudness
+from avatarctl.media import loudness, wav
 from avatarctl.text import articulation
 from avatarctl.text.articulation import INDEX, LEAD
 from avatarctl.text.loudness import HOP, Loudness
@@ -256,7 +256,7 @@ def recording(path: Path, parts: list[tuple[float, float]], rate: int = 22050) -
     """Noise: (seconds, amplitude) after another."""
     random = np.random.default_rng(0)
     pieces = [random.normal(0, a, round(s * rate)) if a else np.zeros(round(s * rate)) for s, a in parts]
-    audio.write_wav(path, np.concatenate(pieces).astype(np.float32), rate)
+    wav.write(path, np.concatenate(pieces).astype(np.float32), rate)
     return path
 
 
@@ -282,7 +282,7 @@ def test_a_voice_that_comes_nearer_is_no_shout(tmp_path: Path) -> None:
 
 def test_silence_has_no_loudness(tmp_path: Path) -> None:
     assert loudness.measure(recording(tmp_path / "a.wav", [(1.0, 0.0)])) is None
-    audio.write_pcm(tmp_path / "b.wav", np.zeros(0, np.int16), 22050)
+    wav.write_pcm(tmp_path / "b.wav", np.zeros(0, np.int16), 22050)
     assert loudness.measure(tmp_path / "b.wav") is None
     (tmp_path / "c.wav").write_bytes(b"RIFF")
     with pytest.raises(StepFailed):

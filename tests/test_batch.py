@@ -13,9 +13,11 @@ import pytest
 
 from avatarctl.errors import Unavailable
 from avatarctl.jobs import Job
+from avatarctl.media import wav
 from avatarctl.recipes import batch
 from avatarctl.store.queue import Wanted
 from avatarctl.store.store import Store
+from tests.media_support import clip, tone
 from tests.tools import Result, Studio, refused
 
 TEXTS = ("Раз.", "Два.", "Три.", "Четыре.")
@@ -247,6 +249,21 @@ def test_checking_a_file_tells_everything_and_does_nothing(studio: Studio) -> No
     assert [problem["line"] for problem in report["problems"]] == [7, 8]
     assert report["bytes_needed"] > 0 and report["media_seconds"] > 3
     assert studio.ok("batch", "status", "--json").json["batches"] == []
+
+
+def test_recordings_and_their_texts_are_looked_at_first(studio: Studio) -> None:
+    wav.write(studio.work / "речь.wav", tone(1.0, 16_000), 16_000)
+    (studio.work / "смех.txt").write_text("[happy]\n")
+    (studio.work / "пусто.txt").write_text(" \n")
+    (studio.work / "слова.wav").write_text("Это слова, а не звук.")
+    clip(studio.work / "немое.mp4", 3)
+    wrong = ("{audio: речь.wav, text_file: смех.txt}", "{audio: речь.wav, text_file: пусто.txt}")
+    lines = ["{audio: речь.wav}", *wrong, "{audio: слова.wav}", "{audio: немое.mp4}"]
+    write(studio, "jobs:\n" + "".join(f"  - {line}\n" for line in lines))
+    problems = studio.run("batch", "check", "films.yaml", "--json").json["problems"]
+    assert [problem["line"] for problem in problems] == [3, 4, 5, 6]
+    for problem, word in zip(problems, ("empty", "empty", "it is a text", "film without sound"), strict=True):
+        assert word in problem["message"]
 
 
 def test_a_job_is_explained(finished: tuple[Studio, Result], tmp_path: Path) -> None:

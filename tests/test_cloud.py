@@ -17,7 +17,7 @@ from avatarctl.engines.cloud.service import seconds_to_wait
 from avatarctl.engines.cloud.spec import DeepgramParams, GeminiParams
 from avatarctl.engines.contract import Cancelled, Engine, Job
 from avatarctl.errors import AvatarctlError, BadConfig, BadInput, Offline, StepFailed, Unavailable
-from avatarctl.media import audio
+from avatarctl.media import wav
 from avatarctl.stages.catalog import stage
 from avatarctl.stages.params import Params
 from tests.model_servers import Behaviour, ModelServer, Reply, data, serving, sse
@@ -125,7 +125,7 @@ class Performed:
 @pytest.fixture
 def listen(server: ModelServer, tmp_path: Path) -> Callable[..., Performed]:
     recording = tmp_path / "audio"
-    audio.write_silence(recording, SECONDS, 16_000)
+    wav.write_silence(recording, SECONDS, 16_000)
 
     def perform(**params: Any) -> Performed:
         return Performed(
@@ -305,7 +305,7 @@ def test_a_run_that_ends_hangs_up(server: ModelServer, tmp_path: Path) -> None:
             hung_up.set()
 
     server.answer = waiting
-    audio.write_silence(tmp_path / "audio", 1.0, 16_000)
+    wav.write_silence(tmp_path / "audio", 1.0, 16_000)
     job = Job(inputs={"audio": tmp_path / "audio"}, out=tmp_path, params=DeepgramParams(), cancelled=asked.is_set)
     with pytest.raises(Cancelled):
         DeepgramEngine().run(job)
@@ -320,7 +320,7 @@ def test_a_pause_ends_with_the_run(server: ModelServer, tmp_path: Path) -> None:
         asked.set()
 
     server.answer = hurried
-    audio.write_silence(tmp_path / "audio", 1.0, 16_000)
+    wav.write_silence(tmp_path / "audio", 1.0, 16_000)
     job = Job(inputs={"audio": tmp_path / "audio"}, out=tmp_path, params=DeepgramParams(), cancelled=asked.is_set)
     with pytest.raises(Cancelled):
         DeepgramEngine().run(job)

@@ -10,7 +10,7 @@ import pytest
 
 from avatarctl import config
 from avatarctl.errors import BadConfig
-from avatarctl.media import audio, probe
+from avatarctl.media import probe, wav
 from tests.media_support import call_ffmpeg, tone
 from tests.model_servers import ModelServer, Reply, serving, sse
 from tests.test_cloud import WHOLE, listened
@@ -73,7 +73,7 @@ def test_what_was_counted_is_told(server: ModelServer, bare: Studio) -> None:
 
 def test_a_question_aloud(server: ModelServer, bare: Studio) -> None:
     server.answer = lambda reply: reply.whole(200, listened())
-    audio.write_wav(bare.work / "question.wav", tone(2.0, 16_000), 16_000)
+    wav.write(bare.work / "question.wav", tone(2.0, 16_000), 16_000)
     asked = ("ask", "--audio", "question.wav", "--set", "transcribe.engine=deepgram")
     refused(bare.run(*asked), 4, "transcribe/deepgram sends the recording to Deepgram")
     result = bare.ok(*asked, AVATARCTL_CLOUD_ALLOW="deepgram")

@@ -17,10 +17,10 @@ from avatarctl.engines.cloud.heygen_voice import HeyGenVoiceEngine
 from avatarctl.engines.cloud.spec import HeyGenFilmParams, HeyGenVoiceParams
 from avatarctl.engines.contract import Cancelled, Engine, Job
 from avatarctl.errors import AvatarctlError, BadConfig, BadInput, StepFailed, Unavailable
-from avatarctl.media import audio, image, probe
+from avatarctl.media import image, probe, wav
 from avatarctl.stages.catalog import stage
 from avatarctl.stages.params import Params
-from tests.media_support import call_ffmpeg, tone
+from tests.media_support import call_ffmpeg, read_pcm, tone
 from tests.model_servers import Behaviour, ModelServer, Reply, serving
 
 SECRET = "hunter2-abcdef"
@@ -134,7 +134,7 @@ class Step:
 
     def film(self, seconds: float = SECONDS, photo: tuple[int, int] = (120, 90), **params: Any) -> dict[str, Any]:
         speech, portrait = self.folder / "speech", self.folder / "portrait"
-        audio.write_wav(speech, tone(seconds, 16_000), 16_000)
+        wav.write(speech, tone(seconds, 16_000), 16_000)
         image.write_png(portrait.with_suffix(".png"), np.full((*photo, 3), 90, np.uint8))
         portrait.with_suffix(".png").rename(portrait)
         inputs = {"speech": speech, "portrait": portrait}
@@ -383,7 +383,7 @@ def test_a_sentence_is_spoken(spoken: HeyGen, step: Step) -> None:
         "speed": 1.5,
     }
     assert 1.5 < facts["duration"] < 1.75 and step.used == {"seconds of speech": 1.0}
-    samples = audio.read_pcm(step.out / "speech.wav")
+    samples = read_pcm(step.out / "speech.wav")
     assert not samples[-1000:].any() and abs(samples).max() > 3000
 
 

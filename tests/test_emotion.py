@@ -383,10 +383,10 @@ def test_the_emotion_of_a_film(studio: Studio) -> None:
 
 
 def test_a_recording_takes_its_emotions_from_the_text(studio: Studio) -> None:
-    from avatarctl.media import audio
+    from avatarctl.media import wav
 
     noise = np.random.default_rng(0).normal(0, 0.1, 22050).astype(np.float32)
-    audio.write_wav(studio.work / "a.wav", noise, 22050)
+    wav.write(studio.work / "a.wav", noise, 22050)
     (studio.work / "a.txt").write_text("[happy] Привет! Да. [sad] Пока.", encoding="utf-8")
     made = studio.ok("render", "--audio", "a.wav", "--text-file", "a.txt", "--dry-run", "--json").json["steps"]
     assert params(made, "animate")[0]["emotion"] == "happy,happy,sad"

@@ -11,11 +11,10 @@ import pytest
 
 from avatarctl import config, presets
 from avatarctl.engines.contract import EngineSpec, Job
-from avatarctl.engines.worker.host import WorkerEngine
-from avatarctl.errors import BadConfig, OutOfMemory
-from avatarctl.runtime.engines import EnginePool
+from avatarctl.engines.worker.host import Worker, WorkerEngine
+from avatarctl.errors import BadConfig, OutOfMemory, StepFailed
+from avatarctl.runtime.engines import EnginePool, instance_of
 from avatarctl.runtime.executors.local import LocalExecutor
-from avatarctl.stages.params import Params
 from tests.fake_workers import Orders
 
 OPEN: list[str] = []
@@ -76,6 +75,11 @@ def spec(name: str, megabytes: int) -> EngineSpec:
         factory=f"tests.test_engine_pool:{name.capitalize()}",
         gpu_memory_mb=megabytes,
     )
+
+
+ACTOR = EngineSpec(
+    stage="speak", name="actor", summary="", cache_version=1, factory="tests.fake_workers:Actor", params=Orders
+)
 
 
 @pytest.fixture(autouse=True)
@@ -140,13 +144,13 @@ def test_steps_side_by_side_share_the_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, films: int, share: int
 ) -> None:
     monkeypatch.setenv("AVATARCTL_THREADS", "8")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     executor = LocalExecutor.for_many(tmp_path, lambda name: "", films)
-    told: list[int] = []
-    job = Job(inputs={}, out=tmp_path, params=Params())
-    monkeypatch.setattr(A, "run", lambda self, job: told.append(job.threads))
-    executor.perform(spec("a", 0), job, lambda: None)
+    (tmp_path / "text").write_text("раз", encoding="utf-8")
+    job = Job(inputs={"text": tmp_path / "text"}, out=tmp_path, params=Orders())
+    executor.perform(ACTOR, job, lambda: None)
     executor.close()
-    assert told == [share]
+    assert (tmp_path / "text.txt").read_text(encoding="utf-8").split("|")[3] == str(share)
 
 
 def test_an_engine_that_cannot_load_is_closed(tmp_path: Path) -> None:
@@ -157,15 +161,7 @@ def test_an_engine_that_cannot_load_is_closed(tmp_path: Path) -> None:
 
 
 def test_a_worker_engine_runs_elsewhere(tmp_path: Path) -> None:
-    worker = EngineSpec(
-        stage="speak",
-        name="actor",
-        summary="",
-        cache_version=1,
-        factory="tests.fake_workers:Actor",
-        params=Orders,
-        worker=True,
-    )
+    worker = replace(ACTOR, worker=True)
     pool = EnginePool(tmp_path)
     with pool.use(worker) as (engine, load_ms):
         assert isinstance(engine, WorkerEngine) and engine.pid is not None and load_ms > 0
@@ -181,9 +177,61 @@ def test_a_worker_engine_runs_elsewhere(tmp_path: Path) -> None:
     assert engine.pid is None
     with pytest.raises(Exception, match="cannot start"), EnginePool(tmp_path, lambda name: "/no/python").use(worker):
         pass
-    in_process = replace(worker, worker=False)
-    with EnginePool(tmp_path).use(in_process) as (engine_here, _):
+    with EnginePool(tmp_path).use(ACTOR) as (engine_here, _):
         assert not isinstance(engine_here, WorkerEngine)
+
+
+def test_engines_of_a_batch_share_a_process_for_each_step_under_way(tmp_path: Path) -> None:
+    children = [Worker(threads=1), Worker(threads=1)]
+    pool = EnginePool(tmp_path, children=children, copies=2)
+    other = replace(ACTOR, name="other")
+    with pool.use(ACTOR) as (first, load_ms), pool.use(other) as (second, _):
+        assert isinstance(first, WorkerEngine) and isinstance(second, WorkerEngine)
+        assert {first.pid, second.pid} == {child.pid for child in children} and load_ms > 0
+    with pool.use(other) as (again, load_ms):
+        assert again is second and load_ms == 0
+        # The other process is free: this engine is warm there, and loaded anew here only if it has to be.
+        with pool.use(ACTOR) as (warm, load_ms):
+            assert warm is first and load_ms == 0
+    light = replace(ACTOR, lane="light")
+    with pool.use(light) as (engine, _):
+        assert not isinstance(engine, WorkerEngine), "it takes less time than its order would travel"
+    pids = [child.pid for child in children]
+    pool.close()
+    assert None not in pids and [child.pid for child in children] == [None, None]
+
+
+def test_a_lost_process_has_all_its_engines_again(tmp_path: Path) -> None:
+    child = Worker()
+    pool = EnginePool(tmp_path, children=[child])
+    other = replace(ACTOR, name="other")
+    (tmp_path / "text").write_text("раз", encoding="utf-8")
+
+    def made(spec: EngineSpec, act: str = "copy") -> str:
+        job = Job(inputs={"text": tmp_path / "text"}, out=tmp_path, params=Orders(act=act))
+        with pool.use(spec) as (engine, _):
+            engine.run(job)
+        return (tmp_path / "text.txt").read_text(encoding="utf-8").split("|")[4]
+
+    assert [made(ACTOR), made(other), made(ACTOR)] == ["1", "1", "2"]
+    first = child.pid
+    with pytest.raises(StepFailed, match="speak/actor died") as caught:
+        made(ACTOR, "leave")
+    assert caught.value.retryable and child.pid is None
+    assert [made(other), made(ACTOR)] == ["1", "1"]
+    assert child.pid not in (None, first)
+    # What ran out of memory takes its process along, so that nothing is held.
+    with pytest.raises(OutOfMemory):
+        made(ACTOR, "memory")
+    assert child.pid is None and made(other) == "1"
+    pool.close()
+
+
+def test_one_loaded_engine_has_one_name() -> None:
+    speaker = replace(ACTOR, stage="speaker", name="x", worker=True)
+    assert instance_of(ACTOR, Orders()) == instance_of(ACTOR, Orders(act="bug")) == "speak/actor"
+    assert instance_of(replace(ACTOR, worker=True), Orders()) == instance_of(speaker, Orders())
+    assert instance_of(speaker, Orders()) != instance_of(replace(speaker, models=("small",)), Orders())
 
 
 def test_interpreters_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from avatarctl.engines import readiness, registry
 from avatarctl.engines.contract import EngineSpec
 from avatarctl.engines.worker.host import WorkerEngine
 from avatarctl.errors import BadInput, Busy, Unavailable
+from avatarctl.machine import hardware
 from avatarctl.runtime import environments
 from avatarctl.runtime.environments import Installable
 from avatarctl.store.locks import FileLock
@@ -85,6 +86,9 @@ def left(home: Path) -> list[str]:
 
 
 def test_an_environment_is_made_from_the_lock_and_found(tiny: Installable, isolated: Path) -> None:
+    # Modules that lie where the user happens to be are nothing to us.
+    for name in ("pip", "venv", "platform"):
+        Path(f"{name}.py").write_text("raise SystemExit('hostile')\n", encoding="utf-8")
     home = config.paths().environments
     told: list[tuple[int, int, str]] = []
     made, new = environments.install(tiny, home, offline=True, progress=lambda *at: told.append(at))
@@ -189,11 +193,11 @@ def test_torch_for_the_cpu_that_is_nowhere(wheels: Path, isolated: Path) -> None
 
 def test_the_build_of_torch_fits_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
-    for megabytes, build in ((0, "cpu"), (12_000, "cuda")):
-        monkeypatch.setattr("avatarctl.runtime.resources.gpu_memory_mb", lambda found=megabytes: found)
+    for card, build in ((None, "cpu"), (hardware.Gpu("NVIDIA GeForce RTX 3060", 12_288), "cuda")):
+        monkeypatch.setattr("avatarctl.machine.hardware.gpu", lambda found=card: found)
         assert environments.choose_build("auto") == build
         assert environments.choose_build("cpu") == "cpu"
-    monkeypatch.setattr("avatarctl.runtime.resources.gpu_memory_mb", lambda: 0)
+    monkeypatch.setattr("avatarctl.machine.hardware.gpu", lambda: None)
     monkeypatch.setattr(sys, "platform", "darwin")
     assert environments.choose_build("auto") == "cuda"
 

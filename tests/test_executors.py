@@ -37,7 +37,7 @@ SPEC = EngineSpec(
 )
 WITH_MODEL = replace(SPEC, name="reader", params=Chosen, requires=chosen_weights)
 
-HOW = ["local", "ray in chunks", "ray through a folder"]
+HOW = ["local", "in children", "ray in chunks", "ray through a folder"]
 
 
 @pytest.fixture(params=HOW)
@@ -45,7 +45,9 @@ def executor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Executo
     """Models lie in `tmp_path / "models"`, if a test puts some there."""
     local = LocalExecutor(tmp_path / "models")
     made: Executor = local
-    if request.param != "local":
+    if request.param == "in children":
+        made = LocalExecutor.for_many(tmp_path / "models", lambda name: "", 2)
+    elif request.param != "local":
         address = request.getfixturevalue("ray_cluster").address
         from avatarctl.runtime.executors.ray.executor import RayExecutor
 

@@ -23,7 +23,7 @@ from avatarctl.engines.puppet import head
 from avatarctl.engines.puppet.controls import CONTROLS, INDEX, Timeline
 from avatarctl.engines.puppet.engine import save_curves
 from avatarctl.errors import BadInput, StepFailed
-from avatarctl.media import audio, probe
+from avatarctl.media import probe, wav
 from avatarctl.stages import catalog
 from avatarctl.stages.catalog import ExportParams
 from avatarctl.text import cues
@@ -220,7 +220,7 @@ def export(folder: Path, clips: list[dict[str, Any]], fps: int = 25, **wanted: b
     for k, clip in enumerate(clips):
         for role in ("speech", "timings", "curves"):
             inputs[f"{role}.{k:03d}"] = folder / f"{role}{k}"
-        audio.write_wav(inputs[f"speech.{k:03d}"], np.zeros(round(clip["seconds"] * 16000), np.float32), 16000)
+        wav.write(inputs[f"speech.{k:03d}"], np.zeros(round(clip["seconds"] * 16000), np.float32), 16000)
         if "timings" in clip:
             inputs[f"timings.{k:03d}"].write_text(clip["timings"].to_json())
         else:
@@ -276,7 +276,7 @@ def test_an_animator_without_known_curves_is_replaced_by_the_articulation(tmp_pa
     np.savez(strange, values=np.ones((25, 1), np.float32), fps=25, names=np.array(["latent"]))
     other = tmp_path / "b"
     other.mkdir()
-    audio.write_wav(other / "s", np.zeros(16000, np.float32), 16000)
+    wav.write(other / "s", np.zeros(16000, np.float32), 16000)
     (other / "t").write_text(said.to_json())
     inputs = {"speech.000": other / "s", "timings.000": other / "t", "curves.000": strange.with_suffix(".npz")}
     engine = registry.create(registry.get("export", "movements"))
@@ -298,7 +298,7 @@ def test_curves_of_another_clip_are_refused(tmp_path: Path, frames: int) -> None
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not an archive", b"\x93NUMPY\x01\x00", b"no curves"])
 def test_broken_curves_are_refused(tmp_path: Path, content: bytes) -> None:
-    audio.write_wav(tmp_path / "s", np.zeros(16000, np.float32), 16000)
+    wav.write(tmp_path / "s", np.zeros(16000, np.float32), 16000)
     (tmp_path / "c").write_bytes(content)
     inputs = {"speech.000": tmp_path / "s", "curves.000": tmp_path / "c"}
     engine = registry.create(registry.get("export", "movements"))

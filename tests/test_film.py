@@ -13,12 +13,12 @@ from avatarctl.engines import registry
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.film.engine import CEILING
 from avatarctl.errors import StepFailed
-from avatarctl.media import audio, ffmpeg, probe
+from avatarctl.media import ffmpeg, probe, wav
 from avatarctl.media.video import Encoder
 from avatarctl.stages import catalog, validators
 from avatarctl.stages.catalog import FinishParams
 from avatarctl.text.timings import Span, Timings
-from tests.media_support import bursts, call_ffmpeg, clip, frame_times, grey, lumas, tone
+from tests.media_support import bursts, call_ffmpeg, clip, frame_times, grey, lumas, read_pcm, tone
 
 BURST_AT = 0.1
 
@@ -29,7 +29,7 @@ def speech(path: Path, seconds: float, rate: int, level: float = 0.6) -> Path:
     begin = round(BURST_AT * rate)
     burst = tone(0.01, rate, 1000.0, level)
     samples[begin : begin + burst.size] = burst
-    audio.write_wav(path, samples, rate)
+    wav.write(path, samples, rate)
     return path
 
 
@@ -132,14 +132,14 @@ def test_speech_of_one_rate_is_untouched(tmp_path: Path) -> None:
     quiet = [speech(tmp_path / f"q{k}", 0.9, 22_050, 0.6) for k in range(2)]
     pieces = np.split(np.concatenate(list(Speech(quiet, [0, 25, 50], 25).blocks())), 2)
     for path, piece in zip(quiet, pieces, strict=True):
-        samples = audio.read_pcm(path)
+        samples = read_pcm(path)
         assert piece.size == 22_050
         assert np.array_equal(piece[: samples.size], samples)
         assert not piece[samples.size :].any()
     loud = speech(tmp_path / "loud", 0.9, 22_050, 1.0)
     pieces = np.split(np.concatenate(list(Speech([quiet[0], loud], [0, 25, 50], 25).blocks())), 2)
     assert np.abs(pieces[1].astype(int)).max() == pytest.approx(CEILING * 32768, abs=2)
-    ratio = np.abs(pieces[0].astype(int)).max() / np.abs(audio.read_pcm(quiet[0]).astype(int)).max()
+    ratio = np.abs(pieces[0].astype(int)).max() / np.abs(read_pcm(quiet[0]).astype(int)).max()
     assert ratio == pytest.approx(CEILING, abs=0.01)
 
 
@@ -151,7 +151,7 @@ def test_long_recordings_come_in_blocks(tmp_path: Path) -> None:
     assert sum(block.size for block in blocks) == 50 * 48_000
     assert max(block.size for block in blocks) <= 10 * 48_000
     sound = np.concatenate(blocks)
-    assert np.array_equal(sound[25 * 48_000 :][: round(24.5 * 48_000)], audio.read_pcm(long[1]))
+    assert np.array_equal(sound[25 * 48_000 :][: round(24.5 * 48_000)], read_pcm(long[1]))
     assert not sound[round(49.5 * 48_000) :].any()
 
 

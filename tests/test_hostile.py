@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from avatarctl.media import audio, ffmpeg
+from avatarctl.media import ffmpeg, wav
 from tests.tools import Studio, refused
 
 
@@ -106,16 +106,16 @@ def playlist(secret: Path) -> dict[str, str]:
 def test_sounds_that_cannot_be_used(studio: Studio, portraits: dict[str, Path], kind: str) -> None:
     secret = studio.work / "secret.wav"
     tone = 0.3 * np.sin(np.arange(48_000 * 3) * 0.05).astype(np.float32)
-    audio.write_wav(secret, tone, 48_000)
+    wav.write(secret, tone, 48_000)
     voice = studio.work / "voice.wav"
     if kind in playlist(secret):
         voice.write_text(playlist(secret)[kind])
     elif kind == "empty":
         voice.write_bytes(b"")
     elif kind == "silent":
-        audio.write_wav(voice, np.zeros(48_000 * 5, np.float32), 48_000)
+        wav.write(voice, np.zeros(48_000 * 5, np.float32), 48_000)
     elif kind == "short":
-        audio.write_wav(voice, tone[: 48_000 // 5], 48_000)
+        wav.write(voice, tone[: 48_000 // 5], 48_000)
     elif kind == "long":
         command = [ffmpeg.binary(), "-v", "error", "-f", "lavfi", "-i", "sine=300:r=8000", "-t", "7200", str(voice)]
         subprocess.run(command, check=True)

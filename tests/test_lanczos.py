@@ -12,7 +12,7 @@ import pytest
 from avatarctl.engines import registry
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.errors import BadInput
-from avatarctl.media import audio, concat, image, probe
+from avatarctl.media import concat, image, probe, wav
 from avatarctl.stages import validators
 from avatarctl.stages.catalog import UpscaleParams
 from tests.media_support import bursts, call_ffmpeg, clip, frame_times, lumas, playlists, tone
@@ -23,7 +23,7 @@ def film(tmp_path: Path) -> Path:
     """40 frames of 64 x 48 with a burst of sound at 0.5 s."""
     samples = np.zeros(35_280, np.float32)
     samples[11_025:11_466] = tone(0.02, 22_050, 1000.0, 0.8)
-    audio.write_wav(tmp_path / "sound.wav", samples, 22_050)
+    wav.write(tmp_path / "sound.wav", samples, 22_050)
     made = tmp_path / "film.mp4"
     silent = clip(tmp_path / "silent.mp4", 40, height=48)
     call_ffmpeg("-i", silent, "-i", tmp_path / "sound.wav", "-c:v", "copy", "-c:a", "aac", "-ar", "48000", made)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from avatarctl.errors import BadInput, StepFailed, Unavailable
-from avatarctl.media import audio, ffmpeg
+from avatarctl.media import ffmpeg, wav
 from tests.media_support import clip, playlists, tone
 
 
@@ -78,7 +78,7 @@ class TestBinary:
 
 
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
-    audio.write_wav(tmp_path / "a.wav", tone(1.0, 16_000), 16_000)
+    wav.write(tmp_path / "a.wav", tone(1.0, 16_000), 16_000)
     source = ffmpeg.source(tmp_path / "a.wav", ffmpeg.SOUND_FORMATS)
     with pytest.raises(Unavailable, match="cannot be made") as failure:
         ffmpeg.run(ffmpeg.sink(source, path=Path("/dev/full"), format="wav"), what="it cannot be made")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from avatarctl.errors import BadInput, StepFailed
-from avatarctl.media import audio, probe
+from avatarctl.media import probe, wav
 from tests.media_support import call_ffmpeg, clip, tone
 
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    audio.write_wav(tmp_path / "sound.wav", tone(2.0, 22_050, level=0.5), 22_050)
+    wav.write(tmp_path / "sound.wav", tone(2.0, 22_050, level=0.5), 22_050)
     path = tmp_path / "film.mp4"
     sound = ("-c:a", "aac", "-ar", "48000", "-metadata:s:a:0", "language=rus")
     tags = ("-metadata", "title=Кот = «пёс»; # 1\nдва", "-metadata", "comment=s1:abc")
@@ -44,7 +44,7 @@ def test_levels_are_measured_only_when_asked_for(film: Path) -> None:
 def test_clipped_samples_are_counted(tmp_path: Path) -> None:
     samples = np.zeros(10_000, np.float32)
     samples[:250] = 1.0
-    audio.write_wav(tmp_path / "a.wav", samples, 16_000)
+    wav.write(tmp_path / "a.wav", samples, 16_000)
     found = probe.decode_all(tmp_path / "a.wav", levels=True)
     assert found.video is None
     assert found.audio is not None
@@ -113,7 +113,7 @@ def test_header_tells_without_decoding(film: Path, tmp_path: Path) -> None:
 
 
 def test_a_cover_is_not_a_film_and_a_tag_is_not_a_header(tmp_path: Path) -> None:
-    audio.write_wav(tmp_path / "a.wav", tone(1.0, 44_100), 44_100)
+    wav.write(tmp_path / "a.wav", tone(1.0, 44_100), 44_100)
     call_ffmpeg("-f", "lavfi", "-i", "testsrc=s=64x64:d=1", "-frames:v", "1", tmp_path / "cover.png")
     lie = "x\n  Duration: 09:00:00.00, start\n  Stream #0:0: Audio: fake, 1 Hz"
     call_ffmpeg(

@@ -16,10 +16,10 @@ from avatarctl.engines.piper.engine import PiperEngine
 from avatarctl.engines.piper.spec import CONFIG, VOICE, PiperParams
 from avatarctl.engines.piper.voice import Settings, Voice
 from avatarctl.errors import BadInput, Unavailable
-from avatarctl.media import audio
 from avatarctl.models import catalog
 from avatarctl.text.timings import Timings
 from tests import tiny_piper
+from tests.media_support import read_wav
 from tests.tools import Studio, refused
 
 SPEC = registry.get("speak", "piper")
@@ -120,7 +120,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_was_said_before(voice: Path
 
 def test_times_are_those_of_the_sound(voice: Path, tmp_path: Path) -> None:
     spoken(loaded(voice), tmp_path, lead=0.2, pause=0.5)
-    samples, rate = audio.read_wav(tmp_path / "speech.wav")
+    samples, rate = read_wav(tmp_path / "speech.wav")
     found = times(tmp_path)
     assert (rate, found.source, found.language) == (tiny_piper.RATE, "engine", "ru")
     assert found.duration == pytest.approx(len(samples) / rate, abs=1e-4)

@@ -21,7 +21,7 @@ from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.realesrgan import tiles
 from avatarctl.engines.realesrgan.spec import SPECS, RealEsrganParams
 from avatarctl.errors import BadConfig, BadInput
-from avatarctl.media import audio, concat, image, probe
+from avatarctl.media import concat, image, probe, wav
 from avatarctl.stages import validators
 from tests.conftest import TEST_MODELS
 from tests.media_support import bursts, call_ffmpeg, clip, energy, frame_times, interpolated, lumas, tone
@@ -201,7 +201,7 @@ def test_no_seam_shows_between_tiles(face: Picture, tmp_path: Path, monkeypatch:
 def test_a_film_keeps_its_frames_its_times_and_its_sound(tmp_path: Path) -> None:
     samples = np.zeros(11_025, np.float32)
     samples[5_512:5_953] = tone(0.02, 22_050, 1000.0, 0.8)
-    audio.write_wav(tmp_path / "sound.wav", samples, 22_050)
+    wav.write(tmp_path / "sound.wav", samples, 22_050)
     silent = clip(tmp_path / "silent.mp4", 12, height=48)
     film = tmp_path / "film.mp4"
     call_ffmpeg("-i", silent, "-i", tmp_path / "sound.wav", "-c:v", "copy", "-c:a", "aac", "-ar", "48000", film)
@@ -282,7 +282,7 @@ def test_what_cannot_be_enlarged_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("#EXTM3U\n/etc/passwd\n")
     with pytest.raises(BadInput):
         enlarge(tmp_path / "text", tmp_path / "out")
-    audio.write_wav(tmp_path / "sound.wav", tone(0.2, 22_050), 22_050)
+    wav.write(tmp_path / "sound.wav", tone(0.2, 22_050), 22_050)
     call_ffmpeg("-i", tmp_path / "sound.wav", tmp_path / "sound.mp4")
     with pytest.raises(BadInput, match="no picture"):
         enlarge(tmp_path / "sound.mp4", tmp_path / "out2")

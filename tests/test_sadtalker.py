@@ -19,7 +19,7 @@ from avatarctl.engines.sadtalker.paste import Paste
 from avatarctl.engines.sadtalker.rig import RigEngine
 from avatarctl.engines.sadtalker.spec import SadTalkerParams, SadTalkerRigParams
 from avatarctl.errors import BadConfig, BadInput
-from avatarctl.media import arrays, audio, image, probe, video
+from avatarctl.media import arrays, image, probe, video, wav
 from avatarctl.stages import validators
 
 STANDARD = np.array(
@@ -116,7 +116,7 @@ def speech(tmp_path: Path) -> Path:
     """A second and a bit of sound, not a whole number of pictures."""
     time = np.arange(round(1.23 * 22_050)) / 22_050
     wave = 0.4 * np.sin(2 * np.pi * 300 * time) * (1 + np.sin(2 * np.pi * 4 * time)) / 2
-    audio.write_wav(tmp_path / "speech", wave.astype(np.float32), 22_050)
+    wav.write(tmp_path / "speech", wave.astype(np.float32), 22_050)
     return tmp_path / "speech"
 
 
@@ -229,7 +229,7 @@ def test_only_a_rig_of_ones_own_is_read(tmp_path: Path) -> None:
 def test_mels_are_those_of_the_training(tmp_path: Path) -> None:
     time = np.arange(32_000) / 16_000
     tone = np.where(time < 1, 0.5 * np.sin(2 * np.pi * 1000 * time), 0).astype(np.float32)
-    audio.write_wav(tmp_path / "tone", tone, 16_000)
+    wav.write(tmp_path / "tone", tone, 16_000)
     mels = hearing.mel_spectrogram(tmp_path / "tone", 60)
     assert mels.shape == (1 + 60 * 640 // 200, 80)
     # On Slaney's scale 1 kHz is 15 mel. Of 82 edges from 0.8 to 44.5 mel, the middle of band 25 comes nearest.
@@ -244,7 +244,7 @@ def test_mels_are_those_of_the_training(tmp_path: Path) -> None:
 def test_the_same_sound_at_another_rate_is_heard_alike(tmp_path: Path) -> None:
     for rate in (16_000, 24_000):
         time = np.arange(rate) / rate
-        audio.write_wav(tmp_path / str(rate), (0.3 * np.sin(2 * np.pi * 440 * time)).astype(np.float32), rate)
+        wav.write(tmp_path / str(rate), (0.3 * np.sin(2 * np.pi * 440 * time)).astype(np.float32), rate)
     one, other = (hearing.mel_spectrogram(tmp_path / str(rate), 20) for rate in (16_000, 24_000))
     assert np.abs(one[:, :20] - other[:, :20]).mean() < 0.1
 

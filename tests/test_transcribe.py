@@ -17,8 +17,9 @@ from avatarctl.engines import registry
 from avatarctl.engines.contract import Cancelled, Engine, Job
 from avatarctl.engines.whisper import windows
 from avatarctl.errors import BadConfig, BadInput, Unavailable
-from avatarctl.media import audio
+from avatarctl.media import wav
 from tests import tiny_whisper
+from tests.media_support import read_wav
 
 TEXT = "Who was the first woman in space?"
 STARTS = (0.1, 0.4, 0.7, 1.0, 1.4, 1.8, 2.2)
@@ -51,8 +52,8 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return speak("How many people were there?", tmp_path_factory.mktemp("spoken") / "question")
 
 
-def wav(path: Path, samples: NDArray[np.float64]) -> Path:
-    audio.write_wav(path, samples.astype(np.float32), RATE)
+def written(path: Path, samples: NDArray[np.float64]) -> Path:
+    wav.write(path, samples.astype(np.float32), RATE)
     return path
 
 
@@ -96,7 +97,7 @@ def by_whisper(whisper: Path, tmp_path: Path) -> Iterator[Perform]:
 
 
 def test_whisper_gives_text_language_and_the_times_of_words(by_whisper: Perform, tmp_path: Path) -> None:
-    recording = wav(tmp_path / "sound.wav", noise(3.0))
+    recording = written(tmp_path / "sound.wav", noise(3.0))
     heard = by_whisper(recording, params={"vad": False})
     assert heard["schema"] == "transcript/1"
     assert heard["text"] == TEXT
@@ -118,7 +119,7 @@ def test_whisper_makes_the_same_bytes_again(by_whisper: Perform, spoken: Path, t
 
 def test_what_is_drawn_by_lot_follows_the_seed(by_whisper: Perform, tmp_path: Path) -> None:
     unsure = tiny_whisper.write(tmp_path / "unsure", TEXT, STARTS, END, certainty=0.35)
-    recording = wav(tmp_path / "sound.wav", noise(3.0))
+    recording = written(tmp_path / "sound.wav", noise(3.0))
     engine = registry.create(registry.get("transcribe", "faster-whisper"))
     engine.load({"model": unsure})
     params = {"vad": False, "temperature": 0.9}
@@ -146,7 +147,7 @@ def test_a_language_that_there_is_not_is_refused(by_whisper: Perform, spoken: Pa
 def test_where_nothing_is_said_nothing_is_invented(
     by_whisper: Perform, tmp_path: Path, samples: NDArray[np.float64]
 ) -> None:
-    recording = wav(tmp_path / "nothing.wav", samples)
+    recording = written(tmp_path / "nothing.wav", samples)
     with pytest.raises(BadInput, match="nothing was said"):
         by_whisper(recording)
     assert by_whisper(recording, params={"vad": False})["text"] == TEXT, "the voice detection made the difference"
@@ -160,11 +161,11 @@ def test_a_long_recording_is_heard_window_by_window(
     samples = noise(17.0)
     for gap in (4.5, 9.0, 14.0):
         samples[round(gap * RATE) : round((gap + 0.4) * RATE)] = 0
-    recording = wav(tmp_path / "long.wav", samples)
+    recording = written(tmp_path / "long.wav", samples)
     begins = [offset for offset, _ in windows.windows(recording)]
     assert np.allclose(begins, [0, 4.7, 9.2, 14.2], atol=0.15)
     whole = np.concatenate([part for _, part in windows.windows(recording)])
-    assert np.array_equal(whole, audio.read_wav(recording)[0]), "no sample is lost or heard twice"
+    assert np.array_equal(whole, read_wav(recording)[0]), "no sample is lost or heard twice"
 
     told: list[tuple[float, float, str]] = []
     heard = by_whisper(recording, params={"vad": False}, progress=lambda *said: told.append(said))
@@ -251,7 +252,7 @@ def test_sphinx_hears_english(spoken: Path, tmp_path: Path) -> None:
     assert heard[0]["text"] == "how many people were there"
     words = heard[0]["segments"][0]["words"]
     assert [word["text"] for word in words] == heard[0]["text"].split()
-    duration = audio.wav_info(spoken).duration
+    duration = wav.info(spoken).duration
     assert all(0 <= a["start"] < a["end"] <= b["start"] + 0.011 for a, b in pairwise(words))
     assert duration / 2 < words[-1]["end"] <= duration
 
@@ -263,12 +264,12 @@ def test_sphinx_hears_english(spoken: Path, tmp_path: Path) -> None:
 )
 def test_sphinx_hears_nothing_where_nothing_is_said(tmp_path: Path, samples: NDArray[np.float64]) -> None:
     with pytest.raises(BadInput, match="nothing was said"):
-        hear("pocketsphinx", {}, wav(tmp_path / "nothing.wav", samples), tmp_path / "out")
+        hear("pocketsphinx", {}, written(tmp_path / "nothing.wav", samples), tmp_path / "out")
 
 
 def test_sphinx_can_be_stopped(tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
-        hear("pocketsphinx", {}, wav(tmp_path / "n.wav", noise(5)), tmp_path / "out", cancelled=lambda: True)
+        hear("pocketsphinx", {}, written(tmp_path / "n.wav", noise(5)), tmp_path / "out", cancelled=lambda: True)
 
 
 def test_sphinx_takes_no_other_language(spoken: Path, tmp_path: Path) -> None:

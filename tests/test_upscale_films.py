@@ -55,7 +55,7 @@ class Nervous:
 
 def film(levels: float, count: int = 8) -> tuple[list[tiles.Picture], int]:
     """What a nervous network makes of the wall, and how many pixels it was shown."""
-    network, steady, made = Nervous(), Steady(2, levels), []
+    network, steady, made = Nervous(), Steady(levels), []
     look = tiles.Look(2, 1.0, 0.0, (0, 0, 96, 64))
     for number in range(count):
         source = wall(number)
@@ -79,7 +79,7 @@ def test_what_is_still_stays_to_the_last_bit() -> None:
 
 
 def test_a_slow_change_is_not_missed() -> None:
-    steady, given = Steady(2, 2.0), np.full((32, 32, 3), 80, np.uint8)
+    steady, given = Steady(2.0), np.full((32, 32, 3), 80, np.uint8)
     larger = given
     for step in range(40):
         source = given + np.uint8(step)

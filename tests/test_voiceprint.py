@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from avatarctl.engines import registry
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.errors import BadInput
-from avatarctl.media import audio, pitch
+from avatarctl.media import pitch, wav
 from avatarctl.stages import validators
 from avatarctl.stages.params import Params
-from tests.media_support import STEREO, call_ffmpeg, playlists, tone, voice
+from tests.media_support import STEREO, call_ffmpeg, playlists, read_wav, tone, voice
 
 
 def enroll(sample: Path, out: Path, **job: object) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def enroll(sample: Path, out: Path, **job: object) -> dict[str, Any]:
 
 
 def enrolled(tmp_path: Path, samples: NDArray[np.float32], rate: int) -> dict[str, Any]:
-    audio.write_wav(tmp_path / "sample.wav", samples, rate)
+    wav.write(tmp_path / "sample.wav", samples, rate)
     return enroll(tmp_path / "sample.wav", tmp_path / "out")
 
 
@@ -55,7 +55,7 @@ def test_a_clean_voice(tmp_path: Path, f0: int, rate: int) -> None:
     assert report["duration"] == pytest.approx(7.2, abs=0.1)
     assert report["sample_rate"] == rate
     assert codes(report) == []
-    made, made_rate = audio.read_wav(tmp_path / "out" / "voice.wav")
+    made, made_rate = read_wav(tmp_path / "out" / "voice.wav")
     assert made_rate == rate
     assert made.size / rate == pytest.approx(report["duration"], abs=1e-3)
     assert np.abs(made).max() <= 10 ** (-1 / 20) + 1e-3
@@ -65,7 +65,7 @@ def test_a_clean_voice(tmp_path: Path, f0: int, rate: int) -> None:
 def test_loudness_is_the_same_for_all(tmp_path: Path, level: float) -> None:
     samples = np.concatenate([np.zeros(16_000, np.float32), tone(7.0, 16_000, 200.0, level)])
     enrolled(tmp_path, samples, 16_000)
-    made, _ = audio.read_wav(tmp_path / "out" / "voice.wav")
+    made, _ = read_wav(tmp_path / "out" / "voice.wav")
     loudness = 20 * np.log10(np.sqrt(np.mean(made[3200:-3200].astype(np.float64) ** 2)))
     assert loudness == pytest.approx(-20.0, abs=0.3)
 
@@ -99,7 +99,7 @@ def test_a_little_speech_in_much_silence_is_found(tmp_path: Path) -> None:
 def test_noise_is_measured(tmp_path: Path) -> None:
     loud, quiet = voice(7.0, 16_000, 120, noise=0.03, pause=1.0), voice(7.0, 16_000, 120, noise=0.003, pause=1.0)
     noisy = enrolled(tmp_path, loud, 16_000)
-    audio.write_wav(tmp_path / "b.wav", quiet, 16_000)
+    wav.write(tmp_path / "b.wav", quiet, 16_000)
     clean = enroll(tmp_path / "b.wav", tmp_path / "b")
     assert codes(noisy) == ["noisy"]
     assert codes(clean) == []
@@ -125,7 +125,7 @@ def test_noise_is_no_voice(tmp_path: Path) -> None:
 
 
 def test_a_compressed_stereo_sample_gives_the_same_person(tmp_path: Path) -> None:
-    audio.write_wav(tmp_path / "a.wav", voice(7.0, 44_100, 140, noise=0.001, pause=0.5), 44_100)
+    wav.write(tmp_path / "a.wav", voice(7.0, 44_100, 140, noise=0.001, pause=0.5), 44_100)
     call_ffmpeg("-i", tmp_path / "a.wav", *STEREO, "-b:a", "96k", tmp_path / "голос.mp3")
     plain, pressed = enroll(tmp_path / "a.wav", tmp_path / "x"), enroll(tmp_path / "голос.mp3", tmp_path / "y")
     assert pressed["f0"] == pytest.approx(plain["f0"], rel=0.01)
@@ -156,7 +156,7 @@ def test_eleven_minutes_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [*sorted(playlists(Path("/secret"))), "zero bytes"])
 def test_what_is_no_sound_is_refused_and_leaves_nothing(tmp_path: Path, kind: str) -> None:
-    audio.write_wav(tmp_path / "secret.wav", voice(3.0, 16_000, 120), 16_000)
+    wav.write(tmp_path / "secret.wav", voice(3.0, 16_000, 120), 16_000)
     hostile = tmp_path / "voice.wav"
     hostile.write_text((playlists(tmp_path / "secret.wav") | {"zero bytes": ""})[kind])
     with pytest.raises(BadInput):
@@ -165,7 +165,7 @@ def test_what_is_no_sound_is_refused_and_leaves_nothing(tmp_path: Path, kind: st
 
 
 def test_cancelling(tmp_path: Path) -> None:
-    audio.write_wav(tmp_path / "a.wav", voice(3.0, 16_000, 120), 16_000)
+    wav.write(tmp_path / "a.wav", voice(3.0, 16_000, 120), 16_000)
     with pytest.raises(Cancelled):
         enroll(tmp_path / "a.wav", tmp_path / "out", cancelled=lambda: True)
 

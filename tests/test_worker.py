@@ -10,14 +10,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from avatarctl.engines.contract import Cancelled, Engine, EngineSpec, Job
-from avatarctl.engines.worker import host, memory, protocol
+from avatarctl.engines.worker import host, memory, process, protocol
 from avatarctl.engines.worker.host import WorkerEngine
-from avatarctl.errors import NoFace, StepFailed, Unavailable
+from avatarctl.errors import AvatarctlError, BadInput, NoFace, StepFailed, Unavailable
+from avatarctl.store.faults import disk_is_full
 from tests import fake_workers
 from tests.fake_workers import Actor, Orders
 
@@ -110,7 +112,38 @@ def test_a_step_is_cancelled(engine: Engine, tmp_path: Path) -> None:
     engine.run(order(tmp_path / "b"))
 
 
+def test_what_a_service_counts_and_where_it_ran_arrive(engine: Engine, tmp_path: Path) -> None:
+    engine.load({})
+    used: dict[str, float] = {}
+    notes: list[str] = []
+    engine.run(order(tmp_path / "a", "pay", used=used.__setitem__, note=notes.append))
+    assert (used, notes, getattr(engine, "device", "")) == ({"characters": 11}, ["it costs something"], "abacus")
+
+
+def test_a_full_disk_is_the_machines_fault(engine: Engine, tmp_path: Path) -> None:
+    engine.load({})
+    with pytest.raises(OSError) as caught:
+        engine.run(order(tmp_path / "a", "disk"))
+    assert disk_is_full(caught.value)
+
+
 # -- workers alone
+
+
+def test_a_worker_of_other_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "source_digest", lambda factory: "f" * 64)
+    made = WorkerEngine(replace(SPEC, extra="", worker=True))
+    with pytest.raises(Unavailable, match="runs other code than this") as caught:
+        made.load({})
+    assert caught.value.hint == "avatarctl engines install actor --again" and made.pid is None
+
+
+def test_errors_keep_the_nearest_kind_that_both_sides_know() -> None:
+    class Blurred(BadInput):
+        code = "blurred"
+
+    assert protocol.code_of(Blurred("the photo is blurred")) == "bad_input"
+    assert protocol.code_of(AvatarctlError("who knows")) == "step_failed"
 
 
 def test_an_engines_own_fault_is_a_failed_step_with_its_trace(worker: WorkerEngine, tmp_path: Path) -> None:
@@ -199,10 +232,10 @@ def test_memory_is_reported(worker: WorkerEngine, tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", sorted(fake_workers.RAW))
 def test_broken_rules_fail_the_step(tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "SILENCE", 0.5)
-    monkeypatch.setattr(host, "GRACE", 0.2)
+    for side in (host, process):
+        monkeypatch.setattr(side, "GRACE", 0.2)
     program = tmp_path / "python"
-    code = protocol.source_digest(FACTORY)
-    program.write_text(fake_workers.PROGRAM.format(python=sys.executable, code=code, body=fake_workers.RAW[fault]))
+    program.write_text(fake_workers.PROGRAM.format(python=sys.executable, body=fake_workers.RAW[fault]))
     program.chmod(0o755)
     made = WorkerEngine(SPEC, python=str(program))
     with pytest.raises((StepFailed, Unavailable)) as caught:

@@ -15,6 +15,7 @@ from avatarctl.engines.xtts import engine, reading
 from avatarctl.engines.xtts.spec import XttsParams, XttsSpeakerParams
 from avatarctl.errors import BadConfig
 from avatarctl.media import spoken as sound
+from avatarctl.media import wav
 from avatarctl.media.level import LEVEL
 from avatarctl.stages import validators
 from avatarctl.text.compare import character_error_rate
@@ -171,10 +172,9 @@ def test_a_voice_is_needed_to_clone_one(studio: Studio) -> None:
 
 
 def test_the_speaker_comes_once_and_timings_come_after(studio: Studio, portraits: dict[str, Path]) -> None:
-    from avatarctl.media import audio
 
     t = np.arange(4 * RATE) / RATE
-    audio.write_wav(studio.work / "голос.wav", (0.3 * np.sin(2 * np.pi * 140 * t)).astype(np.float32), RATE)
+    wav.write(studio.work / "голос.wav", (0.3 * np.sin(2 * np.pi * 140 * t)).astype(np.float32), RATE)
     studio.ok("enroll", str(portraits["astronaut"]), "голос.wav", "--name", "cloned")
     (studio.work / "model").mkdir()
     (studio.work / "model" / "model.pth").write_bytes(b"weights")

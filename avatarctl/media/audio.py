@@ -1,105 +1,40 @@
-"""Sound in and out: any common format decoded safely, and plain 16-bit WAV for everything of our own."""
+"""Sound of any common format, decoded safely; `media/wav.py` has the plain WAV of everything of our own."""
 
 from __future__ import annotations
 
-import wave
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from avatarctl.errors import BadInput, StepFailed
-from avatarctl.media import ffmpeg, probe
+from avatarctl.errors import AvatarctlError, BadInput, StepFailed
+from avatarctl.media import ffmpeg, kinds, probe, wav
 
 LOWEST_RATE = 8_000
 HIGHEST_RATE = 48_000
+LOWEST_READ_RATE, HIGHEST_READ_RATE = 1_000, 768_000
+"""Hertz: of what others recorded. What is beyond stands in damaged headers."""
+MOST_CHANNELS = 8
+"""ffmpeg knows where the speakers of up to so many channels stand, and how to mix them."""
+LOUDEST_FLOAT = 32.0
+"""Where 1 is full scale: real recordings in floating point stay within a few decibels of it."""
 SILENCE = 1e-3
 """Peak below which a recording counts as silent; full scale is 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class WavInfo:
-    """`duration` in seconds, `sample_rate` in hertz, `frames`: samples of one channel."""
-
-    duration: float
-    sample_rate: int
-    frames: int
-    channels: int
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[wave.Wave_read]:
-    try:
-        with wave.open(str(path), "rb") as stream:
-            if stream.getsampwidth() != 2:
-                raise StepFailed("the sound is not 16-bit PCM")
-            yield stream
-    except (wave.Error, EOFError) as error:
-        raise StepFailed("the sound is not a WAV file", why=str(error)) from error
-
-
-def wav_info(path: Path) -> WavInfo:
-    """Length and rate of a 16-bit WAV. Raises `StepFailed` if it is none."""
-    with _opened(path) as stream:
-        rate, frames = stream.getframerate(), stream.getnframes()
-        return WavInfo(frames / rate, rate, frames, stream.getnchannels())
-
-
-def read_wav(path: Path) -> tuple[NDArray[np.float32], int]:
-    """A 16-bit WAV as float32 mono in [-1, 1], shape (samples,), and its rate in hertz."""
-    with _opened(path) as stream:
-        raw = np.frombuffer(stream.readframes(stream.getnframes()), "<i2")
-        samples = raw.reshape(-1, stream.getnchannels()).astype(np.float32).mean(axis=1) / np.float32(32768)
-        return samples.astype(np.float32), stream.getframerate()
-
-
-def read_pcm(path: Path) -> NDArray[np.int16]:
-    """A mono 16-bit WAV exactly as it is, int16 (samples,)."""
-    with _opened(path) as stream:
-        if stream.getnchannels() != 1:
-            raise StepFailed("the speech is not mono")
-        return np.frombuffer(stream.readframes(stream.getnframes()), "<i2").astype(np.int16)
-
-
 def pcm_blocks(path: Path, sample_rate: int, seconds: float = 10.0) -> Iterator[NDArray[np.int16]]:
     """A mono 16-bit WAV in blocks of int16 (samples,) at `sample_rate` hertz, resampled if that is not its own."""
-    with _opened(path) as stream:
+    with wav.reader(path) as stream:
         if stream.getnchannels() != 1:
             raise StepFailed("the speech is not mono")
         if stream.getframerate() == sample_rate:
             while data := stream.readframes(round(seconds * sample_rate)):
                 yield np.frombuffer(data, "<i2").astype(np.int16)
             return
-    rest = b""
-    with ffmpeg.Child(_mono(path, sample_rate, "s16le"), what=_cannot("speech")) as child:
-        for block in child.chunks():
-            data = rest + block
-            whole = len(data) - len(data) % 2
-            rest = data[whole:]
-            yield np.frombuffer(data[:whole], "<i2").astype(np.int16)
-        child.finish()
-
-
-def write_wav(path: Path, samples: NDArray[np.float32], sample_rate: int) -> None:
-    """float32 (samples,) in [-1, 1] as 16-bit mono; what is beyond is clipped. Equal samples, equal bytes."""
-    write_pcm(path, np.clip(np.rint(samples.astype(np.float64) * 32768), -32768, 32767).astype(np.int16), sample_rate)
-
-
-def write_pcm(path: Path, samples: NDArray[np.int16], sample_rate: int) -> None:
-    """int16 (samples,) as mono WAV."""
-    with path.open("wb") as raw, wave.open(raw, "wb") as stream:
-        stream.setnchannels(1)
-        stream.setsampwidth(2)
-        stream.setframerate(sample_rate)
-        stream.writeframes(samples.astype("<i2").tobytes())
-
-
-def write_silence(path: Path, seconds: float, sample_rate: int) -> None:
-    """So many seconds of nothing as 16-bit mono."""
-    write_pcm(path, np.zeros(round(seconds * sample_rate), np.int16), sample_rate)
+    sound = ffmpeg.source(path, ffmpeg.SOUND_FORMATS)["a:0"]
+    for data in _samples_of(ffmpeg.to_pipe(sound, format="s16le", ac=1, ar=sample_rate), 2, "speech", blame=StepFailed):
+        yield np.frombuffer(data, "<i2").astype(np.int16)
 
 
 def decode(
@@ -118,21 +53,17 @@ def decode(
     Raises:
         BadInput: not sound, longer than `max_seconds`, shorter than `min_seconds`, or silent.
     """
-    rate = _source_rate(path, max_seconds, what) if sample_rate is None else sample_rate
-    if sample_rate is not None:
-        _source_rate(path, max_seconds, what)
-    limit = int(max_seconds * rate)
-    blocks: list[bytes] = []
-    size = 0
-    with ffmpeg.Child(_mono(path, rate, "s16le"), what=_cannot(what), blame=BadInput, check=check) as child:
-        for block in child.chunks():
-            blocks.append(block)
-            size += len(block)
-            if size > 2 * limit:
-                raise _too_long(what, None, max_seconds)
-        child.finish()
-    samples = np.frombuffer(b"".join(blocks), "<i2").astype(np.float32) / np.float32(32768)
-    _judge(len(samples) / rate, float(np.abs(samples).max(initial=0.0)), what, min_seconds)
+    header = survey(path, max_seconds, what)
+    rate = _own_rate(header) if sample_rate is None else sample_rate
+    blocks: list[NDArray[np.int16]] = []
+    count = 0
+    for block in _blocks(path, header, rate, what, check):
+        blocks.append(block)
+        count += block.size
+        if count > max_seconds * rate:
+            raise _too_long(what, None, max_seconds)
+    samples = np.concatenate([np.zeros(0, np.int16), *blocks]).astype(np.float32) / np.float32(32768)
+    _judge(count / rate, float(np.abs(samples).max(initial=0.0)), what, min_seconds)
     return samples, rate
 
 
@@ -144,50 +75,103 @@ def decode_to_wav(
     *,
     min_seconds: float = 0.3,
     check: Callable[[], None] | None = None,
-) -> WavInfo:
+) -> wav.WavInfo:
     """Decode sound of any common format and length into a mono 16-bit WAV at its own rate, in flat memory.
 
     Raises:
         BadInput: not sound, longer than `max_seconds`, shorter than `min_seconds`, or silent.
     """
-    rate = _source_rate(path, max_seconds, what)
-    frames, peak, rest = 0, 0, b""
-    with (
-        ffmpeg.Child(_mono(path, rate, "s16le"), what=_cannot(what), blame=BadInput, check=check) as child,
-        out.open("wb") as raw,
-        wave.open(raw, "wb") as stream,
-    ):
-        stream.setnchannels(1)
-        stream.setsampwidth(2)
-        stream.setframerate(rate)
-        for block in child.chunks():
-            data = rest + block
-            whole = len(data) - len(data) % 2
-            rest = data[whole:]
-            samples = np.frombuffer(data[:whole], "<i2")
-            frames += samples.size
-            peak = max(peak, int(np.abs(samples.astype(np.int32)).max(initial=0)))
+    header = survey(path, max_seconds, what)
+    rate = _own_rate(header)
+    frames, peak = 0, 0
+    with wav.writer(out, rate) as stream:
+        for block in _blocks(path, header, rate, what, check):
+            frames += block.size
+            peak = max(peak, int(np.abs(block.astype(np.int32)).max(initial=0)))
             if frames > max_seconds * rate:
                 raise _too_long(what, None, max_seconds)
-            stream.writeframesraw(data[:whole])
-        child.finish()
+            stream.writeframesraw(block.tobytes())
     _judge(frames / rate, peak / 32768, what, min_seconds)
-    return WavInfo(frames / rate, rate, frames, 1)
+    return wav.WavInfo(frames / rate, rate, frames, 1)
 
 
-def _mono(path: Path, rate: int, format: str) -> object:
-    source = ffmpeg.source(path, ffmpeg.SOUND_FORMATS)
-    return ffmpeg.to_pipe(source["a:0"], format=format, ac=1, ar=rate)
+def survey(path: Path, max_seconds: float, what: str) -> probe.Header:
+    """What a sound file says of itself, before any of it is decoded.
 
-
-def _source_rate(path: Path, max_seconds: float, what: str) -> int:
-    header = probe.header(path, what=_cannot(what), blame=BadInput)
+    Raises:
+        BadInput: it is of another kind, damaged, without sound, too long, or of more channels than can be mixed.
+    """
+    try:
+        header = probe.header(path, what=_cannot(what), blame=BadInput)
+    except BadInput as error:
+        kind = kinds.of(path)
+        if kind:
+            raise BadInput(error.what, why=f"it is {kind}", hint=_FORMATS) from error
+        raise
     if header.sample_rate is None:
-        raise BadInput(_cannot(what), why="there is no sound in it")
+        without = "it is a film without sound" if header.has_video else "there is no sound in it"
+        raise BadInput(_cannot(what), why=without, hint=_FORMATS)
+    if not LOWEST_READ_RATE <= header.sample_rate <= HIGHEST_READ_RATE:
+        raise BadInput(_cannot(what), why=f"it says that it has {header.sample_rate} samples a second", hint=_FORMATS)
+    if header.channels is not None and header.channels > MOST_CHANNELS:
+        raise BadInput(
+            _cannot(what), why=f"it has {header.channels} channels", hint="mix it down to one or two channels first"
+        )
     # A guess from the bit rate may be far off: then only decoding tells.
     if header.duration is not None and not header.estimated and header.duration > max_seconds + 1:
         raise _too_long(what, header.duration, max_seconds)
-    return min(max(header.sample_rate, LOWEST_RATE), HIGHEST_RATE)
+    return header
+
+
+def _own_rate(header: probe.Header) -> int:
+    return min(max(header.sample_rate or 0, LOWEST_RATE), HIGHEST_RATE)
+
+
+def _blocks(
+    path: Path, header: probe.Header, rate: int, what: str, check: Callable[[], None] | None
+) -> Iterator[NDArray[np.int16]]:
+    """All of a file's sound, mixed to one channel of `rate` hertz, in blocks of int16 (samples,)."""
+    if (header.sound_codec or "").startswith("pcm_f"):
+        _refuse_strange_floats(path, what, check)
+    sound = ffmpeg.source(path, ffmpeg.SOUND_FORMATS)["a:0"]
+    mono = ffmpeg.to_pipe(sound, format="s16le", ac=1, ar=rate)
+    for data in _samples_of(mono, 2, what, check):
+        yield np.frombuffer(data, "<i2")
+
+
+def _refuse_strange_floats(path: Path, what: str, check: Callable[[], None] | None) -> None:
+    """ffmpeg makes numbers of what is none, and the loudest noise of samples on another scale."""
+    sound = ffmpeg.source(path, ffmpeg.SOUND_FORMATS)["a:0"]
+    for data in _samples_of(ffmpeg.to_pipe(sound, format="f32le"), 4, what, check):
+        peak = float(np.abs(np.frombuffer(data, "<f4")).max(initial=0.0))
+        if not peak <= LOUDEST_FLOAT:
+            found = f"go up to {peak:g}, where 1 is full scale" if np.isfinite(peak) else "are no numbers"
+            raise BadInput(
+                f"the {what} is damaged",
+                why=f"it holds samples that {found}",
+                hint="export it again, as WAV of 16 bits",
+            )
+
+
+def _samples_of(
+    stream: object,
+    width: int,
+    what: str,
+    check: Callable[[], None] | None = None,
+    blame: type[AvatarctlError] = BadInput,
+) -> Iterator[bytes]:
+    """The output of a decoder in blocks of whole samples, `width` bytes each."""
+    rest = b""
+    with ffmpeg.Child(stream, what=_cannot(what), blame=blame, check=check) as child:
+        for data in child.chunks():
+            data = rest + data
+            whole = len(data) - len(data) % width
+            rest = data[whole:]
+            yield data[:whole]
+        child.finish()
+
+
+_FORMATS = "give sound: WAV, FLAC, MP3, OGG, M4A, or a film that has some"
 
 
 def _cannot(what: str) -> str:
@@ -201,7 +185,7 @@ def _too_long(what: str, duration: float | None, limit: float) -> BadInput:
 
 def _judge(duration: float, peak: float, what: str, min_seconds: float) -> None:
     if duration == 0:
-        raise BadInput(f"the {what} is empty", why="there is no sound in it")
+        raise BadInput(f"the {what} is empty", why="there is no sound in it", hint="record or export it again")
     if duration < min_seconds:
         raise BadInput(f"the {what} is too short", why=f"{duration:.2f} s", hint=f"at least {min_seconds:g} s")
     if peak < SILENCE:

@@ -26,7 +26,7 @@ from typing import Any, Self
 
 import ffmpeg
 
-from avatarctl.errors import AvatarctlError, StepFailed, Unavailable
+from avatarctl.errors import AvatarctlError, BadInput, StepFailed, Unavailable
 
 SOUND_FORMATS = "wav,w64,aiff,caf,mp3,flac,ogg,mov,matroska,aac,amr"
 """Demuxers for sound from outside (`mov` covers mp4 and m4a, `matroska` webm): none opens a second file."""
@@ -58,6 +58,11 @@ _GENERIC = (
     "Exiting",
     "Last message repeated",
 )
+_PLAIN = {
+    "Invalid data found": "it is of no kind that is read here, or damaged",
+    "moov atom not found": "its end is missing: it was not saved or copied whole",
+}
+"""What people can make nothing of, and what it means."""
 
 
 @cache
@@ -274,7 +279,9 @@ class Child:
             why = "its content is not a format that is read here, whatever its name says"
             hint = "make it a common one first: WAV, FLAC or MP3 for sound, MP4 for a film"
             return self._blame(self._what, why=why, hint=hint)
-        return self._blame(self._what, why=why)
+        why = next((plain for sign, plain in _PLAIN.items() if sign in why), why)
+        hint = "it may be damaged: copy it again, or give another file" if self._blame is BadInput else ""
+        return self._blame(self._what, why=why, hint=hint)
 
     def __enter__(self) -> Self:
         return self

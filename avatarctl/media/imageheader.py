@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 
 from avatarctl.errors import BadInput
 
-READABLE = ("JPEG", "PNG", "WebP")
-
 MAX_SIDE = 20_000
 MAX_PIXELS = 100_000_000
 MAX_DECODED_BYTES = 400 << 20
@@ -50,7 +48,7 @@ def read_header(content: bytes) -> Header:
     readers = {"JPEG": _jpeg, "PNG": _png, "WebP": _webp}
     if name not in readers:
         raise BadInput(
-            f"the picture is {_article(name)}" if name else "the file is not a picture",
+            f"the picture is {article(name)}" if name else "the file is not a picture",
             why="only JPEG, PNG and WebP are read",
             hint=_advice(name),
         )
@@ -116,7 +114,8 @@ _MAGIC = (
 )
 
 
-def _article(name: str) -> str:
+def article(name: str) -> str:
+    """`a PNG file`, `an ICO file`, `a video`."""
     article = "an" if name in ("AVIF", "HEIC", "ICO", "SVG") else "a"
     return f"{article} {name}" if name == "video" else f"{article} {name} file"
 

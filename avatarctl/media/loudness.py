@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import wave
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from avatarctl.errors import StepFailed
+from avatarctl.media import wav
 from avatarctl.text.loudness import HOP, LOWEST, Loudness
 
 _BLOCK = 1000
@@ -44,22 +43,17 @@ def measure(path: Path) -> Loudness | None:
 
 def _levels(path: Path) -> NDArray[np.float64]:
     """Decibels of full scale of each hop, smoothed."""
-    try:
-        with wave.open(str(path), "rb") as file:
-            channels, width, rate, frames = file.getparams()[:4]
-            if width != 2:
-                raise StepFailed("the sound is not 16-bit PCM")
-            count = int(frames / (rate * HOP))
-            parts = []
-            for first in range(0, count, _BLOCK):
-                bounds = np.round(np.arange(first, min(first + _BLOCK, count) + 1) * (rate * HOP)).astype(np.int64)
-                raw = np.frombuffer(file.readframes(int(bounds[-1] - bounds[0])), "<i2").astype(np.float64)
-                squares = (raw.reshape(-1, channels) ** 2).mean(axis=1)
-                bounds -= bounds[0]
-                kept = bounds[:-1][bounds[:-1] < len(squares)]
-                parts.append(np.add.reduceat(squares, kept) / np.diff(bounds)[: len(kept)])
-    except (wave.Error, EOFError) as error:
-        raise StepFailed("the sound is not a WAV file", why=str(error)) from error
+    with wav.reader(path) as file:
+        channels, _, rate, frames = file.getparams()[:4]
+        count = int(frames / (rate * HOP))
+        parts = []
+        for first in range(0, count, _BLOCK):
+            bounds = np.round(np.arange(first, min(first + _BLOCK, count) + 1) * (rate * HOP)).astype(np.int64)
+            raw = np.frombuffer(file.readframes(int(bounds[-1] - bounds[0])), "<i2").astype(np.float64)
+            squares = (raw.reshape(-1, channels) ** 2).mean(axis=1)
+            bounds -= bounds[0]
+            kept = bounds[:-1][bounds[:-1] < len(squares)]
+            parts.append(np.add.reduceat(squares, kept) / np.diff(bounds)[: len(kept)])
     if not parts:
         return np.zeros(0)
     power = np.concatenate(parts) / 32768**2

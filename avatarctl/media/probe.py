@@ -35,14 +35,15 @@ _EVEN = Fraction(11, 10_000)
 @dataclass(frozen=True, slots=True)
 class Header:
     """What a file says of itself. `duration`: seconds, None if it does not say; `estimated`: ffmpeg guessed it
-    from the bit rate. `sample_rate` (hertz) and `sound_codec` (ffmpeg's name): of the first sound track, None
-    without one."""
+    from the bit rate. `sample_rate` (hertz), `sound_codec` (ffmpeg's name) and `channels`: of the first sound track,
+    None without one; `channels` also where ffmpeg has a name for how they are laid out."""
 
     duration: float | None
     estimated: bool
     sample_rate: int | None
     sound_codec: str | None
     has_video: bool
+    channels: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ def header(
     duration: float | None = None
     sample_rate: int | None = None
     codec: str | None = None
+    channels: int | None = None
     has_video = False
     for line in log:
         if line.startswith(("[info] Stream mapping", "[info] Output")):
@@ -103,12 +105,13 @@ def header(
         # Anchored at the column where ffmpeg prints its own fields, because tags may hold any text.
         if found := re.match(r"\[info\]   Duration: (\d+):(\d+):(\d+\.\d+)", line):
             duration = int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])
-        elif found := re.match(r"\[info\]   Stream #0:\d+\S*: Audio: (\w+).*?(\d+) Hz", line):
-            codec, sample_rate = (codec, sample_rate) if codec else (found[1], int(found[2]))
+        elif found := re.match(r"\[info\]   Stream #0:\d+\S*: Audio: (\w+).*?(\d+) Hz(?:, (\d+) channels)?", line):
+            if codec is None:
+                codec, sample_rate, channels = found[1], int(found[2]), int(found[3]) if found[3] else None
         elif re.match(r"\[info\]   Stream #0:\d+\S*: Video: ", line) and "(attached pic)" not in line:
             has_video = True
     estimated = any("Estimating duration from bitrate" in line for line in log)
-    return Header(duration, estimated, sample_rate, codec, has_video)
+    return Header(duration, estimated, sample_rate, codec, has_video, channels)
 
 
 def decode_all(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import wave
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,12 +78,3 @@ def stretched(samples: NDArray[np.int16], rate: int, speed: float) -> NDArray[np
     # The first half window has nothing to be laid over.
     made[:hop] += window[hop:] * sound[reach : reach + hop]
     return np.clip(np.round(made[: round(len(samples) / speed)]), -32768, 32767).astype(np.int16)
-
-
-def write(path: Path, samples: NDArray[np.int16], rate: int) -> None:
-    """A WAV file: mono, 16 bit. As `media/audio` does it, for workers whose environment has no ffmpeg-python."""
-    with path.open("wb") as raw, wave.open(raw, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(samples.astype("<i2", copy=False).tobytes())

@@ -142,12 +142,12 @@ def check_idle(seconds: float) -> None:
 
 def render_idle(run: Run, seconds: float, avatar: AvatarRecord, *, background: Ref | None = None) -> Film:
     """animate -> upscale -> finish -> check: somebody who says nothing, in a film that may be played in a circle."""
-    from avatarctl.media import audio
+    from avatarctl.media import wav
 
     with run.folder() as folder:
-        wav = folder / "silence.wav"
-        audio.write_silence(wav, seconds, _SILENCE_RATE)
-        speech = run.take_in(wav, "audio/wav")
+        silence = folder / "silence.wav"
+        wav.write_silence(silence, seconds, _SILENCE_RATE)
+        speech = run.take_in(silence, "audio/wav")
     timings = run.text(Timings("und", seconds, "engine").to_json())
     sound: film.Sound = {"speech": speech, "timings": timings}
     return film.from_silence(run, avatar, sound, title=f"idle {seconds:g} s", background=background)

@@ -91,7 +91,7 @@ def readable_file(path: Path, limit: int, what: str) -> Path:
     try:
         size = path.stat().st_size
         if not path.is_file():
-            raise BadInput(f"the {what} {path} is not a file")
+            raise BadInput(f"the {what} {path} is not a file", hint="choose a file")
         with path.open("rb"):
             pass
     except FileNotFoundError:
@@ -99,7 +99,7 @@ def readable_file(path: Path, limit: int, what: str) -> Path:
     except OSError as error:
         raise BadInput(f"the {what} {path} cannot be read", why=error.strerror or str(error)) from error
     if size == 0:
-        raise BadInput(f"the {what} {path} is empty")
+        raise BadInput(f"the {what} {path} is empty", hint="choose another file")
     if size > limit:
         raise BadInput(
             f"the {what} {path} is too large", why=f"{size // 2**20} MB", hint=f"at most {limit // 2**20} MB"

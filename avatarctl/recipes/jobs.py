@@ -24,7 +24,7 @@ from avatarctl.runtime.runner import Run
 from avatarctl.store.model import AvatarRecord
 from avatarctl.store.store import Store
 from avatarctl.text import emotions
-from avatarctl.text.sentences import clean
+from avatarctl.text.sentences import clean, split
 
 MAX_TEXT_BYTES = 4 * 2**20
 
@@ -73,6 +73,8 @@ def spoken_text(job: Job) -> str:
             raw = path.read_bytes().decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise BadInput(f"{path} is not UTF-8", why=str(error), hint="save it as UTF-8") from error
+        # A recording without its text is moved by sound alone; an empty file is not how that is asked for.
+        split(clean(emotions.untagged(raw)))
     if job.audio and not raw:
         return ""
     text = clean(raw) if job.idle is None else ""

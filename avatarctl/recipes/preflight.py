@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from avatarctl import config, presets
-from avatarctl.errors import AvatarctlError, BadInput, Unavailable
+from avatarctl.errors import AvatarctlError, Unavailable
 from avatarctl.jobs import Job, Problem
 from avatarctl.presets import Settings
-from avatarctl.recipes import exports, jobs
+from avatarctl.recipes import answers, exports, jobs
 from avatarctl.recipes.enroll import MAX_SAMPLE_BYTES, readable_file
 from avatarctl.runtime import dryrun, session
 from avatarctl.runtime.runner import Run
@@ -213,10 +213,10 @@ def _unable(settings: Settings, stage: str) -> AvatarctlError | None:
 
 def _length(path: Path) -> float:
     """Seconds of a recording, by its header; 0 where that does not tell."""
-    from avatarctl.media import probe
+    from avatarctl.media import audio
 
     readable_file(path, MAX_SAMPLE_BYTES * 4, "recording")
-    return probe.header(path, what=f"{path.name} is no sound file", blame=BadInput).duration or 0.0
+    return audio.survey(path, answers.MAX_RECORDING_SECONDS, f"recording {path.name}").duration or 0.0
 
 
 def _stages(settings: Settings, job: Job) -> Iterator[str]:

@@ -16,7 +16,7 @@ from typing import Any
 from avatarctl import models
 from avatarctl.engines import readiness, registry
 from avatarctl.engines.contract import Engine, EngineSpec, HoldsMemory, Requirements
-from avatarctl.engines.worker.host import WorkerEngine
+from avatarctl.engines.worker.host import Worker, WorkerEngine
 from avatarctl.engines.worker.memory import is_out_of_memory
 from avatarctl.errors import AvatarctlError, OutOfMemory
 from avatarctl.models import weights
@@ -26,6 +26,16 @@ from avatarctl.stages.params import Params
 Servers = Callable[[], Sequence[tuple[EngineSpec, Params]]]
 
 
+def instance_of(spec: EngineSpec, params: Params) -> str:
+    """Equal for steps that one loaded engine can perform: its name, its models, and the weights that its params choose.
+
+    Stages that one worker serves (what a voice prepares, and its speech) share its process and its memory.
+    """
+    weights = spec.requirements(params).weights
+    own = spec.factory if spec.worker else f"{spec.stage}/{spec.name}"
+    return " ".join((own, *spec.models, *(f"{role}={ref}" for role, ref in sorted(weights.items()))))
+
+
 def _never() -> bool:
     return False
 
@@ -33,8 +43,12 @@ def _never() -> bool:
 class EnginePool:
     """An instance of each engine and choice of weights, which performs one step at a time.
 
-    Of an engine that lives in this process and takes nothing but processor time, as many instances are made as steps
-    ask for at a time, `copies` at most. A worker may hold gigabytes: there is one.
+    Of an engine that takes nothing but processor time, as many instances are made as steps ask for at a time, `copies`
+    at most. A worker may hold gigabytes: there is one.
+
+    With `children`, engines of the lane `cpu` live in processes of their own, as many as there are copies, and each
+    process has an instance of every engine that it was asked for. So they share no interpreter, which lets one of its
+    threads compute at a time, and one that hangs or crashes takes nothing along but its process.
     """
 
     def __init__(
@@ -45,6 +59,7 @@ class EnginePool:
         copies: int = 1,
         vram_mb: int = 0,
         servers: Servers = tuple,
+        children: Sequence[Worker] = (),
     ) -> None:
         """`interpreter`: the Python of an engine's worker by the engine's name, "" for this one's.
         `vram_mb`: what all engines together may take of the GPU's memory; 0 for all that it has.
@@ -53,7 +68,9 @@ class EnginePool:
         self._interpreter = interpreter
         self._copies = copies
         self._servers = servers
-        self._slots: dict[tuple[str, ...], Slot] = {}
+        self._children = list(children)
+        self._slots: dict[tuple[str, str], Slot] = {}
+        """By `instance_of` and place: the number of a copy, or "child" and the number of a process."""
         self._guard = threading.Lock()
         self._room = Room(device or Nvidia(), self._all, vram_mb)
 
@@ -96,7 +113,7 @@ class EnginePool:
         """Whether a step could begin without another engine's being unloaded for it."""
         wanted = spec.requirements(params).gpu_memory_mb
         with self._guard:
-            slot = self._slots.get((*_name(spec, params), "0"))
+            slot = self._slots.get((instance_of(spec, params), "0"))
         return self._room.fits(slot or Slot(""), wanted)
 
     def _load(
@@ -107,7 +124,7 @@ class EnginePool:
             self._look_at_servers()
         # What it was seen to take counts where that is more.
         self._room.make(slot, max(wanted.gpu_memory_mb, slot.known_mb), cancelled)
-        engine = self._create(spec, wanted)
+        engine = self._create(spec, wanted, slot.child)
         try:
             engine.load(files)
         except BaseException:
@@ -121,7 +138,7 @@ class EnginePool:
         """See what servers hold that were asked by an earlier process. One that is at work now counts already."""
         for spec, params in self._servers():
             with self._guard:
-                slot = self._slots.setdefault((*_name(spec, params), "0"), Slot(f"{spec.stage}/{spec.name}"))
+                slot = self._slots.setdefault((instance_of(spec, params), "0"), Slot(f"{spec.stage}/{spec.name}"))
             if not slot.lock.acquire(blocking=False):
                 continue
             try:
@@ -158,10 +175,16 @@ class EnginePool:
     @contextmanager
     def _taken(self, spec: EngineSpec, params: Params) -> Iterator[Slot]:
         """A slot of the engine to oneself: one that is free, the one used last first, or a new one."""
+        name, title = instance_of(spec, params), f"{spec.stage}/{spec.name}"
+        children = self._children if self._lives_apart(spec, params) else []
         single = spec.worker or spec.requirements(params).gpu_memory_mb
         with self._guard:
-            names = [(*_name(spec, params), str(n)) for n in range(1 if single else self._copies)]
-            slots = [self._slots.setdefault(name, Slot(f"{spec.stage}/{spec.name}")) for name in names]
+            if children:
+                places = {f"child {n}": child for n, child in enumerate(children)}
+                slots = [self._slots.setdefault((name, at), Slot.of(title, child)) for at, child in places.items()]
+            else:
+                copies = 1 if single else self._copies
+                slots = [self._slots.setdefault((name, str(n)), Slot(title)) for n in range(copies)]
             slots.sort(key=lambda slot: slot.used, reverse=True)
             chosen = next((slot for slot in slots if slot.lock.acquire(blocking=False)), None)
         if chosen is None:
@@ -172,12 +195,19 @@ class EnginePool:
         finally:
             chosen.lock.release()
 
-    def _create(self, spec: EngineSpec, wanted: Requirements) -> Engine:
-        if not spec.worker:
+    def _lives_apart(self, spec: EngineSpec, params: Params) -> bool:
+        """Whether an engine that asks for no process of its own is performed in one of the children."""
+        wanted = spec.requirements(params)
+        return not spec.worker and wanted.lane == "cpu" and not wanted.gpu_memory_mb
+
+    def _create(self, spec: EngineSpec, wanted: Requirements, child: Worker | None) -> Engine:
+        if not spec.worker and child is None:
             return registry.create(spec)
         digests = models.digests(self._models, spec.models)
         chosen = {role: ref for role, ref in wanted.weights.items() if ref in models.CATALOG}
         digests |= {role: weights.digest(self._models, ref) for role, ref in chosen.items()}
+        if child is not None:
+            return WorkerEngine(spec, digests=digests, worker=child)
         python = self._python(spec)
         return WorkerEngine(spec, python, digests) if python else WorkerEngine(spec, digests=digests)
 
@@ -199,11 +229,3 @@ class EnginePool:
                 if slot.engine is not None:
                     slot.engine.close()
                     slot.engine = None
-
-
-def _name(spec: EngineSpec, params: Params) -> tuple[str, ...]:
-    """What one instance can serve."""
-    wanted = spec.requirements(params)
-    # Stages that one worker serves (what a voice prepares, and its speech) share its process and its memory.
-    own = (spec.factory,) if spec.worker else (spec.stage, spec.name)
-    return (*own, *(f"{role}={ref}" for role, ref in sorted(wanted.weights.items())))

@@ -28,7 +28,8 @@ import avatarctl
 from avatarctl.engines import registry
 from avatarctl.engines.contract import EngineSpec
 from avatarctl.errors import BadInput, Unavailable
-from avatarctl.runtime import pip, resources
+from avatarctl.machine import hardware
+from avatarctl.runtime import pip
 from avatarctl.stages.params import nearest
 from avatarctl.store.faults import disk_is_full
 from avatarctl.store.locks import FileLock
@@ -153,7 +154,7 @@ def choose_build(torch: str) -> str:
     """`cuda` where there is an NVIDIA GPU, and on systems whose one build is in the registry; else `cpu`."""
     if torch != "auto":
         return torch
-    return "cuda" if resources.gpu_memory_mb() or not sys.platform.startswith("linux") else "cpu"
+    return "cuda" if hardware.gpu() or not sys.platform.startswith("linux") else "cpu"
 
 
 def install(
@@ -232,10 +233,12 @@ def _alone(environments: Path, name: str, timeout: float) -> Iterator[None]:
 def _make_empty(folder: Path, python: str) -> str:
     """An environment without pip, which this one's pip fills; the version of its Python."""
     program = "import platform; print(platform.python_version())"
+    python = str(Path(shutil.which(python) or python).absolute())
     try:
         made = str(folder / "bin" / "python")
         for command in ([python, "-m", "venv", "--without-pip", str(folder)], [made, "-c", program]):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            # Elsewhere than the user is, where a file called venv.py would be run.
+            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder.parent)
             if done.returncode != 0:
                 raise OSError(_last_line(done.stdout + done.stderr))
     except OSError as error:

@@ -38,8 +38,9 @@ def fill(
     Raises:
         Unavailable: pip failed.
     """
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(interpreter), "install"]
-    command += ["--no-input", "--require-hashes", "--no-deps", "--only-binary", ":all:", "--no-compile"]
+    # -P: a file called pip.py in the working folder must not be run in pip's place.
+    command = [sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", "--python", str(interpreter)]
+    command += ["install", "--no-input", "--require-hashes", "--no-deps", "--only-binary", ":all:", "--no-compile"]
     command += ["--no-warn-script-location", "--progress-bar", "off"]
     command += ["--no-index"] if offline else []
     for lock in locks:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from avatarctl.runtime.handles import Handle
 from avatarctl.runtime.plan import StepOrder
-from avatarctl.runtime.resources import peak_memory_mb
 from avatarctl.store.model import Artefact, Manifest, StepRecord
 
 
@@ -53,5 +54,11 @@ def step_record(
 def _peak_memory_mb(memory: Mapping[str, Any] | None) -> float:
     """Of the worker if a worker did it (on the GPU if it used one), else of this process; MiB."""
     if not memory:
-        return peak_memory_mb()
+        return _own_peak_mb()
     return round(float(memory.get("peak", memory["resident_peak"])) / 2**20, 1)
+
+
+def _own_peak_mb() -> float:
+    """The most resident memory this process has had, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)

@@ -12,12 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Protocol
 
 from avatarctl.engines.contract import Cancelled, Engine, HoldsMemory
+from avatarctl.engines.worker.host import Worker
 from avatarctl.errors import OutOfMemory
 from avatarctl.machine import hardware
-from avatarctl.runtime import resources
 
 CONFIRM_SECONDS = 15.0
 SETTLED_SECONDS = 3.0
@@ -45,11 +46,17 @@ class Nvidia:
 
     def total_mb(self) -> int:
         """See `Device`."""
-        return resources.gpu_memory_mb()
+        return _total_mb()
 
     def free_mb(self) -> int | None:
         """See `Device`."""
         return hardware.gpu_free_mb()
+
+
+@cache
+def _total_mb() -> int:
+    card = hardware.gpu()
+    return card.memory_mb if card else 0
 
 
 @dataclass(eq=False)
@@ -59,11 +66,18 @@ class Slot:
     title: str
     lock: threading.Lock = field(default_factory=threading.Lock)
     engine: Engine | None = None
+    child: Worker | None = None
+    """The process that its engine shares with others; None for this one, or a worker of its own."""
     held_mb: int = 0
     """Memory of the GPU that counts as taken by it."""
     known_mb: int = 0
     """The most that it was ever seen to take."""
     used: float = 0.0
+
+    @classmethod
+    def of(cls, title: str, child: Worker) -> Slot:
+        """A place in a process where one engine works at a time."""
+        return cls(title, lock=child.lock, child=child)
 
     def unload(self) -> None:
         """End the engine; a server is asked to let go."""

@@ -47,13 +47,13 @@ def rig(outputs: Files, inputs: Files, params: Any) -> Facts:
 
 def transcript(outputs: Files, inputs: Files, params: Any) -> Facts:
     """UTF-8 text with something in it; words in order, none of which ends before it starts or after the recording."""
-    from avatarctl.media import audio
+    from avatarctl.media import wav
 
     said = _text(outputs["text"])
     report = _report(outputs["words"], "list of words")
     if report.get("schema") != "transcript/1":
         raise StepFailed("the list of words is of another schema", why=str(report.get("schema")))
-    duration = audio.wav_info(inputs["audio"]).duration
+    duration = wav.info(inputs["audio"]).duration
     words = [word for segment in report["segments"] for word in segment["words"]]
     for word in words:
         if not 0 <= word["start"] <= word["end"] <= duration + 1e-3:
@@ -89,9 +89,9 @@ def portrait(outputs: Files, inputs: Files, params: Any) -> Facts:
 
 def voiceprint(outputs: Files, inputs: Files, params: Any) -> Facts:
     """A readable WAV and a report with its duration."""
-    from avatarctl.media import audio
+    from avatarctl.media import wav
 
-    info = audio.wav_info(outputs["voice"])
+    info = wav.info(outputs["voice"])
     report = _report(outputs["report"], "report on the voice")
     return {"duration": info.duration, "f0": report.get("f0"), "warnings": report.get("warnings", [])}
 
@@ -102,10 +102,10 @@ def speech(outputs: Files, inputs: Files, params: Any) -> Facts:
     `confidence` has a number from 0 to 1 for each sentence of a text that was looked for in a recording, and `doubtful`
     those sentences that were hardly found.
     """
-    from avatarctl.media import audio
+    from avatarctl.media import wav
     from avatarctl.text.timings import Timings
 
-    info = audio.wav_info(outputs["speech"])
+    info = wav.info(outputs["speech"])
     if info.frames == 0:
         raise StepFailed("the speech is empty")
     facts: Facts = {"duration": round(info.duration, 4), "sample_rate": info.sample_rate}
@@ -137,12 +137,12 @@ def clip(outputs: Files, inputs: Files, params: Any) -> Facts:
     """A video that decodes fully, of the wanted size and rate, as long as the speech (rounded up to a frame)."""
     import math
 
-    from avatarctl.media import audio, probe
+    from avatarctl.media import probe, wav
 
     video = probe.decode_all(outputs["clip"]).video
     if video is None:
         raise StepFailed("the clip has no picture")
-    wanted = math.ceil(audio.wav_info(inputs["speech"]).duration * params.fps - 1e-6)
+    wanted = math.ceil(wav.info(inputs["speech"]).duration * params.fps - 1e-6)
     if video.frames != wanted:
         raise StepFailed("the clip has the wrong length", why=f"{video.frames} frames, not {wanted}")
     if not video.constant_step or video.fps != params.fps:

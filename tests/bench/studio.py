@@ -66,7 +66,9 @@ class Studio:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("AVATARCTL_")}
+        # Commands start from compiled modules, as they do where they are installed, whatever this shell asks for.
+        left_out = ("AVATARCTL_", "PYTHONDONTWRITEBYTECODE")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
         return {**kept, "AVATARCTL_HOME": str(self.home), "AVATARCTL_OFFLINE": "1", "NO_COLOR": "1"}
 
     def close(self) -> None:

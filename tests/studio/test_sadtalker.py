@@ -24,7 +24,7 @@ from avatarctl.engines.sadtalker.face import Face
 from avatarctl.engines.sadtalker.spec import CHECKPOINTS, MAPPINGS, SadTalkerParams, SadTalkerRigParams
 from avatarctl.engines.worker.host import WorkerEngine
 from avatarctl.errors import Unavailable
-from avatarctl.media import arrays, audio, image
+from avatarctl.media import arrays, image, wav
 from avatarctl.stages import validators
 from tests.conftest import ROOT
 from tests.tools import Studio, refused
@@ -81,7 +81,7 @@ def engines(python: str) -> Iterator[Callable[..., WorkerEngine]]:
 def tone(path: Path, seconds: float) -> Path:
     time = np.arange(round(seconds * 16_000)) / 16_000
     wave = 0.5 * np.sin(2 * np.pi * 200 * time) * (1 + np.sin(2 * np.pi * 4 * time)) / 2
-    audio.write_wav(path, wave.astype(np.float32), 16_000)
+    wav.write(path, wave.astype(np.float32), 16_000)
     return path
 
 

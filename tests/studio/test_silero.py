@@ -16,9 +16,9 @@ from avatarctl.engines.contract import Job
 from avatarctl.engines.silero.spec import PACKAGE, SileroParams
 from avatarctl.engines.worker.host import WorkerEngine
 from avatarctl.errors import BadInput, StepFailed, Unavailable
-from avatarctl.media import audio
 from avatarctl.models import catalog, fetch, records
 from tests.conftest import ROOT
+from tests.media_support import read_wav
 from tests.tools import Studio, refused
 
 pytestmark = pytest.mark.engine("silero")
@@ -79,7 +79,7 @@ def test_it_speaks_the_same_for_the_same_seed(worker: WorkerEngine, tmp_path: Pa
     assert spoken(worker, tmp_path / "c", "Привет, мир! Это 5 книг.", seed=1) != first
     other = SileroParams(sample_rate=24_000, lead=0.1, pause=0.2, speaker="aidar")
     assert spoken(worker, tmp_path / "d", "Привет, мир! Это 5 книг.", other) != first
-    samples, rate = audio.read_wav(tmp_path / "a" / "speech.wav")
+    samples, rate = read_wav(tmp_path / "a" / "speech.wav")
     assert rate == 24_000 and not np.any(samples[: int(0.09 * rate)]) and not np.any(samples[-int(0.19 * rate) :])
 
 
@@ -88,7 +88,7 @@ def test_speed_and_sample_rate(worker: WorkerEngine, tmp_path: Path) -> None:
     for rate in (0.5, 1.0, 2.0):
         params = SileroParams(sample_rate=8_000, lead=0, pause=0, rate=rate)
         spoken(worker, tmp_path / str(rate), "Хорошая погода сегодня", params)
-        samples, hertz = audio.read_wav(tmp_path / str(rate) / "speech.wav")
+        samples, hertz = read_wav(tmp_path / str(rate) / "speech.wav")
         assert hertz == 8_000
         seconds[rate] = len(samples) / hertz
     assert seconds[0.5] == pytest.approx(2 * seconds[1.0], rel=0.01)

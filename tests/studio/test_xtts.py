@@ -19,7 +19,7 @@ from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.worker.host import WorkerEngine
 from avatarctl.engines.xtts.spec import XttsParams, XttsSpeakerParams
 from avatarctl.errors import BadInput, StepFailed, Unavailable
-from avatarctl.media import audio
+from avatarctl.media import wav
 from tests import tiny_whisper
 from tests.conftest import ROOT, TEST_MODELS
 from tests.tools import Studio
@@ -59,7 +59,7 @@ def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     t = np.arange(4 * 22_050) / 22_050
     sound = sum(np.sin(2 * np.pi * 140 * k * t) / k for k in range(1, 9)) * (0.5 + 0.5 * np.sin(2 * np.pi * 3 * t))
     path = tmp_path_factory.mktemp("voice") / "voice.wav"
-    audio.write_wav(path, (0.2 * sound).astype(np.float32), 22_050)
+    wav.write(path, (0.2 * sound).astype(np.float32), 22_050)
     return path
 
 
@@ -96,7 +96,7 @@ def test_the_same_seed_speaks_the_same_bytes(worker: WorkerEngine, speaker: Path
     worker.run(order(tmp_path / "c", speaker))
     a, b, c = ((tmp_path / name / "speech.wav").read_bytes() for name in "abc")
     assert a == c != b
-    info = audio.wav_info(tmp_path / "a" / "speech.wav")
+    info = wav.info(tmp_path / "a" / "speech.wav")
     assert (info.sample_rate, info.channels) == (24_000, 1)
     assert 0.4 < info.duration < 4
     assert told[-1] == 1 and told == sorted(told)
@@ -108,7 +108,7 @@ def test_speed_and_pause_are_kept(worker: WorkerEngine, speaker: Path, tmp_path:
     worker.run(order(tmp_path / "a", speaker, params=replace(SHORT, pause=0.0)))
     worker.run(order(tmp_path / "b", speaker, params=replace(SHORT, pause=0.0, rate=2.0)))
     worker.run(order(tmp_path / "c", speaker, params=replace(SHORT, pause=1.5)))
-    usual, fast, paused = (audio.wav_info(tmp_path / name / "speech.wav").duration for name in "abc")
+    usual, fast, paused = (wav.info(tmp_path / name / "speech.wav").duration for name in "abc")
     assert (fast - 0.1) / (usual - 0.1) == pytest.approx(0.5, abs=0.1)
     assert paused - usual == pytest.approx(1.5, abs=1e-3)
 

@@ -7,7 +7,6 @@ between sentences, so only spectra of 26 bands stay in memory, 100 a second.
 
 from __future__ import annotations
 
-import wave
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from avatarctl.engines.align.spectrum import HOP
 from avatarctl.engines.align.windows import AHEAD, Alignment, through
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.errors import BadInput
+from avatarctl.media import wav
 from avatarctl.stages.catalog import DICTIONARY
 from avatarctl.text import dictionary
 from avatarctl.text import language as languages
@@ -214,7 +214,7 @@ def _logs(path: Path, rate: int, frames: int, highest: float, job: Job) -> NDArr
     edge = spectrum.margin(rate)
     count = int(frames / (HOP * rate))
     logs = np.zeros((count, spectrum.BANDS), np.float32)
-    with wave.open(str(path), "rb") as file:
+    with wav.reader(path) as file:
         buffer = np.zeros(edge, np.float32)
         begins, done = -edge, 0
         while done < count:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import wave
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from avatarctl.engines.align.features import HOP, Features, margin, measure
 from avatarctl.engines.align.spec import SoundParams
 from avatarctl.engines.contract import Job
 from avatarctl.errors import BadInput
+from avatarctl.media import wav
 from avatarctl.text.timings import Timings
 
 _WINDOW = recording.WINDOW
@@ -63,7 +63,7 @@ def _features(path: Path, rate: int, frames: int, job: Job) -> Features:
     per_window = round(_WINDOW / HOP)
     count = -(-frames * 100 // rate)
     parts: list[Features] = []
-    with wave.open(str(path), "rb") as file:
+    with wav.reader(path) as file:
         buffer = np.zeros(edge, np.float32)
         begins, done = -edge, 0
         for data in recording.blocks(file, round(_WINDOW * rate), job):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.errors import BadInput
+from avatarctl.media import wav
 
 WINDOW = 10.0
 """Seconds that are in memory at a time."""
@@ -49,11 +50,8 @@ def silence_needed(first: float, last: float, rate: int, frames: int, lead: floa
 
 def copy(source: Path, target: Path, lead: int, tail: int, job: Job) -> None:
     """The recording with `lead` and `tail` samples of silence around it."""
-    with wave.open(str(source), "rb") as file, target.open("wb") as raw, wave.open(raw, "wb") as made:
-        rate = file.getframerate()
-        made.setnchannels(1)
-        made.setsampwidth(2)
-        made.setframerate(rate)
+    rate = wav.info(source).sample_rate
+    with wav.reader(source) as file, wav.writer(target, rate) as made:
         made.writeframes(bytes(2 * lead))
         for data in blocks(file, round(WINDOW * rate), job):
             made.writeframes(data)

@@ -65,7 +65,7 @@ def through(
         last_sentence = len(spoken.firsts) - 1 if stop == total else min(last_sentence, len(spoken.firsts) - 1)
         last = int(spoken.firsts[last_sentence])
         final = stop == total
-        frames, silent = _states(spoken.breaks[first : last + 1], with_end=True)
+        frames, silent = _states(spoken.breaks[first : last + 1])
         sides = _sides(logs, active, spoken, common, row, stop, frames, silent, pace, progress)
         path = warp(sides, round(_HALF_BAND / HOP), to_the_end=final, check=partial(told, row * HOP))
         if path is None:
@@ -90,7 +90,7 @@ def through(
     return found
 
 
-def _states(breaks: NDArray[np.int64], *, with_end: bool) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+def _states(breaks: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     """Frame of the reference of each state, and whether the state is the silence before that frame."""
     first, last = int(breaks[0]), int(breaks[-1])
     frames = np.concatenate([np.arange(first, last), breaks])

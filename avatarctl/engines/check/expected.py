@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.check.film import Film
 from avatarctl.errors import BadInput
-from avatarctl.media import audio, loudness
+from avatarctl.media import loudness, wav
 from avatarctl.text import articulation
 from avatarctl.text.timings import Timings
 from avatarctl.text.visemes import viseme
@@ -54,7 +54,7 @@ def clips_of(inputs: Mapping[str, Path], film: Film) -> list[Clip]:
         number = role.partition(".")[2]
         curves, fps = _curves(inputs.get(f"curves.{number}"))
         rate = fps or round(film.fps)
-        length = audio.wav_info(inputs[role]).duration
+        length = wav.info(inputs[role]).duration
         timings = _timings(inputs.get(f"timings.{number}"), length)
         found.append(Clip(start, length, inputs[role], timings, curves, rate))
         start += articulation.frame_count(length, max(1, round(rate))) / rate

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import wave
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.check.film import Check, Film, samples
+from avatarctl.media import wav
 from avatarctl.media.probe import FULL_SCALE
 
 Floats = NDArray[np.float32]
@@ -168,7 +168,7 @@ def _part(signal: Floats, first: int, count: int) -> Floats:
 
 def _pieces(path: Path) -> Iterator[tuple[float, Floats]]:
     """A recording at `LOW` hertz, piece by piece: the second at which each begins, and the piece."""
-    with wave.open(str(path), "rb") as stream:
+    with wav.reader(path) as stream:
         rate, channels = stream.getframerate(), stream.getnchannels()
         at = 0.0
         while data := stream.readframes(round(_PIECE * rate)):

@@ -13,7 +13,7 @@ from typing import Any
 from avatarctl.engines.cloud.service import CloudEngine, Reply, Request, Service, ask, nonsense, patiently
 from avatarctl.engines.cloud.spec import DEEPGRAM, DeepgramParams
 from avatarctl.engines.contract import Job
-from avatarctl.media import audio
+from avatarctl.media import wav
 from avatarctl.text.transcript import Segment, Transcript, Word
 
 SERVICE = Service(DEEPGRAM, "Authorization", "Token ")
@@ -32,7 +32,7 @@ class DeepgramEngine(CloudEngine):
         """
         params: DeepgramParams = job.params
         recording = job.inputs["audio"]
-        duration = audio.wav_info(recording).duration
+        duration = wav.info(recording).duration
         job.note(f"{duration:.1f} s of sound go to {DEEPGRAM.title}")
         job.progress(0, duration, "seconds")
         reply = patiently(job, lambda: _listen(job, params, recording))

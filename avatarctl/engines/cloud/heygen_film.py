@@ -19,7 +19,7 @@ from avatarctl.engines.cloud.service import CloudEngine, Refused
 from avatarctl.engines.cloud.spec import HeyGenFilmParams
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.errors import BadInput, StepFailed, Unavailable
-from avatarctl.media import audio, ffmpeg, image, probe, video
+from avatarctl.media import ffmpeg, image, probe, video, wav
 from avatarctl.stages.catalog import picture_size
 from avatarctl.text.articulation import frame_count
 
@@ -44,7 +44,7 @@ class HeyGenFilmEngine(CloudEngine):
             StepFailed: HeyGen refused, failed, or is not done in time.
         """
         params: HeyGenFilmParams = job.params
-        seconds = audio.wav_info(job.inputs["speech"]).duration
+        seconds = wav.info(job.inputs["speech"]).duration
         if seconds > LONGEST:
             raise BadInput(
                 f"{TITLE} takes at most {LONGEST:.0f} s of speech at a time", why=f"this has {seconds:.0f} s"

@@ -10,7 +10,7 @@ from avatarctl.engines.cloud.service import CloudEngine
 from avatarctl.engines.cloud.spec import HeyGenVoiceParams
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.errors import BadConfig, BadInput, StepFailed
-from avatarctl.media import audio
+from avatarctl.media import audio, wav
 from avatarctl.media import spoken as pieces
 from avatarctl.stages.catalog import DICTIONARY
 from avatarctl.text import dictionary, sentences
@@ -79,4 +79,4 @@ class HeyGenVoiceEngine(CloudEngine):
         if not len(spoken):
             raise StepFailed(f"{TITLE} sent no speech", why="it is silent", hint="try again")
         pause = sentences.SENTENCE_PAUSE if params.pause < 0 else params.pause
-        audio.write_pcm(job.out / "speech.wav", pieces.joined([(spoken, pause)], rate, params.lead), rate)
+        wav.write_pcm(job.out / "speech.wav", pieces.joined([(spoken, pause)], rate, params.lead), rate)

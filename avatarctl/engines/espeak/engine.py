@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import wave
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from avatarctl.engines.espeak import events, library, pitch
 from avatarctl.engines.espeak.spec import EspeakParams
 from avatarctl.engines.espeak.utterance import say, voice_name, words_a_minute
 from avatarctl.errors import BadInput, StepFailed
+from avatarctl.media import wav
 from avatarctl.media.level import gain, scaled
 from avatarctl.stages.catalog import DICTIONARY
 from avatarctl.text import dictionary, sentences
@@ -85,7 +85,7 @@ class EspeakEngine:
             ),
             extra={"voice": voice, "pitch": setting},
         )
-        _write(job.out / "speech.wav", samples, spoken.rate)
+        wav.write_pcm(job.out / "speech.wav", samples, spoken.rate)
         (job.out / "timings.json").write_text(timings.to_json(), encoding="utf-8")
         job.progress(duration, duration, "s")
 
@@ -126,11 +126,3 @@ def _framed(
     ahead, behind = round(lead * rate), round(pause * rate)
     whole = np.concatenate([np.zeros(ahead, np.int16), body, np.zeros(behind, np.int16)])
     return whole, (ahead - first) / rate
-
-
-def _write(path: Path, samples: NDArray[np.int16], rate: int) -> None:
-    with path.open("wb") as raw, wave.open(raw, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes(samples.astype("<i2", copy=False).data)

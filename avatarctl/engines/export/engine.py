@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.export import blendshapes
 from avatarctl.errors import BadInput, StepFailed
-from avatarctl.media import audio
+from avatarctl.media import wav
 from avatarctl.stages.catalog import ExportParams
 from avatarctl.text import articulation, cues
 from avatarctl.text.timings import Timings
@@ -80,7 +80,7 @@ def _clips(job: Job, fps: int) -> Iterator[Clip]:
     if not numbers:
         raise StepFailed("a film without speech cannot be exported")
     for number in numbers:
-        duration = audio.wav_info(job.inputs[f"speech.{number:03d}"]).duration
+        duration = wav.info(job.inputs[f"speech.{number:03d}"]).duration
         frames = articulation.frame_count(duration, fps)
         told = job.inputs.get(f"timings.{number:03d}")
         try:

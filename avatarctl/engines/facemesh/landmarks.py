@@ -50,13 +50,6 @@ FACE_OVAL = (
 )
 """The outline, clockwise in the picture, from the middle of the hairline."""
 
-MIRROR_PAIRS = (
-    *((33, 263), (133, 362), (159, 386), (145, 374), (70, 300), (105, 334), (107, 336)),
-    *((61, 291), (78, 308), (50, 280), (234, 454), (127, 356), (93, 323), (132, 361), (58, 288)),
-    *((172, 397), (136, 365), (150, 379), (98, 327), (54, 284), (103, 332), (67, 297)),
-)
-"""The same place on the right and on the left half of the face."""
-
 
 @dataclass(frozen=True, slots=True)
 class Landmarks:

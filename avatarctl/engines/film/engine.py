@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.errors import StepFailed
-from avatarctl.media import audio, concat, ffmpeg, subtitles
+from avatarctl.media import audio, concat, ffmpeg, subtitles, wav
 from avatarctl.media.video import timescale
 from avatarctl.text.timings import Timings
 
@@ -92,7 +92,7 @@ class Speech:
 
     def __init__(self, recordings: Sequence[Path], starts: Sequence[int], fps: int) -> None:
         self._recordings = recordings
-        found = [audio.wav_info(path) for path in recordings]
+        found = [wav.info(path) for path in recordings]
         self.rate = max(info.sample_rate for info in found)
         # Rounded from the film's beginning, so that a rate that is no multiple of fps does not drift.
         self._bounds = [round(start * self.rate / fps) for start in starts]

@@ -20,7 +20,7 @@ from avatarctl.engines.piper import reading, timing
 from avatarctl.engines.piper.spec import CONFIG, VOICE, PiperParams
 from avatarctl.engines.piper.voice import Settings, Voice, unfit
 from avatarctl.errors import BadInput, StepFailed
-from avatarctl.media import audio
+from avatarctl.media import wav
 from avatarctl.media.level import gain, scaled
 from avatarctl.stages.catalog import DICTIONARY
 from avatarctl.text import dictionary, normalise, sentences
@@ -91,7 +91,7 @@ class PiperEngine:
         samples, sound, phonemes = _joined(sounded, settings.rate, params.lead, pause)
         if not np.any(samples):
             raise StepFailed("the voice was silent", why=f"{written[:40]!r}", hint="try --take 1")
-        audio.write_pcm(job.out / "speech.wav", samples, settings.rate)
+        wav.write_pcm(job.out / "speech.wav", samples, settings.rate)
         if all(part.phonemes for part in sounded):
             spans = events.words(sound, phonemes, said, written)
             found = Timings(

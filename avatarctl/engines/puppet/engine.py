@@ -1,7 +1,7 @@
 """The puppet as two engines: a portrait to its rig; speech, timings and a rig to a silent clip.
 
-Frames are drawn by two threads in turn and encoded by ffmpeg's process, which the caller's thread feeds a few
-frames behind. Memory does not grow with the clip's length.
+Frames are drawn side by side (`drawing`) and encoded by ffmpeg's process, which the caller's thread feeds a few frames
+behind. Memory does not grow with the clip's length.
 """
 
 from __future__ import annotations
@@ -9,12 +9,9 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-from collections import deque
-from collections.abc import Generator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from dataclasses import replace
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +22,7 @@ from numpy.typing import NDArray
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
-from avatarctl.engines.puppet import backdrop, timeline
+from avatarctl.engines.puppet import backdrop, drawing, timeline
 from avatarctl.engines.puppet.controls import CONTROLS, Timeline
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
@@ -33,15 +30,13 @@ from avatarctl.engines.puppet.scene import Scene
 from avatarctl.engines.puppet.segment import MATTE_MODEL, PersonNetwork
 from avatarctl.engines.puppet.spec import PuppetAnimateParams, PuppetRigParams
 from avatarctl.errors import BadConfig, BadInput, NoFace
-from avatarctl.media import audio, image, loudness, video
+from avatarctl.media import image, loudness, video, wav
 from avatarctl.stages.catalog import picture_size
 from avatarctl.text import colours
 from avatarctl.text.timings import Timings
 
-DRAWING_AT_ONCE = 2
-"""Frames. Between OpenCV's calls only one thread computes at a time, so more of them would wait for each other."""
-FRAMES_IN_FLIGHT = 4
-"""Drawn or being drawn, and not yet taken by the encoder."""
+WORTH_A_PROCESS = 2.0
+"""Seconds of speech from which on a second process is started to draw: it takes a third of a second to be of use."""
 PROGRESS_EVERY = 25
 """Frames."""
 LEAST_FACE_FOR_BACKGROUND = 0.9
@@ -133,6 +128,9 @@ def _chosen(face: str) -> tuple[float, float, float] | None:
 class AnimateEngine:
     """Speech and its timings to a silent clip of the rig's face, and the curves that moved it."""
 
+    def __init__(self) -> None:
+        self._second = drawing.Second()
+
     def load(self, models: Mapping[str, Path]) -> None:
         """Nothing to read before the first rig."""
 
@@ -145,8 +143,12 @@ class AnimateEngine:
             BadConfig: `background` is not a colour.
         """
         params: PuppetAnimateParams = job.params
-        # Whole frames go to threads: OpenCV's own cost more than they save on pieces as small as ours.
+        # Whole frames are shared out: OpenCV's own threads cost more than they save on pieces as small as ours.
         cv2.setNumThreads(1)
+        both = job.threads > 1 and wav.info(job.inputs["speech"]).duration >= WORTH_A_PROCESS
+        if both:
+            with suppress(drawing.Lost):
+                self._second.start()
         rig = Rig.load(_given(job, "rig"))
         wanted = picture_size(params.size, params.aspect)
         if (rig.width, rig.height) != wanted:
@@ -159,9 +161,10 @@ class AnimateEngine:
         moves = timeline.build(_timings(job), params.fps, job.seed, params, loudness.measure(job.inputs["speech"]))
         save_curves(job.out / "curves.npz", moves)
         total = len(moves.values)
+        second = (self._second, (job.inputs["rig"], behind)) if both else None
         with (
             video.Encoder(job.out / "clip.mp4", rig.width, rig.height, params.fps, crf=params.crf) as encoder,
-            closing(_drawn(Renderer(rig, behind), moves.values, min(job.threads, DRAWING_AT_ONCE))) as frames,
+            closing(drawing.frames(Renderer(rig, behind), moves.values, second)) as frames,
         ):
             for number, frame in enumerate(frames):
                 if job.cancelled():
@@ -172,28 +175,8 @@ class AnimateEngine:
         job.progress(total, total, "frames")
 
     def close(self) -> None:
-        """Rigs are mapped files: they go with their run."""
-
-
-def _drawn(renderer: Renderer, rows: NDArray[np.float32], threads: int) -> Generator[NDArray[np.uint8]]:
-    """The frames in order, I420, each drawn while the ones before it are still being taken."""
-    renderers = [renderer, *(renderer.twin() for _ in range(threads - 1))]
-    pools = [ThreadPoolExecutor(1, "draw") for _ in renderers]
-
-    def draw(renderer: Renderer, row: NDArray[np.float32]) -> NDArray[np.uint8]:
-        return np.asarray(cv2.cvtColor(renderer.render(row), cv2.COLOR_RGB2YUV_I420), np.uint8)
-
-    pending: deque[Future[NDArray[np.uint8]]] = deque()
-    try:
-        for row, pool, drawing in zip(rows, cycle(pools), cycle(renderers), strict=False):
-            if len(pending) >= FRAMES_IN_FLIGHT:
-                yield pending.popleft().result()
-            pending.append(pool.submit(draw, drawing, row))
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        for pool in pools:
-            pool.shutdown(cancel_futures=True)
+        """End the second process. Rigs are mapped files: they go with their run."""
+        self._second.close()
 
 
 def _given(job: Job, role: str) -> Path:
@@ -231,7 +214,7 @@ def _timings(job: Job) -> Timings:
         timings = Timings.read(_given(job, "timings"))
     except ValueError as error:
         raise BadInput("the timings cannot be read", why=str(error)) from error
-    return replace(timings, duration=audio.wav_info(job.inputs["speech"]).duration)
+    return replace(timings, duration=wav.info(job.inputs["speech"]).duration)
 
 
 def save_curves(path: Path, moves: Timeline) -> None:

@@ -110,6 +110,10 @@ class Renderer:
             self._cutout.put_behind(picture, tiles)
         return picture
 
+    def render_i420(self, row: NDArray[np.float32]) -> Picture:
+        """The same as the encoder takes it: I420, uint8 (height * 3 // 2, width)."""
+        return np.asarray(cv2.cvtColor(self.render(row), cv2.COLOR_RGB2YUV_I420), np.uint8)
+
     def _forward(self, patch: Patch, points: Array, local: Array, expression: Array | None, turn: Pose) -> Array:
         if expression is not None:
             local = local + expression

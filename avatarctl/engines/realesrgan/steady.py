@@ -23,12 +23,11 @@ class Steady:
     """Remembers two pictures of one film.
 
     Args:
-        scale: how many times larger the film becomes.
         levels: difference, of 255, up to which a place counts as still; 0: nothing is kept.
     """
 
-    def __init__(self, scale: int, levels: float) -> None:
-        self._scale, self._levels = scale, levels
+    def __init__(self, levels: float) -> None:
+        self._levels = levels
         self._seen: Pixels | None = None
         self._drawn: Picture | None = None
 

@@ -116,7 +116,7 @@ class Upscaler(ABC):
         ):
             joining.write(_ivf_header(width, height))
             look = _look(params, part, network, False)
-            faces, steady = self._faces(job, part), Steady(params.scale, params.still)
+            faces, steady = self._faces(job, part), Steady(params.still)
             pictures = _pictures(decoding, video.width, video.height)
             for number, (time, picture) in enumerate(zip(times, pictures, strict=True), start=1):
                 spared, moved = faces.next(picture)

@@ -22,7 +22,7 @@ from avatarctl.engines.sadtalker.paste import Paste
 from avatarctl.engines.sadtalker.spec import MAPPING, NETWORKS, PROGRAM, SadTalkerParams
 from avatarctl.engines.worker import memory
 from avatarctl.errors import BadInput
-from avatarctl.media import arrays, audio, video
+from avatarctl.media import arrays, video, wav
 from avatarctl.stages.catalog import picture_size
 from avatarctl.text.articulation import frame_count
 
@@ -87,7 +87,7 @@ class AnimateEngine:
                 raise Cancelled
 
         speech = job.inputs["speech"]
-        duration = audio.wav_info(speech).duration
+        duration = wav.info(speech).duration
         total = frame_count(duration, params.fps)
         job.progress(0, total, "frames")
         heard = frame_count(duration, hearing.RATE)

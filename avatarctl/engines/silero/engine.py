@@ -12,7 +12,7 @@ from avatarctl.engines.espeak import library
 from avatarctl.engines.silero import reading, trusted
 from avatarctl.engines.silero.spec import PACKAGE, SileroParams
 from avatarctl.errors import BadInput, StepFailed
-from avatarctl.media import spoken
+from avatarctl.media import spoken, wav
 from avatarctl.stages.catalog import DICTIONARY
 from avatarctl.text import dictionary, sentences
 
@@ -72,7 +72,7 @@ class SileroEngine:
         if params.pause >= 0:
             parts[-1] = (parts[-1][0], params.pause)
         whole = spoken.joined(parts, params.sample_rate, params.lead)
-        spoken.write(job.out / "speech.wav", whole, params.sample_rate)
+        wav.write_pcm(job.out / "speech.wav", whole, params.sample_rate)
 
 
 def _pronounce(text: str) -> str:

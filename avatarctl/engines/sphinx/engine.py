@@ -9,7 +9,7 @@ from pathlib import Path
 import pocketsphinx
 
 from avatarctl.engines.contract import Cancelled, Job
-from avatarctl.media import audio
+from avatarctl.media import audio, wav
 from avatarctl.text.transcript import Segment, Transcript, Word
 
 RATE = 16_000
@@ -39,7 +39,7 @@ class SphinxEngine:
             BadInput: nothing was said.
         """
         recording = job.inputs["audio"]
-        duration = audio.wav_info(recording).duration
+        duration = wav.info(recording).duration
         decoder = pocketsphinx.Decoder(samprate=RATE, loglevel="FATAL")
         heard: list[Segment] = []
         for start, sound in _utterances(recording, job, duration):

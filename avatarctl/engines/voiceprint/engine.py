@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.errors import BadInput
-from avatarctl.media import audio, pitch
+from avatarctl.media import audio, pitch, wav
 
 SCHEMA = "voiceprint/1"
 MAX_SECONDS = 600.0
@@ -65,7 +65,7 @@ class VoiceprintEngine:
         report = _report(sample, voice, rate, levels, active)
         gain = 10 ** ((TARGET_LEVEL - report["level"]) / 20)
         gain = min(gain, HIGHEST_PEAK / max(float(np.abs(voice).max()), 1e-9))
-        audio.write_wav(job.out / "voice.wav", (voice * np.float32(gain)).astype(np.float32), rate)
+        wav.write(job.out / "voice.wav", (voice * np.float32(gain)).astype(np.float32), rate)
         text = json.dumps(report, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
         (job.out / "report.json").write_text(text, encoding="utf-8")
 

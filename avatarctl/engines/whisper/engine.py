@@ -15,7 +15,7 @@ from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.whisper.spec import WEIGHTS, WhisperParams
 from avatarctl.engines.whisper.windows import windows
 from avatarctl.errors import BadConfig, Unavailable
-from avatarctl.media import audio
+from avatarctl.media import wav
 from avatarctl.stages.params import nearest
 from avatarctl.text.transcript import Segment, Transcript, Word
 
@@ -64,7 +64,7 @@ class WhisperEngine:
         params: WhisperParams = job.params
         model = self._ready(params, job)
         self._check_language(model, params.language)
-        duration = audio.wav_info(job.inputs["audio"]).duration
+        duration = wav.info(job.inputs["audio"]).duration
         job.progress(0, duration, "seconds")
         language, probability = ("", 0.0) if params.language == "auto" else (params.language, 1.0)
         heard: list[Segment] = []

@@ -1,4 +1,4 @@
-"""The run's side: an engine that is a process.
+"""The run's side: an engine that is a process, or one of several in a process.
 
 Invariants: a worker never outlives its run; a worker that breaks the protocol, falls silent or dies fails
 the step that it was at, with its own last words, and the next step gets a new one; a file counts as made
@@ -9,56 +9,93 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
-import queue
+import itertools
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import avatarctl
 from avatarctl.engines.contract import Cancelled, EngineSpec, Job
 from avatarctl.engines.worker import protocol
+from avatarctl.engines.worker.process import GRACE, Process
 from avatarctl.errors import AvatarctlError, StepFailed, Unavailable
 
 GREETING = 60.0
 """Seconds for the interpreter to start and say hello."""
 SILENCE = 60.0
 """Seconds without a sign of life after which a busy worker is taken for hung."""
-GRACE = 5.0
-"""Seconds between asking a worker to stop and killing it."""
 _POLL = 0.1
-_LAST_WORDS = 60
-"""Lines of a worker's standard error that are kept."""
-_LONGEST_WORD = 500
-"""Bytes of such a line that are kept."""
+_INSTANCES = itertools.count(1)
+
+
+class Worker:
+    """A process for engines, begun when it is first needed and again when it was lost.
+
+    Several engines may share it, if only one of them is at work at a time: whoever is holds `lock`.
+    """
+
+    def __init__(self, python: str = sys.executable, threads: int = 0) -> None:
+        """`python`: the interpreter. `threads`: how many the libraries of linear algebra may start at import, where the
+        environment does not say; 0 leaves it to them."""
+        self._python = python
+        self._environment = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if threads}
+        self._process: Process | None = None
+        self.lock = threading.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """The process, while there is one."""
+        return self._process.pid if self._process and self._process.alive else None
+
+    def process(self) -> Process | None:
+        """The process that is there, if it lives."""
+        return self._process if self._process and self._process.alive else None
+
+    def begin(self, title: str) -> Process:
+        """Start the process anew. `title`: for whom."""
+        self.end()
+        command = [self._python, "-m", "avatarctl.engines.worker.serve", title]
+        self._process = Process(title, command, self._environment)
+        return self._process
+
+    def end(self) -> None:
+        """End the process and everything that it started; its memory is free when this returns."""
+        if self._process is not None:
+            self._process.end()
+            self._process = None
 
 
 class WorkerEngine:
     """An engine of the ordinary contract whose work is done by another process, kept warm between steps."""
 
     def __init__(
-        self, spec: EngineSpec, python: str = sys.executable, digests: Mapping[str, str] | None = None
+        self,
+        spec: EngineSpec,
+        python: str = sys.executable,
+        digests: Mapping[str, str] | None = None,
+        worker: Worker | None = None,
     ) -> None:
-        """`python`: the interpreter. `digests`: SHA-256 by model name, checked by the worker before it loads."""
+        """`python`: the interpreter of a worker of its own. `digests`: SHA-256 by model name, checked by the worker
+        before it loads. `worker`: one that it shares with other engines, whose lock the caller holds."""
         self._spec = spec
-        self._python = python
         self._digests = dict(digests or {})
         self._models: dict[str, str] = {}
-        self._process: _Process | None = None
+        self._worker = worker or Worker(python)
+        self._loaded_in: Process | None = None
+        self._instance = next(_INSTANCES)
         self.memory: dict[str, Any] = {}
         """What the worker last said of its memory; see `memory.report`."""
+        self.device = ""
+        """Where the engine says that it ran last; empty where it says nothing."""
 
     @property
     def pid(self) -> int | None:
         """The worker's process, while there is one."""
-        return self._process.pid if self._process and self._process.alive else None
+        return self._worker.pid
 
     def load(self, models: Mapping[str, Path]) -> None:
         """Start the worker, and have it load the models.
@@ -67,14 +104,14 @@ class WorkerEngine:
             Unavailable: it cannot start, is of another version, lacks a package, or a model is damaged.
         """
         self._models = {name: str(path) for name, path in models.items()}
-        self._start()
+        self._loaded_in = None
+        self._ready()
 
     def run(self, job: Job) -> None:
         """Have the worker do it. A worker that was lost is replaced first."""
-        process = self._process
-        if process is None or not process.alive:
-            process = self._start()
+        process = self._ready()
         order = {
+            "instance": self._instance,
             "inputs": {role: str(path) for role, path in job.inputs.items()},
             "out": str(job.out),
             "params": dataclasses.asdict(job.params),
@@ -83,54 +120,60 @@ class WorkerEngine:
             "seed": job.seed,
             "threads": job.threads,
         }
-        result = self._ask(process, "run", order, job.progress, job.emit, job.cancelled, job.note)
+        result = self._ask(process, "run", order, job)
+        self.device = str(result.get("device", ""))
         for output in result["outputs"]:
             _check_output(job.out, output, self._title)
 
     def close(self) -> None:
-        """End the worker and everything that it started; its memory is free when this returns."""
-        if self._process is not None:
-            self._process.end()
-            self._process = None
+        """End the worker and everything that it started; its memory is free when this returns.
+
+        Engines that share it are loaded again when they are next needed.
+        """
+        self._worker.end()
 
     @property
     def _title(self) -> str:
         return f"{self._spec.stage}/{self._spec.name}"
 
-    def _start(self) -> _Process:
-        self.close()
-        process = _Process(self._title, [self._python, "-m", "avatarctl.engines.worker.serve", self._title,
-                                         self._spec.factory])  # fmt: skip
-        self._process = process
-        hello = process.next(GREETING, self._lost)
-        if hello["type"] != "hello" or hello.get("proto") != protocol.PROTOCOL:
-            raise self._broken(process, f"it greeted with {hello['type']!r}, protocol {hello.get('proto')!r}")
-        if hello.get("code") != protocol.source_digest(self._spec.factory):
-            process.end()
-            why = f"it is of version {hello.get('version')}, this is {avatarctl.__version__}"
-            hint = f"avatarctl engines install {self._spec.name} --again"
-            raise Unavailable(f"the worker of {self._title} runs other code than this", why=why, hint=hint)
-        digests = {name: digest for name, digest in self._digests.items() if name in self._models}
-        self._ask(process, "load", {"models": self._models, "digests": digests})
+    def _ready(self) -> Process:
+        """The worker's process, with this engine loaded into it."""
+        process = self._worker.process()
+        if process is None:
+            process = self._worker.begin(self._title)
+            hello = process.next(GREETING, self._lost)
+            if hello["type"] != "hello" or hello.get("proto") != protocol.PROTOCOL:
+                raise self._broken(process, f"it greeted with {hello['type']!r}, protocol {hello.get('proto')!r}")
+        if self._loaded_in is not process:
+            order = {
+                "instance": self._instance,
+                "engine": self._title,
+                "factory": self._spec.factory,
+                "code": protocol.source_digest(self._spec.factory),
+                "version": avatarctl.__version__,
+                "models": self._models,
+                "digests": {name: digest for name, digest in self._digests.items() if name in self._models},
+            }
+            try:
+                self._ask(process, "load", order)
+            except BaseException:
+                # An interpreter of an engine's own is of no use without it.
+                if self._spec.worker:
+                    self._worker.end()
+                raise
+            self._loaded_in = process
         return process
 
     def _ask(
-        self,
-        process: _Process,
-        kind: str,
-        order: Mapping[str, Any],
-        progress: Callable[[float, float, str], None] | None = None,
-        emit: Callable[[str], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
-        note: Callable[[str], None] | None = None,
+        self, process: Process, kind: str, order: Mapping[str, Any], job: Job = Job(inputs={}, out=Path(), params=None)
     ) -> protocol.Message:
-        """Send an order and follow it to its result."""
+        """Send an order and follow it to its result; what the worker says meanwhile goes to `job`."""
         number = process.send(kind, order)
         heard = time.monotonic()
         stopping: float | None = None
         while True:
             now = time.monotonic()
-            if stopping is None and cancelled is not None and cancelled():
+            if stopping is None and job.cancelled():
                 process.send_cancel(number)
                 stopping = now
             if stopping is not None and now - stopping > GRACE:
@@ -151,42 +194,49 @@ class WorkerEngine:
             if message.get("id") not in (number, None, 0):
                 continue
             try:
-                if message["type"] == "progress" and progress is not None and message["total"]:
-                    progress(message["done"], message["total"], message["unit"])
-                elif message["type"] == "text" and emit is not None:
-                    emit(message["text"])
-                elif message["type"] == "log" and note is not None:
-                    note(str(message["message"]))
-                elif message["type"] == "result":
+                if message["type"] == "result":
                     self.memory = dict(message["memory"])
                     if stopping is not None:
                         raise Cancelled
                     return message
-                elif message["type"] == "error":
+                if message["type"] == "error":
                     raise self._error(message, stopping is not None)
+                _pass_on(message, job)
             except (KeyError, TypeError) as fault:
                 raise self._broken(process, f"a {message['type']} without {fault}") from fault
 
     def _error(self, message: protocol.Message, stopping: bool) -> Exception:
         if stopping or message["code"] == "cancelled":
             return Cancelled()
-        error = protocol.error_of(message["code"], message["what"], message["why"], message["hint"])
-        if message["what"] == "the engine failed":
-            error = protocol.error_of(message["code"], f"{self._title} failed", message["why"], message["hint"])
-        if isinstance(error, Unavailable) and not error.hint:
-            extra, name = self._spec.extra, self._spec.name
-            error.hint = f"pip install 'avatarctl[{extra}]'" if extra else f"avatarctl engines install {name} --again"
+        error: Exception
+        if message.get("errno"):
+            # The machine's fault, not the engine's: whoever asked knows what it means.
+            error = OSError(int(message["errno"]), str(message["why"]))
+        else:
+            failed = message["what"] == protocol.ENGINE_FAILED
+            what = f"{self._title} failed" if failed else message["what"]
+            error = protocol.error_of(message["code"], what, message["why"], message["hint"])
+            if isinstance(error, Unavailable) and not error.hint:
+                error.hint = self._hint()
         error.__cause__ = WorkerTrace(message.get("detail", ""))
         return error
 
-    def _lost(self, process: _Process) -> AvatarctlError:
+    def _hint(self) -> str:
+        """What to do where the worker's environment is not what it should be."""
+        if self._spec.extra:
+            return f"pip install 'avatarctl[{self._spec.extra}]'"
+        if self._spec.worker:
+            return f"avatarctl engines install {self._spec.name} --again"
+        return "install avatarctl again, and then give the same command"
+
+    def _lost(self, process: Process) -> AvatarctlError:
         code = process.end()
         ended = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         error = StepFailed(f"the worker of {self._title} died", why=ended + process.last_word(), hint="try again")
         error.__cause__ = WorkerTrace(process.log())
         return error
 
-    def _broken(self, process: _Process, why: str) -> AvatarctlError:
+    def _broken(self, process: Process, why: str) -> AvatarctlError:
         process.end(0)
         error = StepFailed(f"the worker of {self._title} cannot be understood", why=why, hint="try again")
         error.__cause__ = WorkerTrace(process.log())
@@ -197,123 +247,17 @@ class WorkerTrace(Exception):
     """What went wrong in the worker, as it told it; shown with -v."""
 
 
-class _Process:
-    """A worker's process: its pipes, the thread that reads them, and its end."""
-
-    def __init__(self, title: str, command: list[str]) -> None:
-        # The worker imports this very package, whatever its interpreter has installed.
-        root = str(Path(avatarctl.__file__).resolve().parent.parent)
-        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH", "")])])
-        try:
-            self._child = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                # Its own group: whatever it starts goes with it, and Ctrl-C is ours to pass on.
-                process_group=0,
-                env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
-            )
-        except OSError as error:
-            hint = "check [engines] python in avatarctl.toml"
-            raise Unavailable(f"the worker of {title} cannot start", why=str(error), hint=hint) from error
-        self._messages: queue.Queue[protocol.Message] = queue.Queue()
-        self._log: deque[str] = deque(maxlen=_LAST_WORDS)
-        self._number = 0
-        self._code: int | None = None
-        self._threads = [
-            threading.Thread(target=work, name=f"worker-{what}", daemon=True)
-            for work, what in ((self._read, "messages"), (self._listen, "log"))
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    @property
-    def pid(self) -> int:
-        return self._child.pid
-
-    @property
-    def alive(self) -> bool:
-        return self._code is None and not self._has_ended()
-
-    def _has_ended(self) -> bool:
-        try:
-            return os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:
-            return True
-
-    def _read(self) -> None:
-        assert self._child.stdout is not None
-        with suppress(ValueError, OSError):
-            while line := self._child.stdout.readline(protocol.LONGEST_LINE):
-                try:
-                    self._messages.put(protocol.decode(line))
-                except protocol.Garbled as error:
-                    self._messages.put({"type": "garbled", "why": str(error)})
-        self._messages.put({"type": "eof"})
-
-    def _listen(self) -> None:
-        assert self._child.stderr is not None
-        with suppress(ValueError, OSError):
-            beginning = True
-            # In pieces: a library that never ends its line must not fill the memory of this process.
-            while piece := self._child.stderr.readline(_LONGEST_WORD):
-                if beginning:
-                    self._log.append(piece.decode("utf-8", "replace").rstrip())
-                beginning = piece.endswith(b"\n")
-
-    def send(self, kind: str, order: Mapping[str, Any]) -> int:
-        """The order's number. A worker that is gone is noticed by whoever waits for the answer."""
-        self._number += 1
-        self._write(protocol.encode(kind, id=self._number, **order))
-        return self._number
-
-    def send_cancel(self, number: int) -> None:
-        self._write(protocol.encode("cancel", id=number))
-
-    def _write(self, line: bytes) -> None:
-        assert self._child.stdin is not None
-        with suppress(BrokenPipeError, ValueError):
-            self._child.stdin.write(line)
-            self._child.stdin.flush()
-
-    def next(self, seconds: float, lost: Callable[[_Process], AvatarctlError] | None = None) -> Any:
-        """The next message, or None after `seconds`; with `lost`, an end or a wait too long is an error."""
-        try:
-            message = self._messages.get(timeout=seconds)
-        except queue.Empty:
-            message = None
-        if lost is not None and (message is None or message["type"] in ("eof", "garbled")):
-            raise lost(self)
-        return message
-
-    def end(self, grace: float | None = None) -> int:
-        """Shut it down; its exit code. What does not go by itself is killed, with all that it started."""
-        if self._code is not None:
-            return self._code
-        self._write(protocol.encode("shutdown"))
-        with suppress(BrokenPipeError, ValueError, OSError):
-            assert self._child.stdin is not None
-            self._child.stdin.close()
-        deadline = time.monotonic() + (GRACE if grace is None else grace)
-        # Not reaped yet, so that its number still names its group and nobody else's.
-        while not self._has_ended() and time.monotonic() < deadline:
-            time.sleep(0.005)
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._child.pid, signal.SIGKILL)
-        self._code = code = self._child.wait()
-        for thread in self._threads:
-            thread.join(1.0)
-        for pipe in (self._child.stdout, self._child.stderr):
-            if pipe is not None:
-                pipe.close()
-        return code
-
-    def log(self) -> str:
-        return "\n".join(self._log)
-
-    def last_word(self) -> str:
-        return f": {self._log[-1]}" if self._log else ""
+def _pass_on(message: protocol.Message, job: Job) -> None:
+    """What a worker says while it works."""
+    if message["type"] == "progress":
+        if message["total"]:
+            job.progress(message["done"], message["total"], message["unit"])
+    elif message["type"] == "text":
+        job.emit(message["text"])
+    elif message["type"] == "log":
+        job.note(str(message["message"]))
+    elif message["type"] == "used":
+        job.used(str(message["unit"]), float(message["amount"]))
 
 
 def _check_output(folder: Path, output: Mapping[str, Any], title: str) -> None:

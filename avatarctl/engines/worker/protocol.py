@@ -1,20 +1,22 @@
-"""What a run and its worker say to each other: JSON objects, UTF-8, one a line, version 1.
+"""What a run and its worker say to each other: JSON objects, UTF-8, one a line, version 2.
 
-    worker -> run   hello     {proto, engine, version, code, python}
-                    result    {id, outputs: [{name, size, sha256}], seconds, memory}
-                    error     {id, code, what, why, hint, detail}
+    worker -> run   hello     {proto, version, python}
+                    result    {id, outputs: [{name, size, sha256}], seconds, memory, device}
+                    error     {id, code, what, why, hint, detail, errno}
                     progress  {id, done, total, unit}     at least every HEARTBEAT seconds while working
                     text      {id, text}                  a piece of a streamed text
                     log       {id, level, message}        one line for the user
-    run -> worker   load      {id, models: {name: path}, digests: {name: sha256}}
-                    run       {id, inputs: {role: path}, out, params, params_class, key, seed, threads}
+                    used      {id, unit, amount}          what a service counts and charges
+    run -> worker   load      {id, instance, engine, factory, code, version, models: {name: path},
+                               digests: {name: sha256}}
+                    run       {id, instance, inputs: {role: path}, out, params, params_class, key, seed, threads}
                     cancel    {id}
-                    unload    {id}
                     ping      {id}
                     shutdown  {}
 
-Media travel by absolute path, never inline. `code` is a digest of the engine's source, so that two
-versions of avatarctl never talk past each other.
+Media travel by absolute path, never inline. A worker may hold several engines, each loaded as an `instance`, a number
+that the run chose. `code` is a digest of the engine's source, so that two versions of avatarctl never talk past each
+other. `errno` is that of the operating system's error which an engine met; 0 for every other error.
 """
 
 from __future__ import annotations
@@ -27,11 +29,14 @@ from typing import Any
 
 from avatarctl.errors import AvatarctlError, BadConfig, BadInput, NoFace, Offline, OutOfMemory, StepFailed, Unavailable
 
-PROTOCOL = 1
+PROTOCOL = 2
 HEARTBEAT = 5.0
 """Seconds between a busy worker's signs of life."""
 LONGEST_LINE = 1 << 22
 """Bytes. A longer line is no message."""
+
+ENGINE_FAILED = "the engine failed"
+"""What an error says of an exception that is not of our tree."""
 
 Message = dict[str, Any]
 
@@ -76,8 +81,12 @@ def error_of(code: str, what: str, why: str, hint: str) -> AvatarctlError:
 
 
 def code_of(error: AvatarctlError) -> str:
-    """The code that carries this exception across."""
-    return error.code if ERRORS.get(error.code) is type(error) else "step_failed"
+    """The code that carries this exception across: of the nearest class above it that both sides know."""
+    for kind in type(error).__mro__:
+        code = getattr(kind, "code", "")
+        if ERRORS.get(code) is kind:
+            return str(code)
+    return "step_failed"
 
 
 def source_digest(factory: str) -> str:

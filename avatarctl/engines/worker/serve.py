@@ -1,8 +1,8 @@
-"""The worker's side: `python -m avatarctl.engines.worker.serve STAGE/NAME MODULE:CLASS`.
+"""The worker's side: `python -m avatarctl.engines.worker.serve [TITLE]`; the title is for whoever lists processes.
 
 The protocol has file descriptors of its own, and descriptor 1 is pointed at 2: what a library prints cannot
-get between the messages. One thread reads orders, so that `cancel` is heard while the engine works; one
-says every few seconds that the process is alive; the engine runs on the main thread. When the run dies its
+get between the messages. One thread reads orders, so that `cancel` is heard while an engine works; one
+says every few seconds that the process is alive; engines run on the main thread. When the run dies its
 end of the pipe closes, and the worker ends at once.
 """
 
@@ -13,28 +13,29 @@ import importlib
 import os
 import platform
 import queue
-import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from avatarctl import __version__
 from avatarctl.engines.contract import Cancelled, Engine, Job
 from avatarctl.engines.worker import memory, protocol
-from avatarctl.errors import AvatarctlError
+from avatarctl.errors import AvatarctlError, Unavailable
 
 LEAST_BETWEEN_PROGRESS = 0.1
 """Seconds: an engine may report every frame, the pipe need not carry all of it."""
 
+LONGEST_TEXT = 100_000
+"""Characters in a message: as many bytes as a line may have hold them, whatever they are."""
+
 
 class Server:
-    """One engine at the end of two pipes."""
+    """Engines at the end of two pipes; one of them works at a time."""
 
-    def __init__(self, engine: Engine, orders: BinaryIO, answers: BinaryIO) -> None:
-        self._engine = engine
+    def __init__(self, orders: BinaryIO, answers: BinaryIO) -> None:
+        self._engines: dict[int, Engine] = {}
         self._orders, self._answers = orders, answers
         self._speaking = threading.Lock()
         self._todo: queue.Queue[protocol.Message | None] = queue.Queue()
@@ -54,7 +55,8 @@ class Server:
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
         while (order := self._todo.get()) is not None:
             self._obey(order)
-        self._engine.close()
+        for engine in self._engines.values():
+            engine.close()
 
     def _listen(self) -> None:
         for line in self._orders:
@@ -81,50 +83,60 @@ class Server:
         self._busy = {"id": number, "done": 0.0, "total": 0.0, "unit": ""}
         begun = time.perf_counter()
         outputs: list[dict[str, Any]] = []
+        device = ""
         try:
             if kind == "load":
                 self._load(order)
             elif kind == "run":
-                outputs = self._run(order)
-            elif kind == "unload":
-                self._engine.close()
-                memory.release()
+                engine = self._engines[order["instance"]]
+                outputs = self._run(engine, order)
+                device = str(getattr(engine, "device", ""))
             elif kind != "ping":
                 raise AvatarctlError(f"the worker knows no order {kind!r}")
         except Cancelled:
-            self.say("error", id=number, code="cancelled", what="cancelled", why="", hint="", detail="")
+            self._say_error(number, "cancelled", "cancelled")
         except AvatarctlError as error:
-            detail = traceback.format_exc()
-            code = protocol.code_of(error)
-            self.say("error", id=number, code=code, what=error.what, why=error.why, hint=error.hint, detail=detail)
+            self._say_error(number, protocol.code_of(error), error.what, error.why, error.hint)
         except Exception as error:
             self._fault(number, error)
         else:
             seconds = time.perf_counter() - begun
-            self.say("result", id=number, outputs=outputs, seconds=seconds, memory=memory.report())
+            self.say("result", id=number, outputs=outputs, seconds=seconds, memory=memory.report(), device=device)
         finally:
             self._busy = None
 
     def _fault(self, number: int, error: Exception) -> None:
-        detail, why = traceback.format_exc(), f"{type(error).__name__}: {error}".splitlines()[0]
+        why = f"{type(error).__name__}: {error}".partition("\n")[0]
         if memory.is_out_of_memory(error):
             hint = "take a smaller size, or close what else uses the GPU"
-            self.say("error", id=number, code="out_of_memory", what="memory ran out", why=why, hint=hint, detail=detail)
+            self._say_error(number, "out_of_memory", "memory ran out", why, hint)
         elif isinstance(error, ImportError):
-            what = "the engine lacks a package"
-            self.say("error", id=number, code="unavailable", what=what, why=why, hint="", detail=detail)
+            self._say_error(number, "unavailable", "the engine lacks a package", why)
+        elif isinstance(error, OSError) and error.errno:
+            about = ": ".join(str(part) for part in (error.strerror, error.filename) if part)
+            self._say_error(number, "engine_bug", protocol.ENGINE_FAILED, about, errno=error.errno)
         else:
-            what = "the engine failed"
-            self.say("error", id=number, code="engine_bug", what=what, why=why, hint="-v shows more", detail=detail)
+            self._say_error(number, "engine_bug", protocol.ENGINE_FAILED, why, "-v shows more")
+
+    def _say_error(self, number: int, code: str, what: str, why: str = "", hint: str = "", errno: int = 0) -> None:
+        """About the exception that is being handled."""
+        detail = "" if code == "cancelled" else traceback.format_exc()
+        self.say("error", id=number, code=code, what=what, why=why, hint=hint, detail=detail, errno=errno)
 
     def _load(self, order: protocol.Message) -> None:
+        engine = _created(order)
         files = {name: Path(path) for name, path in order["models"].items()}
         for name, wanted in order["digests"].items():
             if _sha256(files[name]) != wanted:
                 raise _mismatch(files[name])
-        self._engine.load(files)
+        try:
+            engine.load(files)
+        except BaseException:
+            engine.close()
+            raise
+        self._engines[order["instance"]] = engine
 
-    def _run(self, order: protocol.Message) -> list[dict[str, Any]]:
+    def _run(self, engine: Engine, order: protocol.Message) -> list[dict[str, Any]]:
         number, out = order["id"], Path(order["out"])
         module, _, name = order["params_class"].partition(":")
         params = getattr(importlib.import_module(module), name)(**order["params"])
@@ -138,7 +150,11 @@ class Server:
                 last = now
                 self.say("progress", **self._busy)
 
-        self._engine.run(
+        def emit(text: str) -> None:
+            for start in range(0, len(text), LONGEST_TEXT):
+                self.say("text", id=number, text=text[start : start + LONGEST_TEXT])
+
+        engine.run(
             Job(
                 inputs={role: Path(path) for role, path in order["inputs"].items()},
                 out=out,
@@ -147,8 +163,9 @@ class Server:
                 seed=order["seed"],
                 threads=order["threads"],
                 progress=progress,
-                emit=lambda text: self.say("text", id=number, text=text),
+                emit=emit,
                 note=lambda message: self.say("log", id=number, level="note", message=message),
+                used=lambda unit, amount: self.say("used", id=number, unit=unit, amount=amount),
                 cancelled=lambda: number in self._cancelled,
             )
         )
@@ -164,44 +181,43 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _mismatch(file: Path) -> AvatarctlError:
-    from avatarctl.errors import Unavailable
+def _created(order: protocol.Message) -> Engine:
+    """The engine that an order to load names.
 
+    Raises:
+        Unavailable: its source here is not what the run has; or its module, or a package that it imports at once, is
+            not here.
+    """
+    factory, title = order["factory"], order["engine"]
+    module, _, name = factory.partition(":")
+    try:
+        if protocol.source_digest(factory) != order["code"]:
+            why = f"it is of version {__version__}, this is {order['version']}"
+            raise Unavailable(f"the worker of {title} runs other code than this", why=why)
+        engine: Engine = getattr(importlib.import_module(module), name)()
+    except ImportError as error:
+        raise Unavailable(f"the engine {title} cannot start", why=f"{type(error).__name__}: {error}") from error
+    return engine
+
+
+def _mismatch(file: Path) -> AvatarctlError:
     # What it is called here may be its role; its folder among the models has the name that can be pulled.
     name = file.parent.name
     return Unavailable(f"the model {name} is damaged", hint=f"avatarctl models pull {name}")
 
 
-def main(arguments: list[str]) -> None:
+def main() -> None:
     """Take over standard input and output for the protocol, greet, and serve."""
-    engine_name, factory = arguments
     orders = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(2, 1)
     os.close(null)
-    hello: Mapping[str, Any] = {
-        "proto": protocol.PROTOCOL,
-        "engine": engine_name,
-        "version": __version__,
-        "code": protocol.source_digest(factory),
-        "python": platform.python_version(),
-    }
-    answers.write(protocol.encode("hello", **hello))
-    answers.flush()
-    module, _, name = factory.partition(":")
-    try:
-        engine: Engine = getattr(importlib.import_module(module), name)()
-    except ImportError as error:
-        why = f"{type(error).__name__}: {error}"
-        fault = protocol.encode("error", id=0, code="unavailable", what=f"{engine_name} cannot start", why=why,
-                                hint="", detail=traceback.format_exc())  # fmt: skip
-        answers.write(fault)
-        answers.flush()
-        return
-    Server(engine, orders, answers).serve()
+    server = Server(orders, answers)
+    server.say("hello", proto=protocol.PROTOCOL, version=__version__, python=platform.python_version())
+    server.serve()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -23,7 +23,7 @@ from avatarctl.engines.espeak import library
 from avatarctl.engines.xtts import reading
 from avatarctl.engines.xtts.spec import RECOGNISER, WEIGHTS, XttsParams, XttsSpeakerParams
 from avatarctl.errors import BadInput, StepFailed, Unavailable
-from avatarctl.media import spoken
+from avatarctl.media import spoken, wav
 from avatarctl.stages.catalog import DICTIONARY
 from avatarctl.text import dictionary, sentences
 from avatarctl.text import language as languages
@@ -141,7 +141,7 @@ class XttsEngine:
             job.progress(done, total, "characters")
         if params.pause >= 0:
             parts[-1] = (parts[-1][0], params.pause)
-        spoken.write(job.out / "speech.wav", spoken.joined(parts, self._rate, params.lead), self._rate)
+        wav.write_pcm(job.out / "speech.wav", spoken.joined(parts, self._rate, params.lead), self._rate)
         _report(job.out / "report.json", language, facts)
 
     @property

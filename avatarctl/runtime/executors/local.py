@@ -1,7 +1,9 @@
 """Steps on this machine: lanes of threads, and engines that stay loaded between the steps of all runs.
 
-One film keeps the cores busy with one step after the other, each on as many threads as there are cores. Many films do
-it better with as many steps side by side, each on one thread: nothing waits for the slowest part of a step.
+One film keeps the cores busy with one step after the other, each on as many threads as there are cores, in this
+process. Many films do it better with as many steps side by side, each on one thread of a process of its own: nothing
+waits for the slowest part of a step, nor for another step's turn at the interpreter. Those processes stay, too, and one
+whose step hangs when its job's time is over is killed.
 """
 
 from __future__ import annotations
@@ -12,16 +14,11 @@ from pathlib import Path
 
 from avatarctl import config
 from avatarctl.engines.contract import Cancelled, EngineSpec, Job
-from avatarctl.runtime.engines import EnginePool, Servers
+from avatarctl.engines.worker.host import Worker
+from avatarctl.runtime.engines import EnginePool, Servers, instance_of
 from avatarctl.runtime.executors import Performed
 from avatarctl.runtime.lanes import PATIENCE, WIDTHS, Lanes
 from avatarctl.stages.params import Params
-
-
-def affinity_of(spec: EngineSpec, params: Params) -> str:
-    """Equal for steps that one loaded engine can perform: its name, and the weights that its params choose."""
-    weights = spec.requirements(params).weights
-    return " ".join((f"{spec.stage}/{spec.name}", *(f"{role}={ref}" for role, ref in sorted(weights.items()))))
 
 
 class LocalExecutor:
@@ -37,26 +34,33 @@ class LocalExecutor:
         threads: int | None = None,
         servers: Servers = tuple,
         pool: EnginePool | None = None,
+        apart: bool = False,
     ) -> None:
         """`interpreter`, `servers`: see `EnginePool`.
 
         `threads`: how many all steps of the lane `cpu` may keep busy together; those that are under way at a time
-        share them.
+        share them. `apart`: perform these in child processes, one for each step under way.
         """
-        self.pool = pool or EnginePool(
-            models_folder, interpreter, copies=max(widths.values()), vram_mb=config.vram_mb(), servers=servers
-        )
         self._lanes = Lanes(widths, patience)
         self._threads = config.threads() if threads is None else threads
-        self._share = max(1, self._threads // widths.get("cpu", 1))
+        width = widths.get("cpu", 1)
+        self._share = max(1, self._threads // width)
+        self.pool = pool or EnginePool(
+            models_folder,
+            interpreter,
+            copies=max(widths.values()),
+            vram_mb=config.vram_mb(),
+            servers=servers,
+            children=[Worker(threads=self._share) for _ in range(width)] if apart else [],
+        )
 
     @classmethod
     def for_many(
         cls, models_folder: Path, interpreter: Callable[[str], str], films: int, servers: Servers = tuple
     ) -> LocalExecutor:
-        """For so many films under way at a time: as many steps side by side as there are cores for them."""
+        """For so many films under way at a time: as many steps side by side as there are cores for them, each apart."""
         width = max(1, min(config.threads(), films))
-        return cls(models_folder, interpreter, widths={**WIDTHS, "cpu": width}, servers=servers)
+        return cls(models_folder, interpreter, widths={**WIDTHS, "cpu": width}, servers=servers, apart=True)
 
     def submit(self, work: Callable[[], None], spec: EngineSpec, params: Params, *, priority: int = 0) -> None:
         """See `Executor`."""
@@ -64,7 +68,7 @@ class LocalExecutor:
         whole = wanted.lane == "cpu" and spec.worker
         self._lanes.lane(wanted.lane).submit(
             work,
-            affinity=affinity_of(spec, params),
+            affinity=instance_of(spec, params),
             priority=priority,
             kind=wanted.lane,
             whole=whole,

@@ -12,8 +12,9 @@ from avatarctl import config
 from avatarctl.engines import readiness
 from avatarctl.engines.contract import EngineSpec, Job
 from avatarctl.errors import Unavailable
+from avatarctl.runtime.engines import instance_of
 from avatarctl.runtime.executors import MachineLost, Performed
-from avatarctl.runtime.executors.local import LocalExecutor, affinity_of
+from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.runtime.executors.ray.cluster import Cluster
 from avatarctl.runtime.executors.ray.files import InChunks, ThroughStore, checked, digest_of
 from avatarctl.runtime.executors.ray.host import code_digest, pack
@@ -73,7 +74,7 @@ class RayExecutor:
             self._local.submit(work, spec, params, priority=priority)
         else:
             lane = self._lanes.lane(spec.requirements(params).lane)
-            lane.submit(work, affinity=affinity_of(spec, params), priority=priority)
+            lane.submit(work, affinity=instance_of(spec, params), priority=priority)
 
     def perform(self, spec: EngineSpec, job: Job, started: Callable[[], None]) -> Performed:
         """See `Executor`."""
@@ -81,7 +82,7 @@ class RayExecutor:
             return self._local.perform(spec, job, started)
         need = self._need(spec, job.params)
         while True:
-            actor = self._places.take(affinity_of(spec, job.params), need, job.cancelled)
+            actor = self._places.take(instance_of(spec, job.params), need, job.cancelled)
             step = _Step(self._cluster, self._files, actor, spec, job, need.cpus or config.threads())
             try:
                 load_ms = step.prepare(lambda: readiness.digests(spec, job.params, self._models))
