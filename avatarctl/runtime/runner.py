@@ -21,7 +21,7 @@ from avatarctl.engines.worker.memory import is_out_of_memory
 from avatarctl.errors import AvatarctlError, OutOfMemory, StepFailed, Stopped, Unavailable
 from avatarctl.presets import Settings
 from avatarctl.runtime import events
-from avatarctl.runtime.executors import Executor, MachineLost, Performed
+from avatarctl.runtime.executors import LOSSES, Executor, MachineLost, Performed
 from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.runtime.handles import Handle, OutputOf, Ref
 from avatarctl.runtime.plan import Plan, StepOrder
@@ -156,8 +156,14 @@ class Run:
         if not waiting:
             self._resolve(handle, order)
             return
-        left = len(waiting)
+        others = dict.fromkeys(waiting)
+        left = len(others)
         guard = threading.Lock()
+
+        def look_ahead() -> None:
+            # What the last one makes is new, so that this step is hardly in the cache.
+            if left == 1 and not self._cancel.is_set():
+                self._executor.expect(order.spec, order.params)
 
         def one_done(future: Future[Manifest]) -> None:
             nonlocal left
@@ -167,10 +173,12 @@ class Run:
             with guard:
                 left -= 1
                 ready = left == 0
+            look_ahead()
             if ready:
                 self._resolve(handle, order)
 
-        for other in waiting:
+        look_ahead()
+        for other in others:
             other.future.add_done_callback(one_done)
 
     def _resolve(self, handle: Handle, order: StepOrder) -> None:
@@ -336,11 +344,16 @@ class Run:
         return manifest
 
     def _perform_somewhere(self, handle: Handle, order: StepOrder, job: Job, started: Callable[[], None]) -> Performed:
-        """Have it performed; again, as another attempt in the ledger, for each machine that is lost meanwhile."""
+        """Have it performed; again, as another attempt in the ledger, if its machine is lost meanwhile."""
+        losses = 0
         while True:
             try:
                 return self._executor.perform(order.spec, job, started)
             except MachineLost as lost:
+                losses += 1
+                if losses == LOSSES:
+                    lost.why = f"{losses} were, one after the other, with this step"
+                    raise
                 self.store.ledger.add_step(step_record(self.id, handle, order, job.key, "failed", error=lost))
                 job.note(f"{lost.what}; it is performed elsewhere")
                 for rest in job.out.iterdir():

@@ -11,14 +11,23 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from avatarctl.engines.contract import EngineSpec, Job
-from avatarctl.errors import StepFailed
+from avatarctl.errors import StepFailed, Unavailable
 from avatarctl.stages.params import Params
+
+LOSSES = 3
+"""Machines that may be lost with a step, one after the other. It may be what ends them: their memory full, for one."""
 
 
 class MachineLost(StepFailed):
     """The machine that performed a step is gone. The step is not at fault, and goes on elsewhere."""
 
     code = "machine_lost"
+
+
+class ClusterLost(Unavailable):
+    """No machine is left to perform anything. No step is at fault: what is under way can go on another time."""
+
+    code = "cluster_lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,10 @@ class Executor(Protocol):
     def submit(self, work: Callable[[], None], spec: EngineSpec, params: Params, *, priority: int = 0) -> None:
         """Call `work` on a thread of the lane that a step of this engine occupies, when its turn comes."""
 
+    def expect(self, spec: EngineSpec, params: Params) -> None:
+        """A step of this engine waits for one other, and will hardly be found in the cache: where a core is idle
+        meanwhile, the engine may be loaded. Returns at once."""
+
     def perform(self, spec: EngineSpec, job: Job, started: Callable[[], None]) -> Performed:
         """Load the engine if it is not, call `started`, and let it write its outputs into `job.out`.
 
@@ -51,6 +64,7 @@ class Executor(Protocol):
 
         Raises:
             Unavailable: a package, model or machine that it needs is missing.
+            ClusterLost: all machines are gone, and none came back in time.
             MachineLost: its machine is gone; what is in `job.out` is to be forgotten, and the same asked again.
             Cancelled: `job.cancelled()` became true.
             Exception: whatever the engine raised.

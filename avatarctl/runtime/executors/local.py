@@ -18,6 +18,7 @@ from avatarctl.engines.worker.host import Worker
 from avatarctl.runtime.engines import EnginePool, Servers, instance_of
 from avatarctl.runtime.executors import Performed
 from avatarctl.runtime.lanes import PATIENCE, WIDTHS, Lanes
+from avatarctl.runtime.warming import Warming
 from avatarctl.stages.params import Params
 
 
@@ -42,9 +43,11 @@ class LocalExecutor:
         share them. `apart`: perform these in child processes, one for each step under way.
         """
         self._lanes = Lanes(widths, patience)
+        self._warming = Warming()
         self._threads = config.threads() if threads is None else threads
         width = widths.get("cpu", 1)
         self._share = max(1, self._threads // width)
+        self._has_idle = self._share > 1 and not apart
         self.pool = pool or EnginePool(
             models_folder,
             interpreter,
@@ -61,6 +64,17 @@ class LocalExecutor:
         """For so many films under way at a time: as many steps side by side as there are cores for them, each apart."""
         width = max(1, min(config.threads(), films))
         return cls(models_folder, interpreter, widths={**WIDTHS, "cpu": width}, servers=servers, apart=True)
+
+    def expect(self, spec: EngineSpec, params: Params) -> None:
+        """See `Executor`. With one core, or many films, none is idle; and what is large waits for its turn, since
+        something else might have to make room."""
+        wanted = spec.requirements(params)
+        if self._has_idle and wanted.lane in ("cpu", "light") and not (spec.worker or wanted.gpu_memory_mb):
+            self._warming.begin(instance_of(spec, params), lambda: self._load(spec, params))
+
+    def _load(self, spec: EngineSpec, params: Params) -> None:
+        with self.pool.use(spec, params):
+            pass
 
     def submit(self, work: Callable[[], None], spec: EngineSpec, params: Params, *, priority: int = 0) -> None:
         """See `Executor`."""
@@ -79,12 +93,13 @@ class LocalExecutor:
         """See `Executor`."""
         # A worker has its lane to itself; nobody else has the cores meanwhile.
         job = replace(job, threads=self._threads if spec.worker else self._share)
+        waited_ms = self._warming.wait(instance_of(spec, job.params))
         with self.pool.use(spec, job.params, job.cancelled) as (engine, load_ms):
             if job.cancelled():
                 raise Cancelled
             started()
             engine.run(job)
-            return Performed(load_ms, getattr(engine, "memory", None), getattr(engine, "device", ""))
+            return Performed(waited_ms + load_ms, getattr(engine, "memory", None), getattr(engine, "device", ""))
 
     def usable(self, spec: EngineSpec, params: Params | None = None) -> bool:
         """See `Executor`."""
@@ -97,4 +112,5 @@ class LocalExecutor:
     def close(self) -> None:
         """See `Executor`."""
         self._lanes.close()
+        self._warming.close()
         self.pool.close()
