@@ -93,7 +93,18 @@ def look_ahead(store: Store, settings: Settings, walk: Callable[[Run], object], 
     plan = session.planning(store, settings, **options)
     walk(plan)
     if plan.faults:
-        raise plan.faults[0]
+        raise _together(plan.faults)
+
+
+def _together(faults: Sequence[AvatarctlError]) -> AvatarctlError:
+    """One error that says all that is missing, and all that is to be done."""
+    first, *others = {fault.what: fault for fault in faults}.values()
+    first.why = "; ".join(filter(None, [first.why, *(f"and {other.what}" for other in others)]))
+    hints = list(dict.fromkeys(fault.hint for fault in (first, *others) if fault.hint))
+    # Of two stages of one engine the one often wants a model more than the other.
+    longest = [one for one in hints if not any(other != one and other.startswith(one) for other in hints)]
+    first.hint = "; then ".join(longest)
+    return first
 
 
 class _Preflight:

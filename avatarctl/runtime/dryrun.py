@@ -68,29 +68,30 @@ class DryRun(Run):
     def _when_ready(self, handle: Handle, order: StepOrder, waiting: list[Handle]) -> None:
         waits_for = order.waits_for()
         if waits_for:
-            self._plan(handle, order, "unknown", f"waits for {waits_for}", "")
+            self._plan(handle, order, "unknown", f"waits for {waits_for}{self._outlook(order)}", "")
             return
         order = order.resolved()
         try:
             key = order.key()
         except Unavailable as error:
-            self.faults.append(error)
-            self._plan(handle, order, "unknown", f"{error.what}; {error.hint}" if error.hint else error.what, "")
+            # Of a model that is not here, and the package that would read it, this look tells both.
+            fault = unable(order.spec, order.params, self.settings, order.models_folder) or error
+            self.faults.append(fault)
+            self._plan(handle, order, "unknown", f"{fault.what}; {fault.hint}" if fault.hint else fault.what, "")
             return
         if self._must_refresh(handle.stage, key):
-            self._plan(handle, order, "run", "a refresh was asked for", key)
+            self._plan(handle, order, "run", f"a refresh was asked for{self._outlook(order)}", key)
             return
         manifest = self.store.lookup(key)
         if manifest is None:
-            self._plan(handle, order, "run", "not made yet with these inputs and params", key)
+            reason = f"not made yet with these inputs and params{self._outlook(order)}"
+            self._plan(handle, order, "run", reason, key)
         else:
+            # What is kept is sent nowhere, and wants no engine.
             self._plan(handle, order, "hit", f"made {manifest.created}", key)
             handle.finish(manifest)
 
     def _plan(self, handle: Handle, order: StepOrder, verdict: str, reason: str, key: str) -> None:
-        if verdict != "hit":
-            # What is kept is sent nowhere, and wants no engine.
-            reason += self._outlook(order)
         self.planned.append(
             PlannedStep(
                 handle.stage,
@@ -108,7 +109,7 @@ class DryRun(Run):
         """What is to be known of a step before it is performed; a fault is noted, too."""
         cloud = order.spec.cloud
         sent = f"; sends {cloud.sends} to {cloud.title}" if cloud else ""
-        fault = unable(order.spec, order.params, self.settings, order.models_folder)
+        fault = unable(order.spec, order.params, self.settings, order.models_folder) or _server_fault(order)
         if fault is None:
             return sent
         self.faults.append(fault)
@@ -138,6 +139,16 @@ def unable(spec: EngineSpec, params: Params, settings: Settings, models_folder: 
     try:
         readiness.check_allowed(spec, config.cloud_allows)
         readiness.paths(spec, params, models_folder, settings.interpreter(spec.name) if spec.worker else "")
+    except AvatarctlError as error:
+        return error
+    return None
+
+
+def _server_fault(order: StepOrder) -> AvatarctlError | None:
+    """Why the server does not answer whose models the engine uses, or lacks the model; it is asked once a run."""
+    try:
+        if order.spec.external:
+            order.external.of(order.spec, order.params)
     except AvatarctlError as error:
         return error
     return None
