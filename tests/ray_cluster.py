@@ -1,20 +1,24 @@
-"""A Ray cluster of several nodes on this machine, each with a home of its own. Where Ray is not installed, whoever
-imports this is skipped.
+"""A Ray cluster of several nodes on this machine, each with a home and temporary files of its own. Where Ray is not
+installed, whoever imports this is skipped.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 # Before Ray is imported: its processes are to listen on this machine only.
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 
+import psutil
 import pytest
 
 ray = pytest.importorskip("ray", reason="not tried: Ray is not in this environment (make test-studio makes one)")
@@ -23,6 +27,56 @@ from ray.cluster_utils import Cluster  # noqa: E402
 ROOT = Path(__file__).resolve().parent.parent
 OBJECT_STORE = 80 << 20
 """Bytes, of each node."""
+PATIENCE = 120.0
+"""Seconds within which anything happens, on however busy a machine."""
+HEALTH = {
+    # A process that is gone refuses connections: five times, a second apart, and Ray takes its machine for dead.
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_failure_threshold": "5",
+    # One that is only slow takes the connection, and has all the time it needs.
+    "RAY_health_check_timeout_ms": "120000",
+}
+
+
+@dataclass(eq=False)
+class TestMachine:
+    """A node, and where its processes keep their files."""
+
+    __test__ = False
+
+    node: Any
+    home: Path
+
+    @property
+    def actors(self) -> list[Path]:
+        """Folders and locks of its actors, also of those that were killed."""
+        return list((self.home / "tmp" / f"avatarctl-ray-{os.getuid()}").glob("*"))
+
+    def is_at_work(self) -> bool:
+        """Whether a step is performed there, or was just now."""
+        return any(any(folder.glob("out-*")) for folder in self.actors)
+
+    def freeze(self) -> list[str]:
+        """Stop all of its processes, and those that they start, where they are: their names."""
+        for process in self._processes():
+            process.suspend()
+        return [process.name() for process in self._processes()]
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        for process in self._processes():
+            process.resume()
+
+    def end(self) -> None:
+        """Kill them all, at once, as when its power fails."""
+        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
+
+    def _processes(self) -> list[psutil.Process]:
+        own = [psutil.Process(info.process.pid) for infos in self.node.all_processes.values() for info in infos]
+        return own + [child for process in own for child in process.children(recursive=True)]
 
 
 class RayCluster:
@@ -35,7 +89,7 @@ class RayCluster:
         self._wanted = machines
         self._cluster: Any = None
         self._count = 0
-        self.machines: list[Any] = []
+        self.machines: list[TestMachine] = []
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.s3_port: int = probe.getsockname()[1]
@@ -54,7 +108,7 @@ class RayCluster:
 
     def __enter__(self) -> Self:
         self._cluster = Cluster()
-        self._add(num_cpus=0, include_dashboard=False)
+        self.head = self._add(num_cpus=0, include_dashboard=False)
         for _ in range(self._wanted):
             self.add()
         return self
@@ -64,30 +118,42 @@ class RayCluster:
             ray.shutdown()
         self._cluster.shutdown()
 
-    def add(self, **environment: str) -> Any:
+    def add(self, **environment: str) -> TestMachine:
         """Another machine. `environment`: variables of its processes."""
-        node = self._add(num_cpus=1, **environment)
-        self.machines.append(node)
-        return node
+        machine = self._add(num_cpus=1, **environment)
+        self.machines.append(machine)
+        return machine
 
-    def kill(self, node: Any) -> None:
-        """All of a machine's processes, at once, as when its power fails."""
-        self.machines.remove(node)
-        self._cluster.remove_node(node, allow_graceful=False)
+    def kill(self, machine: TestMachine) -> None:
+        """A machine is gone. Ray finds that out some seconds later: see `settle`."""
+        self.machines.remove(machine)
+        machine.end()
+        self._cluster.remove_node(machine.node, allow_graceful=False)
 
-    def _add(self, num_cpus: int, include_dashboard: bool | None = None, **environment: str) -> Any:
+    def settle(self) -> None:
+        """Wait until Ray takes those machines for alive that are, and no others."""
+        self._cluster.wait_for_nodes(timeout=PATIENCE)
+
+    @property
+    def actors(self) -> list[Path]:
+        """Folders and locks of actors on machines that live, also of those that were killed."""
+        return [path for machine in self.machines for path in machine.actors]
+
+    def _add(self, num_cpus: int, include_dashboard: bool | None = None, **environment: str) -> TestMachine:
         self._count += 1
         home = self._folder / f"machine{self._count}"
-        home.mkdir()
+        (home / "tmp").mkdir(parents=True)
         (home / "models").symlink_to(self._models, target_is_directory=True)
         variables = {
             "AVATARCTL_HOME": str(home),
             "AVATARCTL_OFFLINE": "1",
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(ROOT),
+            "TMPDIR": str(home / "tmp"),
+            # Ray's sockets lie below it: a path of theirs may have 107 characters.
+            "RAY_TMPDIR": tempfile.gettempdir(),
             "RAY_USAGE_STATS_ENABLED": "0",
-            # A machine that is gone is known to be so after some seconds, not half a minute.
-            "RAY_health_check_period_ms": "1000",
+            **HEALTH,
             **self.s3,
             **environment,
         }
@@ -96,18 +162,15 @@ class RayCluster:
             # Its processes get the environment of this one.
             os.environ.update(variables)
             more = {} if include_dashboard is None else {"include_dashboard": include_dashboard}
-            return self._cluster.add_node(num_cpus=num_cpus, object_store_memory=OBJECT_STORE, **more)
+            node = self._cluster.add_node(wait=False, num_cpus=num_cpus, object_store_memory=OBJECT_STORE, **more)
+            self._cluster._wait_for_node(node, timeout=PATIENCE)
+            return TestMachine(node, home)
         finally:
             os.environ.clear()
             os.environ.update(before)
 
 
-def temporary() -> list[Path]:
-    """Folders and locks of actors that live, or were killed."""
-    return list((Path(tempfile.gettempdir()) / f"avatarctl-ray-{os.getuid()}").glob("*"))
-
-
-def until(true: Callable[[], Any], seconds: float = 60.0) -> None:
+def until(true: Callable[[], Any], seconds: float = PATIENCE) -> None:
     """Wait for something that has to come."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -129,7 +129,7 @@ def test_nothing_outlives_a_batch_that_is_killed(studio: Studio, site: str) -> N
     while time.monotonic() < deadline and sum("ffmpeg" in command for command in running(studio)) < 1:
         time.sleep(0.01)
     commands = running(studio)
-    assert sum("worker.serve" in command for command in commands) == 2 and any("ffmpeg" in c for c in commands)
+    assert sum("worker/start.py" in command for command in commands) == 2 and any("ffmpeg" in c for c in commands)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     deadline = time.monotonic() + 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -135,3 +136,50 @@ def test_it_finds_its_documents(installed: Path, tmp_path: Path) -> None:
     found = [Path(line) for line in done.stdout.splitlines()]
     assert {p.name for p in found} == {p.name for p in (ROOT / "avatarctl" / "knowledge" / "demo").glob("*.md")}
     assert all(p.is_relative_to(installed) for p in found)
+
+
+GUEST = """
+import importlib.util
+from pathlib import Path
+
+import avatarctl
+
+
+class Guest:
+    def load(self, models): ...
+    def close(self): ...
+
+    def run(self, job):
+        other = importlib.util.find_spec("of_another_python")
+        (job.out / "said").write_text(f"{Path(avatarctl.__file__).parent.parent}\\n{other}\\n", encoding="utf-8")
+"""
+
+DRIVER = """
+import sys
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[1])
+import of_another_python
+from avatarctl.engines.contract import EngineSpec, Job
+from avatarctl.engines.worker.host import WorkerEngine
+from avatarctl.stages.params import Params
+
+spec = EngineSpec(
+    stage="speak", name="guest", summary="", cache_version=1, factory="guest_engine:Guest", worker=True, params=Params
+)
+engine = WorkerEngine(spec)
+engine.load({})
+engine.run(Job(inputs={}, out=Path(sys.argv[2]), params=Params()))
+engine.close()
+"""
+
+
+def test_a_worker_sees_the_installed_copy_and_nothing_that_lies_beside_it(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    shutil.copytree(installed / "avatarctl", tmp_path / "site" / "avatarctl")
+    (tmp_path / "site" / "of_another_python.py").touch()
+    (tmp_path / "site" / "guest_engine.py").write_text(GUEST, encoding="utf-8")
+    command = [sys.executable, "-P", "-c", DRIVER, str(tmp_path / "site"), str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "said").read_text(encoding="utf-8") == f"{tmp_path / 'site'}\nNone\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from avatarctl import config
 from avatarctl.engines.contract import Cancelled
 from avatarctl.errors import BadConfig, StepFailed, Unavailable
+from avatarctl.runtime.executors import ClusterLost
+from avatarctl.runtime.executors.ray import head as heads
 from avatarctl.runtime.executors.ray.files import InChunks, OwnFolder, Shelf, ThroughStore, digest_of
 from avatarctl.runtime.executors.ray.places import Actor, Machine, Need, Places
 from avatarctl.store.keys import digest_bytes
@@ -96,7 +99,8 @@ def test_who_needs_a_whole_machine_does_not_wait_for_ever() -> None:
     assert served == ["big", "small"]
 
 
-def test_refused_and_lost_machines_are_left_alone() -> None:
+def test_refused_and_lost_machines_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avatarctl.runtime.executors.ray.places.RETURN", 0.0)
     site = Site(machine("a"), machine("b"))
     first = site.take("speak")
     site.places.refuse(first, Unavailable("no package"))
@@ -109,8 +113,38 @@ def test_refused_and_lost_machines_are_left_alone() -> None:
     site.places.lose(other.machine)
     assert site.take("animate").machine != other.machine
     site.machines.clear()
-    with pytest.raises(Unavailable, match="no machine of the Ray cluster is left"):
+    with pytest.raises(ClusterLost, match="no machine of the Ray cluster is left"):
         site.take("animate")
+
+
+def test_a_step_waits_for_a_machine_to_come_back() -> None:
+    site = Site(machine("a"))
+    lost = site.take("speak")
+    site.places.lose(lost.machine)
+    told: list[str] = []
+
+    def note(text: str) -> None:
+        told.append(text)
+        site.machines.append(machine("b"))
+
+    assert site.places.take("speak", ONE, lambda: False, note).machine.name == "b"
+    assert len(told) == 1 and "all machines were lost" in told[0]
+    # What no machine ever had is not waited for.
+    with pytest.raises(Unavailable, match="no machine of the Ray cluster has 8 CPUs"):
+        site.take("speak", Need(8))
+
+
+def test_a_head_is_given_up_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heads, "_KNOWN", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        head = heads.Head(f"127.0.0.1:{server.getsockname()[1]}")
+        assert head.check()
+    # It may come back, for as long as Ray bears it.
+    assert not head.check()
+    monkeypatch.setattr(heads, "SILENT", 0.0)
+    with pytest.raises(ClusterLost, match=r"the head of the Ray cluster 127\.0\.0\.1:.* is gone") as caught:
+        head.check()
+    assert "--executor local" in caught.value.hint
 
 
 def test_an_actor_that_died_is_not_lent_again() -> None:

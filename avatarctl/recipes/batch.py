@@ -22,7 +22,7 @@ from avatarctl.errors import AvatarctlError, Rejected, StepFailed
 from avatarctl.jobs import Job
 from avatarctl.recipes import deliveries, jobs
 from avatarctl.runtime import events, session
-from avatarctl.runtime.executors import Executor
+from avatarctl.runtime.executors import ClusterLost, Executor
 from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.runtime.runner import Run
 from avatarctl.store.ids import new_id
@@ -79,7 +79,7 @@ class _Open:
     released: bool = False
     over: bool = False
     untold: Exception | None = None
-    """Why its end could not be written into the ledger."""
+    """Why it has no end that could be written into the ledger."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,7 @@ class BatchRun:
 
         Raises:
             Stopped: a signal came. Everything under way was let go: the same command goes on.
+            ClusterLost: all machines of the executor are gone. The same.
         """
         with self._store.run_lock(self._owner):
             try:
@@ -183,7 +184,8 @@ class BatchRun:
             opened.thread.join()
             del self._open[job_id]
             if opened.untold is not None:
-                # Without a ledger there is no queue. The job is let go with all others of this owner.
+                # Without a ledger there is no queue, without machines no film. The job is let go with all others of
+                # this owner.
                 raise opened.untold
             if opened.released:
                 continue
@@ -239,6 +241,9 @@ class BatchRun:
         """Make the job's film: what the ledger is to hold of its end; None for a job that was let go."""
         try:
             output, media_seconds = self._film(opened)
+        except ClusterLost:
+            # No job is at fault. The batch ends, and this one waits for the next time with all others.
+            raise
         except BaseException as error:
             if opened.released:
                 return None

@@ -36,7 +36,8 @@ def interpreter() -> Callable[[str], str]:
 
 @pytest.fixture
 def cluster(ray_cluster: Any) -> Iterator[Any]:
-    """The Ray cluster, whose two machines are there again for the next test."""
+    """The Ray cluster, whose two machines are there again for the next test, which sees none that is gone."""
     yield ray_cluster
     while len(ray_cluster.machines) < 2:
         ray_cluster.add()
+    ray_cluster.settle()

@@ -10,13 +10,16 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.ray_cluster import RayCluster, temporary, until
+from tests.ray_cluster import PATIENCE, RayCluster, TestMachine, until
 from tests.tools import Studio, refused
 
 
-def at_work() -> int:
-    """Machines that perform a step now."""
-    return sum(any(folder.glob("out-*")) for folder in temporary())
+def stopped_in_a_step(machine: TestMachine) -> bool:
+    """Whether it was stopped while it draws a film; it goes on if it was not."""
+    if machine.is_at_work() and any(name.startswith("ffmpeg") for name in machine.freeze()):
+        return True
+    machine.thaw()
+    return False
 
 
 JOBS = "defaults: {avatar: astronaut, preset: lite}\njobs:\n" + "".join(
@@ -71,7 +74,7 @@ def test_a_batch_makes_the_same_films(
     assert steps(studio, "key, count(*) FROM steps WHERE status = 'done' GROUP BY key HAVING count(*) > 1") == []
     devices = steps(studio, "DISTINCT device FROM steps WHERE stage IN ('animate', 'check') AND status = 'done'")
     assert devices and all(device.startswith("cpu on ") for (device,) in devices)
-    assert temporary() == [] and list(bucket.objects.all()) == []
+    assert cluster.actors == [] and list(bucket.objects.all()) == []
 
 
 def test_a_machine_dies_during_a_batch(cluster: RayCluster, studio: Studio, films: dict[str, bytes]) -> None:
@@ -79,9 +82,9 @@ def test_a_machine_dies_during_a_batch(cluster: RayCluster, studio: Studio, film
     process = studio.start(
         "batch", "run", "films.yaml", "--executor", "ray", "--retries", "0", AVATARCTL_RAY_ADDRESS=cluster.address
     )
-    until(lambda: at_work() == 2)
+    until(lambda: stopped_in_a_step(cluster.machines[0]))
     cluster.kill(cluster.machines[0])
-    _, err = process.communicate(timeout=180)
+    _, err = process.communicate(timeout=2 * PATIENCE)
     assert process.returncode == 0, err.decode()
     assert delivered(studio) == films
     assert steps(studio, "key, count(*) FROM steps WHERE status = 'done' GROUP BY key HAVING count(*) > 1") == []
@@ -94,11 +97,11 @@ def test_a_batch_that_is_stopped_leaves_no_actor(cluster: RayCluster, studio: St
     (studio.work / "films.yaml").write_text(JOBS, encoding="utf-8")
     arguments = ("batch", "run", "films.yaml", "--executor", "ray")
     process = studio.start(*arguments, AVATARCTL_RAY_ADDRESS=cluster.address)
-    until(at_work)
+    until(lambda: any(machine.is_at_work() for machine in cluster.machines))
     process.terminate()
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143, err.decode()
-    until(lambda: temporary() == [], 10)
+    until(lambda: cluster.actors == [])
     assert {status for (status,) in steps(studio, "status FROM jobs")} <= {"queued", "done"}
     studio.ok(*arguments, AVATARCTL_RAY_ADDRESS=cluster.address)
     assert delivered(studio) == films
@@ -112,9 +115,9 @@ def test_a_cluster_of_its_own(studio: Studio, films: dict[str, bytes]) -> None:
     until(lambda: any(child.name() == "gcs_server" for child in own.children()))
     started = own.children(recursive=True)
     process.terminate()
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143, err.decode()
-    psutil.wait_procs(started, timeout=30)
+    psutil.wait_procs(started, timeout=PATIENCE)
     assert not any(child.is_running() for child in started)
     assert delivered(studio) == {}
     done = studio.ok("batch", "run", "films.yaml", "--executor", "ray", "--jsonl")

@@ -20,7 +20,7 @@ from typing import Any
 
 import avatarctl
 from avatarctl.engines.contract import Cancelled, EngineSpec, Job
-from avatarctl.engines.worker import protocol
+from avatarctl.engines.worker import protocol, start
 from avatarctl.engines.worker.process import GRACE, Process
 from avatarctl.errors import AvatarctlError, StepFailed, Unavailable
 
@@ -58,7 +58,8 @@ class Worker:
     def begin(self, title: str) -> Process:
         """Start the process anew. `title`: for whom."""
         self.end()
-        command = [self._python, "-m", "avatarctl.engines.worker.serve", title]
+        ours = str(Path(avatarctl.__file__).resolve().parent.parent)
+        command = [self._python, "-P", start.__file__, ours, title]
         self._process = Process(title, command, self._environment)
         return self._process
 
@@ -136,6 +137,11 @@ class WorkerEngine:
     def _title(self) -> str:
         return f"{self._spec.stage}/{self._spec.name}"
 
+    def _packages(self) -> dict[str, list[str]]:
+        """Where the engine's own packages lie, when it is none of ours; the worker has avatarctl."""
+        modules = (self._spec.factory.partition(":")[0], self._spec.params.__module__)
+        return dict(start.place(module) for module in modules if module.partition(".")[0] != "avatarctl")
+
     def _ready(self) -> Process:
         """The worker's process, with this engine loaded into it."""
         process = self._worker.process()
@@ -149,6 +155,7 @@ class WorkerEngine:
                 "instance": self._instance,
                 "engine": self._title,
                 "factory": self._spec.factory,
+                "packages": self._packages(),
                 "code": protocol.source_digest(self._spec.factory),
                 "version": avatarctl.__version__,
                 "models": self._models,

@@ -11,10 +11,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-import avatarctl
 from avatarctl.engines.worker import protocol
 from avatarctl.errors import AvatarctlError, Unavailable
 
@@ -31,9 +29,6 @@ class Process:
 
     def __init__(self, title: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """`title`: of the engine, for errors. `environment`: what holds where this process's own says nothing else."""
-        # The worker imports this very package, whatever its interpreter has installed.
-        root = str(Path(avatarctl.__file__).resolve().parent.parent)
-        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH", "")])])
         try:
             self._child = subprocess.Popen(
                 command,
@@ -42,7 +37,7 @@ class Process:
                 stderr=subprocess.PIPE,
                 # Its own group: whatever it starts goes with it, and Ctrl-C is ours to pass on.
                 process_group=0,
-                env={**environment, **os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+                env={**environment, **os.environ, "PYTHONUNBUFFERED": "1"},
             )
         except OSError as error:
             hint = "check [engines] python in avatarctl.toml"

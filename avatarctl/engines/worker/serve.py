@@ -1,4 +1,4 @@
-"""The worker's side: `python -m avatarctl.engines.worker.serve [TITLE]`; the title is for whoever lists processes.
+"""The worker's side, begun by `start.py`.
 
 The protocol has file descriptors of its own, and descriptor 1 is pointed at 2: what a library prints cannot
 get between the messages. One thread reads orders, so that `cancel` is heard while an engine works; one
@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 from avatarctl import __version__
 from avatarctl.engines.contract import Cancelled, Engine, Job
-from avatarctl.engines.worker import memory, protocol
+from avatarctl.engines.worker import memory, protocol, start
 from avatarctl.errors import AvatarctlError, Unavailable
 
 LEAST_BETWEEN_PROGRESS = 0.1
@@ -151,8 +151,8 @@ class Server:
                 self.say("progress", **self._busy)
 
         def emit(text: str) -> None:
-            for start in range(0, len(text), LONGEST_TEXT):
-                self.say("text", id=number, text=text[start : start + LONGEST_TEXT])
+            for first in range(0, len(text), LONGEST_TEXT):
+                self.say("text", id=number, text=text[first : first + LONGEST_TEXT])
 
         engine.run(
             Job(
@@ -190,6 +190,8 @@ def _created(order: protocol.Message) -> Engine:
     """
     factory, title = order["factory"], order["engine"]
     module, _, name = factory.partition(":")
+    for package, folders in order["packages"].items():
+        start.let_in(package, folders)
     try:
         if protocol.source_digest(factory) != order["code"]:
             why = f"it is of version {__version__}, this is {order['version']}"

@@ -11,14 +11,23 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from avatarctl.engines.contract import EngineSpec, Job
-from avatarctl.errors import StepFailed
+from avatarctl.errors import StepFailed, Unavailable
 from avatarctl.stages.params import Params
+
+LOSSES = 3
+"""Machines that may be lost with a step, one after the other. It may be what ends them: their memory full, for one."""
 
 
 class MachineLost(StepFailed):
     """The machine that performed a step is gone. The step is not at fault, and goes on elsewhere."""
 
     code = "machine_lost"
+
+
+class ClusterLost(Unavailable):
+    """No machine is left to perform anything. No step is at fault: what is under way can go on another time."""
+
+    code = "cluster_lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,7 @@ class Executor(Protocol):
 
         Raises:
             Unavailable: a package, model or machine that it needs is missing.
+            ClusterLost: all machines are gone, and none came back in time.
             MachineLost: its machine is gone; what is in `job.out` is to be forgotten, and the same asked again.
             Cancelled: `job.cancelled()` became true.
             Exception: whatever the engine raised.

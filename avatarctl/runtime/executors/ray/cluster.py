@@ -22,6 +22,7 @@ from avatarctl.engines.worker.host import WorkerTrace
 from avatarctl.errors import Offline, StepFailed, Unavailable
 from avatarctl.runtime.executors import MachineLost
 from avatarctl.runtime.executors.ray import manners
+from avatarctl.runtime.executors.ray.head import REACHABLE, Head, answers
 from avatarctl.runtime.executors.ray.host import Host
 from avatarctl.runtime.executors.ray.places import Actor, Machine
 
@@ -31,8 +32,6 @@ OBJECT_STORE = 256 << 20
 """Bytes, of a cluster of our own: only chunks of files pass through it."""
 _CALLS = 4
 """Methods of an actor that may be under way at a time: a step, what is asked of it meanwhile, its end."""
-_REACHABLE = 5.0
-"""Seconds within which a machine takes a connection, if it lives."""
 _KNOWN = 1.0
 """Seconds that a list of machines is good for."""
 
@@ -81,6 +80,7 @@ class Cluster:
                 logging_level="ERROR",
                 **({} if address else own),
             )
+            self._head = Head(self._ray.get_runtime_context().gcs_address)
         except Exception as error:
             # Its errors have no common class: wrong versions, no server, a full disk.
             why = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -88,7 +88,13 @@ class Cluster:
             raise Unavailable(f"Ray does not start{' at ' + address if address else ''}", why=why, hint=hint) from error
 
     def machines(self) -> list[Machine]:
-        """Those that live, as far as Ray knows."""
+        """Those that live, as far as Ray knows; none while the head does not answer.
+
+        Raises:
+            ClusterLost: it has not answered for too long.
+        """
+        if not self._head.check():
+            return []
         with self._guard:
             if not self._seen or time.monotonic() - self._seen_at > _KNOWN:
                 self._seen = [_machine(node) for node in self._ray.nodes() if node["Alive"]]
@@ -109,9 +115,10 @@ class Cluster:
         return kind.remote(actor.need.gpus > 0, store, session)
 
     def end(self, actor: Actor) -> None:
-        """Kill an actor, with all that it started."""
-        with suppress(self._errors.RayError, ValueError):
-            self._ray.kill(actor.handle)
+        """Kill an actor, with all that it started. Without a head it ends when its machine notices that."""
+        if self._head.answers():
+            with suppress(self._errors.RayError, ValueError):
+                self._ray.kill(actor.handle)
 
     def close_gently(self, actors: list[Actor], seconds: float) -> None:
         """Let actors end their engines and remove their files, within so many seconds."""
@@ -147,6 +154,7 @@ class Cluster:
 
         Raises:
             Cancelled: the engine said so, or the actor was given up.
+            ClusterLost: the cluster's head is gone.
             MachineLost: its machine is gone.
             StepFailed: its process is gone.
             AvatarctlError: what the method raised.
@@ -155,6 +163,7 @@ class Cluster:
         try:
             call = self.send(actor, method, *arguments)
             while not self._ray.wait([call], timeout=LOOK)[0]:
+                self._head.check()
                 if not meanwhile(time.monotonic() - begun):
                     actor.gone = True
                     raise Cancelled
@@ -169,7 +178,7 @@ class Cluster:
     def _explained(self, actor: Actor, error: Exception) -> Exception:
         where, lines = actor.machine.name, [line.strip() for line in str(error).splitlines() if line.strip()]
         why = lines[-1] if lines else type(error).__name__
-        if not answers(actor.machine):
+        if self._is_lost(actor.machine):
             return MachineLost(f"the machine {where} was lost", hint="try again; ray status shows what is left")
         if "No module named" in str(error) or getattr(error, "actor_init_failed", False):
             hint = f"install avatarctl[ray] and its plugins on {where}, for the Python that runs Ray there"
@@ -178,14 +187,15 @@ class Cluster:
         died.__cause__ = error
         return died
 
-
-def answers(machine: Machine) -> bool:
-    """Whether a machine still takes part. Ray itself needs half a minute to be sure."""
-    try:
-        socket.create_connection((machine.address, machine.port), timeout=_REACHABLE).close()
-    except OSError:
-        return False
-    return True
+    def _is_lost(self, machine: Machine) -> bool:
+        """Whether a machine takes no part any more: it is gone, which Ray needs half a minute to be sure of, or Ray
+        takes it for gone, since it was too busy to answer for as long.
+        """
+        if not answers(machine.address, machine.port):
+            return True
+        if not self._head.answers():
+            return False
+        return machine.id not in {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
 
 
 def _error(told: dict[str, str], where: str) -> Exception:
@@ -221,7 +231,7 @@ def _check_address(address: str) -> None:
     if config.offline() and not _is_here(host):
         raise Offline(f"the Ray cluster {address} is on another machine", hint="unset AVATARCTL_OFFLINE")
     try:
-        socket.create_connection((host, int(port)), timeout=_REACHABLE).close()
+        socket.create_connection((host, int(port)), timeout=REACHABLE).close()
     except OSError as error:
         raise Unavailable(
             f"the Ray cluster {address} does not answer",

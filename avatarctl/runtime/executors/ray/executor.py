@@ -13,7 +13,7 @@ from avatarctl.engines import readiness
 from avatarctl.engines.contract import EngineSpec, Job
 from avatarctl.errors import Unavailable
 from avatarctl.runtime.engines import instance_of
-from avatarctl.runtime.executors import MachineLost, Performed
+from avatarctl.runtime.executors import LOSSES, MachineLost, Performed
 from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.runtime.executors.ray.cluster import Cluster
 from avatarctl.runtime.executors.ray.files import InChunks, ThroughStore, checked, digest_of
@@ -85,16 +85,25 @@ class RayExecutor:
         """See `Executor`."""
         if _stays(spec, job.params):
             return self._local.perform(spec, job, started)
-        need = self._need(spec, job.params)
+        need, began, losses = self._need(spec, job.params), False, 0
+
+        def begin() -> None:
+            nonlocal began
+            began = True
+            started()
+
         while True:
-            actor = self._places.take(instance_of(spec, job.params), need, job.cancelled)
+            actor = self._places.take(instance_of(spec, job.params), need, job.cancelled, job.note)
             step = _Step(self._cluster, self._files, actor, spec, job, need.cpus or config.threads())
             try:
                 load_ms = step.prepare(lambda: readiness.digests(spec, job.params, self._models))
-                return step.perform(started, load_ms)
-            except MachineLost:
+                return step.perform(begin, load_ms)
+            except MachineLost as lost:
                 self._places.lose(actor.machine)
-                raise
+                losses += 1
+                if began or losses == LOSSES:
+                    raise
+                job.note(f"{lost.what}; another one is asked")
             except Unavailable as error:
                 if actor.ready:
                     raise

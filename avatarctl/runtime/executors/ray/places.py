@@ -16,7 +16,10 @@ from typing import Any
 
 from avatarctl.engines.contract import Cancelled
 from avatarctl.errors import Unavailable
+from avatarctl.runtime.executors import ClusterLost
 
+RETURN = 30.0
+"""Seconds that a step waits where all machines were lost that could perform it: somebody may start Ray there anew."""
 _PAUSE = 0.5
 """Seconds between two looks whether somebody was cancelled, or a machine came."""
 
@@ -68,27 +71,44 @@ class Places:
         self._begin = begin
         self._end = end
         self._actors: list[Actor] = []
+        self._known: dict[str, Machine] = {}
+        """Every machine that there ever was, by its id. One that comes back has another."""
         self._lost: set[str] = set()
         self._refused: dict[tuple[str, str], Unavailable] = {}
         self._changed = threading.Condition()
         self._queues: dict[bool, deque[object]] = {False: deque(), True: deque()}
         """Threads that wait, for a GPU or not: an actor that needs a whole machine must not wait for ever."""
 
-    def take(self, engine: str, need: Need, cancelled: Callable[[], bool]) -> Actor:
-        """An actor for the engine, warm if there is one; waits for a place.
+    def take(
+        self, engine: str, need: Need, cancelled: Callable[[], bool], note: Callable[[str], None] = lambda told: None
+    ) -> Actor:
+        """An actor for the engine, warm if there is one; waits for a place, and a while for machines that were lost.
+
+        Args:
+            note: tells the user what it waits for.
 
         Raises:
             Cancelled: `cancelled()` became true.
             Unavailable: no machine can perform the engine: the last one's reason.
+            ClusterLost: those that could are gone, and did not come back.
         """
         queue, ticket = self._queues[need.gpus > 0], object()
+        alone_since: float | None = None
         with self._changed:
             queue.append(ticket)
             try:
                 while True:
                     if cancelled():
                         raise Cancelled
-                    actor = self._find(engine, need) if queue[0] is ticket else None
+                    try:
+                        actor = self._find(engine, need) if queue[0] is ticket else None
+                    except ClusterLost:
+                        if alone_since is None:
+                            alone_since = time.monotonic()
+                            note(f"all machines were lost; waits {RETURN:.0f} s for one to come back")
+                        elif time.monotonic() - alone_since > RETURN:
+                            raise
+                        actor = None
                     if actor is not None:
                         return actor
                     self._changed.wait(_PAUSE)
@@ -97,12 +117,12 @@ class Places:
                 self._changed.notify_all()
 
     def _find(self, engine: str, need: Need) -> Actor | None:
-        living = [m for m in self._machines() if m.id not in self._lost]
-        able = [
-            m for m in living if (engine, m.id) not in self._refused and m.cpus >= need.cpus and m.gpus >= need.gpus
-        ]
+        living = {m.id: m for m in self._machines() if m.id not in self._lost}
+        self._known |= living
+        able = [m for m in living.values() if self._is_able(m, engine, need)]
         if not able:
-            raise self._nobody(engine, need, bool(living))
+            gone = [m for m in self._known.values() if m.id not in living and self._is_able(m, engine, need)]
+            raise self._nobody(engine, need, bool(gone) or not living)
         warm = [a for a in self._actors if not a.busy and a.engine == engine and a.need == need and a.machine in able]
         if warm:
             actor = max(warm, key=lambda a: a.used)
@@ -124,6 +144,10 @@ class Places:
             self._actors.remove(actor)
             raise
         return actor
+
+    def _is_able(self, machine: Machine, engine: str, need: Need) -> bool:
+        """Whether a machine has what the engine needs, as far as is known."""
+        return (engine, machine.id) not in self._refused and machine.cpus >= need.cpus and machine.gpus >= need.gpus
 
     def _free(self, machine: Machine, need: Need, without_idle: bool) -> float:
         """How much of what is needed would be left on a machine: less than 0 is not enough."""
@@ -183,11 +207,14 @@ class Places:
             self._actors.remove(actor)
             self._end(actor)
 
-    def _nobody(self, engine: str, need: Need, any_lives: bool) -> Unavailable:
+    def _nobody(self, engine: str, need: Need, were_lost: bool) -> Unavailable:
+        if were_lost:
+            return ClusterLost(
+                "no machine of the Ray cluster is left",
+                hint="ray start --address=... on a machine, and give the same command again, or --executor local",
+            )
         reasons = [error for (name, _), error in self._refused.items() if name == engine]
         if reasons:
             return reasons[-1]
-        if not any_lives:
-            return Unavailable("no machine of the Ray cluster is left", hint="ray status; ray start on other machines")
         kind = "a GPU" if need.gpus else f"{need.cpus} CPUs"
         return Unavailable(f"no machine of the Ray cluster has {kind}", hint="ray status shows what each has")
