@@ -86,7 +86,7 @@ def _refused(interpreter: Path, last: list[str], build: str, offline: bool) -> U
         hint = "set PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS to a place that has torch's CPU wheels, or add --torch cuda"
         return Unavailable("no torch for the CPU was found where pip is set to look", why=why, hint=hint)
     if offline:
-        hint = "unset AVATARCTL_OFFLINE, or set PIP_FIND_LINKS to a folder that has all of the lock's wheels"
+        hint = "unset AVATARCTL_OFFLINE, or name a folder with all wheels to pip (pip config list; PIP_FIND_LINKS=...)"
         return Unavailable(what, why=why, hint=hint)
     return Unavailable(what, why=why, hint="look at pip's settings (pip config list), then try again")
 
