@@ -10,11 +10,11 @@ SPECS = (
         stage="check",
         name="measure",
         summary="a finished film in figures: lips against sound, background, flicker, sharpness, loudness",
-        cache_version=3,
+        cache_version=4,
         factory="avatarctl.engines.check.engine:CheckEngine",
         params=CheckParams,
         reads=("curves", "timings", "speech"),
-        models=("face-detector", "face-mesh"),
+        models=("face-detector", "face-mesh", "person-matte"),
         lane="cpu",
     ),
 )
