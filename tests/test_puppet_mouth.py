@@ -159,11 +159,33 @@ def test_teeth_are_seen_where_they_show(rig: Rig) -> None:
         assert area(rig, part, viseme("bilabial stop", yaw=4)) == 0
 
 
+def test_rounded_lips_hide_the_teeth(rig: Rig) -> None:
+    """They are pushed forwards, in front of them: behind a u it is dark, behind an o there is but their edge."""
+    bare = replace(rig, interior=replace(rig.interior, **{n: np.zeros_like(getattr(rig.interior, n)) for n in PARTS}))
+    for name, most in (("close round", 0.25), ("mid round", 0.44)):
+        inside = opening(rig, viseme(name))
+        shown = Renderer(rig).render(viseme(name)).mean(-1) - Renderer(bare).render(viseme(name)).mean(-1)
+        assert float((shown[inside] > 40).mean()) < most
+    across = np.ptp(np.flatnonzero(opening(rig, viseme("close round")).any(0))) / rig.frame.unit
+    assert across < 0.37
+
+
 def test_the_lower_teeth_of_a_dropped_jaw_run_along_the_lip(rigs: dict[str, Rig]) -> None:
     """Those further back drop less: the row does not dive under the lip beside its incisors."""
     for controls in (row(open=0.2, jaw=0.17), viseme("open", smile=-0.5)):
         teeth = np.flatnonzero(seen(rigs["hopper"], "lower_teeth", controls).any(0))
         assert np.ptp(teeth) > 0.6 * np.ptp(np.flatnonzero(opening(rigs["hopper"], controls).any(0)))
+
+
+def test_the_lower_teeth_of_a_sad_mouth_are_no_greyer_than_their_shadow(rigs: dict[str, Rig]) -> None:
+    """They lie deeper than the upper ones, in light that the red of the mouth throws back."""
+    controls = viseme("close front", smile=-0.8)
+    picture = Renderer(rigs["astronaut"]).render(controls)
+    lower, upper = (
+        picture[seen(rigs["astronaut"], row, controls) > 0].mean(0) for row in ("lower_teeth", "upper_teeth")
+    )
+    assert lower.mean() > 0.64 * upper.mean()
+    assert lower[0] / lower.mean() > 1.063 * upper[0] / upper.mean()
 
 
 @pytest.mark.parametrize(("name", "least"), [("sibilant", 12), ("close front", 14), ("mid front", 14)])

@@ -138,6 +138,8 @@ def photo_lips(landmarks: Array, frame: MouthFrame, canvas: NDArray[np.uint8]) -
         # Strands are darker than the line under them, which the mesh guesses well.
         upper_inner = between if hair.size else _dark_seam(frame, canvas, between, seen.texture)
         lower_inner = upper_inner.copy()
+    elif hair.size:
+        upper_inner = _under_hair(frame, canvas, upper_outer, upper_inner, lower_inner)
     upper_inner = np.maximum(upper_inner, upper_outer + np.float32(0.3))
     lower_inner = np.minimum(np.maximum(lower_inner, upper_inner), np.maximum(lower_outer - 0.3, upper_inner))
     gap = np.where(x < 1, lower_inner - upper_inner, 0).astype(np.float32)
@@ -191,6 +193,22 @@ def _teeth(frame: MouthFrame, canvas: NDArray[np.uint8], upper: Array, lower: Ar
     y = top + np.linspace(0.3, 0.8, 5, dtype=np.float32)[:, None] * (bottom - top)
     between = remap(canvas, frame.canvas(np.broadcast_to(x, y.shape), y))
     return float(np.median(between.mean(-1))) > TOOTH * float(np.median(seen.lip.mean(-1)))
+
+
+def _under_hair(frame: MouthFrame, canvas: NDArray[np.uint8], outer: Array, inner: Array, lower: Array) -> Array:
+    """The upper edge of a smile under a moustache, whose hair the mesh takes for lip and the teeth's upper part for lip
+    as well: each column's teeth begin where it becomes as dark as half of the way to the hair; float32 (SAMPLES,)."""
+    x = np.linspace(-0.8, 0.8, 65, dtype=np.float32)
+    top, edge, bottom = (np.interp(x, positions(), curve).astype(np.float32) for curve in (outer, inner, lower))
+    teeth = remap(canvas, frame.canvas(x, 0.5 * (edge + bottom))[None]).mean(-1)
+    share = np.linspace(0, 1, 41, dtype=np.float32)[:, None]
+    y = edge + share * (top - 0.03 * frame.unit - edge)
+    light = remap(canvas, frame.canvas(np.broadcast_to(x, y.shape), y)).mean(-1)
+    dark = light < 0.5 * (np.median(teeth) + light.min(0))
+    first = np.where(dark.any(0), dark.argmax(0), 0)
+    found = gaussian_smooth(np.take_along_axis(y, first[None], 0)[0], 3.5)
+    raised = np.interp(positions(), x, found - edge, left=0.0, right=0.0).astype(np.float32)
+    return np.asarray(inner + np.minimum(raised, 0) * (1 - smoothstep(0.65, 0.8, np.abs(positions()))), np.float32)
 
 
 def _dark_seam(frame: MouthFrame, canvas: NDArray[np.uint8], guess: Array, texture: float) -> Array:
@@ -292,14 +310,15 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     # Closed lips cannot follow the arc of a laugh.
     drop += 0.35 * lips.smile_arc * happy * (1 - parted) * float(lips.is_open)
     # A tucked lip meets the canines' lip already, so that only the incisors are seen over it.
-    narrow = 0.985 - 0.34 * rounded - 0.26 * tucked - (0.02 * release if lips.is_open else 0.0)
+    narrow = 0.985 - 0.40 * rounded - 0.26 * tucked - (0.02 * release if lips.is_open else 0.0)
     # Wide lips would spread their opening flat along a line: they part more fully than narrow ones.
-    fullness = (0.56 if lips.is_open else 0.64) - 0.12 * rounded
+    fullness = (0.56 if lips.is_open else 0.64) + (0.10 if lips.is_open else -0.04) * rounded
     profile = np.clip(1 - (x / narrow) ** (2.3 - 0.3 * rounded), 0, 1) ** fullness
     profile = gaussian_smooth(profile, 1.2) * within
     # A lower lip that is drawn down is an even rim; its waves are those of lips that press on each other.
     evened = parted * (lips.even - lips.meeting) * np.sqrt(profile)
-    gap = np.maximum(opening * unit * profile + evened, 0)
+    # Where they are drawn together they part further: as a ring, and not as a slit that is only shorter.
+    gap = np.maximum(opening * (1 + 0.2 * rounded) * unit * profile + evened, 0)
 
     # What the jaw takes down is an arch over the opening: a parabola would flatten the opening's floor.
     lowered = 0.28 * max(0.0, shape.jaw) * (1 - 0.35 * happy) + opening * (0.05 + 0.06 * rounded)
@@ -307,7 +326,7 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     raised = np.clip(1 - (x / (1 - 0.2 * rounded)) ** 2.2, 0, 1)
     rise = shape.up + 0.025 * happy * parted + 0.012 * sad * (1 - parted) + rounded * -0.034 * parted
     # The opening is round at both of its ends: its upper edge arches over them too, most as a ring.
-    arched = gap * np.float32((0.04 + 0.04 * lips.is_open) * (1 - rounded) + 0.25 * rounded)
+    arched = gap * np.float32((0.04 + 0.04 * lips.is_open) * (1 - rounded) + 0.29 * rounded)
     upper_edge = lips.meeting - rise * unit * raised - arched
     lower_edge = upper_edge + gap
 
