@@ -13,8 +13,8 @@ from tests.tools import Studio
 
 if TYPE_CHECKING:
     from avatarctl.engines.facemesh.mesh import FaceMesh
+    from avatarctl.engines.facemesh.person import PersonNetwork
     from avatarctl.engines.puppet.rig import Rig
-    from avatarctl.engines.puppet.segment import PersonNetwork
     from tests.mouth_support import Picture
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,7 +77,7 @@ def photos(portraits: dict[str, Path]) -> dict[str, Picture]:
 @pytest.fixture(scope="session")
 def network(face_models: dict[str, Path]) -> PersonNetwork:
     """Tells a person from what is behind; it keeps nothing from picture to picture."""
-    from avatarctl.engines.puppet.segment import MATTE_MODEL, PersonNetwork
+    from avatarctl.engines.facemesh.person import MATTE_MODEL, PersonNetwork
 
     return PersonNetwork(face_models[MATTE_MODEL])
 

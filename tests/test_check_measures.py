@@ -48,6 +48,26 @@ def test_blinks_are_compared_where_one_is_meant_or_seen() -> None:
     assert not mouth.around_blinks(np.full(200, np.nan), np.full(200, np.nan), 25.0).any()
 
 
+def test_a_blink_of_narrow_eyes_is_as_good_as_one_of_wide_eyes() -> None:
+    meant, eyes = np.zeros(300), np.r_[np.full(150, 0.12), np.full(150, 0.21)]
+    shape = np.array([0.17, 0.83, 1.0, 0.95, 0.66, 0.29])
+    for start in (60, 220):
+        meant[start : start + 6] = shape
+        eyes[start : start + 6] *= 1 - 0.97 * shape
+
+    def agreement(eyes: np.ndarray) -> float:
+        found = mouth.correlation(meant, mouth.shutting(eyes, mouth.around_blinks(meant, eyes, 25.0)))
+        assert found is not None
+        return found
+
+    assert agreement(eyes) > 0.98
+    missed, late = eyes.copy(), eyes.copy()
+    missed[220:226] = 0.21
+    late[220:226], late[224:230] = 0.21, eyes[220:226]
+    assert agreement(missed) < 0.8
+    assert agreement(late) < 0.8
+
+
 def test_sharpness_leaves_out_blinks_and_single_pictures() -> None:
     rng = np.random.default_rng(3)
     detail, eyes = 10 + rng.uniform(-0.2, 0.2, 200), np.full(200, 0.3)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from avatarctl.errors import BadInput, StepFailed
-from avatarctl.media import probe, wav
+from avatarctl.media import ffmpeg, probe, wav
 from tests.media_support import call_ffmpeg, clip, tone
 
 
@@ -94,6 +95,37 @@ def test_a_damaged_film_fails(film: Path) -> None:
     film.write_bytes(content)
     with pytest.raises(StepFailed, match="does not decode"):
         probe.decode_all(film)
+
+
+def test_what_was_decoded_as_clips_is_not_decoded_again(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (clip(tmp_path / name, frames) for name, frames in (("a.mp4", 20), ("b.mp4", 30)))
+    (tmp_path / "list").write_text("ffconcat version 1.0\nfile 'a.mp4'\nfile 'b.mp4'\n")
+    made = tmp_path / "made.mp4"
+    call_ffmpeg("-f", "concat", "-safe", "0", "-auto_convert", "0", "-i", tmp_path / "list", "-c", "copy", made)
+    commands: list[list[str]] = []
+    command = ffmpeg.command
+
+    def noted(*arguments: Any) -> list[str]:
+        commands.append(command(*arguments))
+        return commands[-1]
+
+    monkeypatch.setattr(ffmpeg, "command", noted)
+
+    def decodes(path: Path, joined: list[Path]) -> bool:
+        commands.clear()
+        assert probe.decode_all(path, joined=joined) == probe.decode_all(path)
+        # The second call always does.
+        return sum("wrapped_avframe" in words for words in commands) == 2
+
+    assert not decodes(made, [first, second])
+    other = clip(tmp_path / "c.mp4", 30, first=1)
+    for clips in ([second, first], [first], [first, second, second], [first, other], [first, tmp_path / "list"]):
+        assert decodes(made, clips)
+    # With sound, which is decoded in any case.
+    assert not decodes(film, [tmp_path / "clip.mp4"])
+    assert probe.decode_all(film, True, joined=[tmp_path / "clip.mp4"]) == probe.decode_all(film, True)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a film at all", b"\x00\x00\x00\x18ftypisom" + bytes(64)])

@@ -18,12 +18,12 @@ import pytest
 from numpy.typing import NDArray
 
 from avatarctl.engines.facemesh.mesh import FaceMesh
+from avatarctl.engines.facemesh.person import PersonNetwork
 from avatarctl.engines.puppet import drawing
 from avatarctl.engines.puppet.controls import CONTROLS, INDEX
 from avatarctl.engines.puppet.drawing import Second, frames
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
-from avatarctl.engines.puppet.segment import PersonNetwork
 
 SIZE, FRAMES = 256, 30
 Picture = NDArray[np.uint8]

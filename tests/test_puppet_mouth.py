@@ -159,6 +159,17 @@ def test_teeth_are_seen_where_they_show(rig: Rig) -> None:
         assert area(rig, part, viseme("bilabial stop", yaw=4)) == 0
 
 
+def test_rounded_lips_hide_the_teeth(rig: Rig) -> None:
+    """They are pushed forwards, in front of them: behind a u it is dark, behind an o there is but their edge."""
+    bare = replace(rig, interior=replace(rig.interior, **{n: np.zeros_like(getattr(rig.interior, n)) for n in PARTS}))
+    for name, most in (("close round", 0.25), ("mid round", 0.44)):
+        inside = opening(rig, viseme(name))
+        shown = Renderer(rig).render(viseme(name)).mean(-1) - Renderer(bare).render(viseme(name)).mean(-1)
+        assert float((shown[inside] > 40).mean()) < most
+    across = np.ptp(np.flatnonzero(opening(rig, viseme("close round")).any(0))) / rig.frame.unit
+    assert across < 0.37
+
+
 def test_the_lower_teeth_of_a_dropped_jaw_run_along_the_lip(rigs: dict[str, Rig]) -> None:
     """Those further back drop less: the row does not dive under the lip beside its incisors."""
     for controls in (row(open=0.2, jaw=0.17), viseme("open", smile=-0.5)):

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
+from avatarctl.engines.facemesh.person import PersonNetwork
 from avatarctl.engines.puppet import lips, rigfile
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE, frame, view
 from avatarctl.engines.puppet.lattice import Lattice
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
-from avatarctl.engines.puppet.segment import PersonNetwork
 from avatarctl.engines.puppet.smooth import monotone_cubic
 from avatarctl.errors import BadInput
 from tests.mouth_support import Picture, gap, row

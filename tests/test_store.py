@@ -285,7 +285,7 @@ def test_a_store_waits_for_a_collection(tmp_path: Path) -> None:
 
 
 def test_files_on_their_way_in_are_cleared_by_who_is_alone_or_after_a_day(tmp_path: Path) -> None:
-    incoming = tmp_path / "tmp" / "incoming"
+    incoming = tmp_path / "cas" / "incoming"
     with Store.open(tmp_path):
         incoming.mkdir(parents=True, exist_ok=True)
         (incoming / "new").write_bytes(b"x")

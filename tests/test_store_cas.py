@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,7 @@ def test_bytes_and_files_become_read_only_artefacts(cas: ContentStore, tmp_path:
     assert cas.add_bytes(b"sound" * 1000) == (digest, size)
     assert source.exists()
     assert list(cas) == [digest]
-    assert not list((cas.root / "tmp" / "incoming").iterdir())
+    assert not list(cas.incoming.iterdir())
 
 
 def test_a_moved_file_is_the_artefact_itself(cas: ContentStore, tmp_path: Path) -> None:
@@ -115,6 +117,32 @@ def test_age_in_quarantine_counts_from_the_day_it_was_put_there(cas: ContentStor
     assert len(cas.quarantine_older_than(3600)) == 2
 
 
+@pytest.fixture
+def other_disk() -> Iterator[Path]:
+    """A folder on another file system than the tests' own."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == Path.cwd().stat().st_dev:
+        pytest.skip("not tried: this machine has no second file system that a test may write")
+    with tempfile.TemporaryDirectory(prefix="avatarctl-test-", dir=memory) as folder:
+        yield Path(folder)
+
+
+def test_artefacts_may_lie_on_another_disk(tmp_path: Path, other_disk: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "cas").symlink_to(other_disk)
+    cas = ContentStore(tmp_path / "store")
+    given, made = tmp_path / "given", tmp_path / "made"
+    given.write_bytes(b"given")
+    made.write_bytes(b"made")
+    digests = [cas.add_bytes(b"bytes")[0], cas.add_file(given)[0], cas.add_file(made, move=True)[0]]
+    assert given.exists() and not made.exists()
+    assert sorted(digests) == list(cas) and all(cas.verify(digest) for digest in digests)
+    assert cas.path(digests[0]).stat().st_dev == other_disk.stat().st_dev
+    cas.quarantine(digests[0], "test")
+    assert (cas.quarantined / digests[0]).read_bytes() == b"bytes" and not cas.verify(digests[0])
+    assert cas.add_bytes(b"bytes")[0] == digests[0] and list(cas.incoming.iterdir()) == []
+
+
 def test_eight_processes_add_the_same_content(cas: ContentStore) -> None:
     code = """
 from pathlib import Path
@@ -128,7 +156,7 @@ for i in range(20):
     assert len(set(outputs)) == 1
     digests = list(cas)
     assert len(digests) == 20 and all(cas.verify(d) for d in digests)
-    assert not list((cas.root / "tmp" / "incoming").iterdir())
+    assert not list(cas.incoming.iterdir())
 
 
 FULL = """
@@ -144,7 +172,7 @@ for add in (lambda: cas.add_bytes(bytes(3_000_000)), lambda: cas.add_file(Path(s
         add()
     except Unavailable as error:
         print(error.what.split(":")[0], "|", error.hint)
-print(list(cas), list((cas.root / "tmp" / "incoming").iterdir()))
+print(list(cas), list(cas.incoming.iterdir()))
 """
 
 

@@ -11,10 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from avatarctl.errors import StepFailed
-from avatarctl.media import ffmpeg, probe
-
-_AT_ONCE = 50
-"""Clips opened by one process: each costs it a file and a thread."""
+from avatarctl.media import probe
 
 
 def frame_counts(clips: Sequence[Path], fps: int) -> list[int]:
@@ -23,7 +20,7 @@ def frame_counts(clips: Sequence[Path], fps: int) -> list[int]:
     Raises:
         StepFailed: a clip cannot be read, or cannot follow the first one without encoding it again.
     """
-    tracks = [track for i in range(0, len(clips), _AT_ONCE) for track in _packets(clips[i : i + _AT_ONCE])]
+    tracks = probe.packets(*clips)
     for number, track in enumerate(tracks, start=1):
         step = Fraction(1, fps) / track.time_base
         if track.decode_times != track.times or any(t != i * step for i, t in enumerate(track.times)):
@@ -33,12 +30,6 @@ def frame_counts(clips: Sequence[Path], fps: int) -> list[int]:
             if mine != first:
                 raise _misfit(number, f"its {meaning} differs from the first one's")
     return [len(track.times) for track in tracks]
-
-
-def _packets(clips: Sequence[Path]) -> list[probe.Track]:
-    streams = [ffmpeg.source(clip, ffmpeg.FILM_FORMATS)["v:0"] for clip in clips]
-    listing, _ = ffmpeg.run(ffmpeg.to_pipe(*streams, format="framecrc", c="copy"), what="a clip cannot be read")
-    return list(probe.tracks(listing).values())
 
 
 def _misfit(number: int, why: str) -> StepFailed:

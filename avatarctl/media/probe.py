@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -27,6 +27,13 @@ _UNFILTERED = {"skip_loop_filter": "all"}
 """Every block is decoded, and none is smoothed: nobody looks at these pictures."""
 _COUNTED = {"format": "framecrc", "c:v": "wrapped_avframe", "fps_mode": "passthrough", **CLOCK}
 """A listing of decoded pictures that neither copies nor sums up their pixels; their sizes in it mean nothing."""
+
+_COPIED = {"format": "framecrc", "c": "copy"}
+"""A listing of packets, with the checksum of each."""
+_SOUND_DECODED = {"format": "framecrc", "c:v": "copy"}
+
+_AT_ONCE = 50
+"""Films opened by one process: each costs it a file and a thread."""
 
 _EVEN = Fraction(11, 10_000)
 """How far from its place a frame may be, seconds: containers with millisecond clocks round by up to this."""
@@ -121,11 +128,14 @@ def decode_all(
     strict: bool = True,
     blame: type[AvatarctlError] = StepFailed,
     check: Callable[[], None] | None = None,
+    joined: Sequence[Path] = (),
 ) -> Probe:
     """Decode every frame and measure. With `levels` the sound's loudness too.
 
     Args:
         strict: a single complaint of a decoder is a failure; else only what stops ffmpeg is.
+        joined: clips that have been decoded before. A picture track that consists of their packets, byte for byte and
+            in this order, is not decoded once more.
 
     Raises:
         StepFailed: (or the class `blame`) it does not decode, or holds neither picture nor sound.
@@ -133,7 +143,8 @@ def decode_all(
     what = "the film does not decode"
     formats = f"{ffmpeg.FILM_FORMATS},{ffmpeg.SOUND_FORMATS}"
     given = ffmpeg.source(path, formats, **_UNFILTERED)
-    listing = ffmpeg.to_pipe(given["V:0?"], given["a:0?"], **_COUNTED)
+    options = _SOUND_DECODED if joined and _consists_of(path, joined) else _COUNTED
+    listing = ffmpeg.to_pipe(given["V:0?"], given["a:0?"], **options)
     output, log = ffmpeg.run(listing, what=what, blame=blame, check=check)
     complaints = ffmpeg.complaints(log)
     if strict and complaints:
@@ -146,6 +157,31 @@ def decode_all(
     if audio is not None and levels:
         audio = _with_levels(path, audio, formats, what, blame, check)
     return Probe(video, audio)
+
+
+def packets(*paths: Path) -> list[Track]:
+    """The picture tracks of films, as they are stored; nothing is decoded.
+
+    Raises:
+        StepFailed: one of them cannot be read.
+    """
+    found: list[Track] = []
+    for start in range(0, len(paths), _AT_ONCE):
+        streams = [ffmpeg.source(path, ffmpeg.FILM_FORMATS)["V:0"] for path in paths[start : start + _AT_ONCE]]
+        listing, _ = ffmpeg.run(ffmpeg.to_pipe(*streams, **_COPIED), what="a clip cannot be read")
+        found += tracks(listing).values()
+    return found
+
+
+def _consists_of(film: Path, clips: Sequence[Path]) -> bool:
+    """Whether a film's pictures are the clips' packets, to be decoded with the same settings."""
+    try:
+        made, *parts = packets(film, *clips)
+    except StepFailed:
+        return False
+    wanted = [packet for part in parts for packet in zip(part.sizes, part.checksums, strict=True)]
+    alike = all(part.properties.get("extradata") == made.properties.get("extradata") for part in parts)
+    return alike and wanted == list(zip(made.sizes, made.checksums, strict=True))
 
 
 def picture_times(path: Path, check: Callable[[], None] | None = None) -> list[int]:
@@ -163,8 +199,9 @@ def picture_times(path: Path, check: Callable[[], None] | None = None) -> list[i
 
 @dataclass(slots=True)
 class Track:
-    """One track of a framecrc listing. Times and durations are in ticks of `time_base` seconds, sizes in bytes;
-    `properties`: `media_type`, `dimensions`, `extradata` (length and checksum) and the like."""
+    """One track of a framecrc listing. Times and durations are in ticks of `time_base` seconds, sizes in bytes,
+    checksums Adler-32 as ffmpeg writes them; `properties`: `media_type`, `dimensions`, `extradata` (length and
+    checksum) and the like."""
 
     time_base: Fraction
     properties: dict[str, str] = field(default_factory=dict)
@@ -172,6 +209,7 @@ class Track:
     times: list[int] = field(default_factory=list)
     durations: list[int] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
+    checksums: list[str] = field(default_factory=list)
 
 
 def tracks(listing: bytes) -> dict[int, Track]:
@@ -189,6 +227,7 @@ def tracks(listing: bytes) -> dict[int, Track]:
                 (track.decode_times, track.times, track.durations, track.sizes), columns, strict=False
             ):
                 column.append(int(value))
+            track.checksums.append(columns[4].strip())
     return found
 
 

@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from avatarctl import config
 from avatarctl.engines import readiness
-from avatarctl.engines.contract import Cancelled, EngineSpec, Job
-from avatarctl.engines.worker.memory import is_out_of_memory
-from avatarctl.errors import AvatarctlError, OutOfMemory, StepFailed, Stopped, Unavailable
+from avatarctl.engines.contract import Cancelled, EngineSpec
+from avatarctl.errors import AvatarctlError, StepFailed, Stopped
 from avatarctl.presets import Settings
 from avatarctl.runtime import events
-from avatarctl.runtime.executors import LOSSES, Executor, MachineLost, Performed
+from avatarctl.runtime.attempt import Attempt
+from avatarctl.runtime.executors import Executor
 from avatarctl.runtime.executors.local import LocalExecutor
+from avatarctl.runtime.failures import explained, is_out_of_memory
 from avatarctl.runtime.handles import Handle, OutputOf, Ref
 from avatarctl.runtime.plan import Plan, StepOrder
 from avatarctl.runtime.records import step_record
-from avatarctl.stages.catalog import SCRIPT, STAGES, stage
-from avatarctl.store.faults import disk_is_full
+from avatarctl.runtime.turns import Turns, when_known
+from avatarctl.stages.catalog import SCRIPT, stage, stages_from
 from avatarctl.store.locks import Abandoned, key_lock
 from avatarctl.store.model import Artefact, Manifest
 from avatarctl.store.store import Store
@@ -63,7 +63,7 @@ class Run:
         self.listener = listener
         folder = models_folder or config.paths().models
         self.plan = Plan(settings, models_folder=folder, seed=seed, take=take)
-        self._refresh = _stages_from(refresh_from)
+        self._refresh = stages_from(refresh_from)
         self._refreshed: set[str] = set()
         self._own_executor = executor is None
         self._executor: Executor = executor or LocalExecutor(folder, settings.interpreter, servers=settings.servers)
@@ -73,6 +73,7 @@ class Run:
         self._guard = threading.Lock()
         self._open = 0
         self._idle = threading.Condition(self._guard)
+        self._turns = Turns()
         self.handles: list[Handle] = []
         self.delivered: list[dict[str, str]] = []
         """What was copied out of the store: path, digest, role."""
@@ -111,10 +112,11 @@ class Run:
         order = self.plan.order(stage(stage_name), inputs, label, changes)
         handle = Handle(len(self.handles), stage_name, label)
         self.handles.append(handle)
+        self._turns.enter(handle)
         self.listener(events.Planned(handle.index, stage_name, order.spec.name, label))
         with self._guard:
             self._open += 1
-        handle.future.add_done_callback(self._closed)
+        handle.future.add_done_callback(lambda future: self._closed(handle))
         waiting = [r.handle for r in order.inputs.values() if isinstance(r, OutputOf) and r.handle.known() is None]
         self._when_ready(handle, order, waiting)
         return handle
@@ -153,36 +155,15 @@ class Run:
     # -- from request to work
 
     def _when_ready(self, handle: Handle, order: StepOrder, waiting: list[Handle]) -> None:
-        if not waiting:
-            self._resolve(handle, order)
-            return
-        others = dict.fromkeys(waiting)
-        left = len(others)
-        guard = threading.Lock()
-
         def look_ahead() -> None:
             # What the last one makes is new, so that this step is hardly in the cache.
-            if left == 1 and not self._cancel.is_set():
+            if not self._cancel.is_set():
                 self._executor.expect(order.spec, order.params)
 
-        def one_done(future: Future[Manifest]) -> None:
-            nonlocal left
-            if future.exception() is not None:
-                handle.fail(future.exception() or StepFailed("a step before it failed"))
-                return
-            with guard:
-                left -= 1
-                ready = left == 0
-            look_ahead()
-            if ready:
-                self._resolve(handle, order)
-
-        look_ahead()
-        for other in others:
-            other.future.add_done_callback(one_done)
+        when_known(waiting, lambda: self._resolve(handle, order), handle.fail, look_ahead)
 
     def _resolve(self, handle: Handle, order: StepOrder) -> None:
-        """All inputs are known: name the step, and either take it from the cache or queue it."""
+        """All inputs are known: name the step, and either take it from the cache or queue it in its turn."""
         try:
             order = order.resolved()
             key = order.key()
@@ -193,6 +174,14 @@ class Run:
                     self._take_hit(handle, order, manifest)
                     return
             readiness.check_allowed(order.spec, config.cloud_allows)
+            self._turns.begin(handle, lambda: self._queue(handle, order, key, queued))
+        except BaseException as error:
+            self._fail(handle, order, error, "")
+            if isinstance(error, Stopped):
+                raise
+
+    def _queue(self, handle: Handle, order: StepOrder, key: str, queued: float) -> None:
+        try:
             self._executor.submit(
                 lambda: self._perform_guarded(handle, order, key, queued),
                 order.spec,
@@ -200,7 +189,7 @@ class Run:
                 priority=self._priority,
             )
         except BaseException as error:
-            self._fail(handle, order, error, "")
+            self._fail(handle, order, error, key)
             if isinstance(error, Stopped):
                 raise
 
@@ -219,7 +208,7 @@ class Run:
         except BaseException as error:
             # The handle has its error whatever happens here; a ledger that cannot be written has been told already.
             with suppress(Exception):
-                lower = order.lower() if _is_out_of_memory(error) and not self._cancel.is_set() else None
+                lower = order.lower() if is_out_of_memory(error) and not self._cancel.is_set() else None
                 if lower is None:
                     self._fail(handle, order, error, key)
                 else:
@@ -228,7 +217,7 @@ class Run:
     def _step_down(self, handle: Handle, order: StepOrder, lower: StepOrder, key: str, error: BaseException) -> None:
         """Memory ran out: write down the attempt, and ask for the step as the engine's next rung has it."""
         if not isinstance(error, AvatarctlError):
-            error = self._explained(handle, order, error)
+            error = self._explained(order, error)
         told = f"memory ran out; made {lower.told}"
         handle.notes.append(told)
         self.remarks.append(f"{handle.stage}/{order.spec.name}: {told}")
@@ -270,101 +259,20 @@ class Run:
         handle.finish(manifest)
 
     def _make(self, handle: Handle, order: StepOrder, key: str, queued: float, refresh: bool) -> Manifest:
-        spec, contract = order.spec, order.stage
-        with self.store.workspace(self.id) as folder:
-            # The key says what was read. A look-up only compares sizes, so that hits stay cheap.
-            paths = {role: self.store.verified(a, f"the {role} of a step") for role, a in order.artefacts().items()}
-
-            def progress(done: float, total: float, unit: str) -> None:
-                self.listener(events.Progress(handle.index, handle.stage, spec.name, handle.label, done, total, unit))
-
-            def note(message: str) -> None:
-                handle.notes.append(message)
-                self.note(f"{handle.stage}/{spec.name}: {message}")
-
-            used: dict[str, float] = {}
-            start = time.perf_counter()
-
-            def started() -> None:
-                nonlocal start
-                start = handle.began = time.perf_counter()
-                self.listener(events.Started(handle.index, handle.stage, spec.name, handle.label))
-
-            job = Job(
-                inputs=paths,
-                out=folder,
-                params=order.params,
-                key=key,
-                seed=order.seed,
-                progress=progress,
-                emit=handle.emit,
-                note=note,
-                used=used.__setitem__,
-                cancelled=self._cancel.is_set,
-            )
-            performed = self._perform_somewhere(handle, order, job, started)
-            made = {}
-            for output in contract.outputs:
-                path = folder / (output.role + output.suffix)
-                if path.exists():
-                    made[output.role] = path
-                elif not output.optional:
-                    raise StepFailed(f"{handle.stage}/{spec.name} did not make its {output.role}")
-            facts = contract.validate(made, paths, order.params)
-            if used:
-                facts["used"] = used
-            run_ms = (time.perf_counter() - start) * 1000
-            record = step_record(
-                self.id,
-                handle,
-                order,
-                key,
-                "done",
-                queue_ms=max(0.0, (start - queued) * 1000 - performed.load_ms),
-                load_ms=performed.load_ms,
-                run_ms=run_ms,
-                memory=performed.memory,
-                device=performed.device,
-                node=performed.node,
-            )
-            manifest = self.store.publish(
-                key,
-                stage=handle.stage,
-                engine=spec.name,
-                outputs={role: (path, contract.output(role).media_type) for role, path in made.items()},
-                inputs={role: a.digest for role, a in order.artefacts().items()},
-                facts=facts,
-                step=record,
-                replace=refresh,
-                sticky=not spec.deterministic,
-                identity=order.identity_json(),
-            )
+        attempt = Attempt(
+            self.store, self._executor, self.id, handle, order, key, self.listener, self.note, self._cancel.is_set
+        )
+        manifest, run_ms, facts = attempt.make(queued, replace=refresh)
         self._refreshed.add(key)
         self._tell_finished(handle, order, "done", run_ms, facts)
         return manifest
-
-    def _perform_somewhere(self, handle: Handle, order: StepOrder, job: Job, started: Callable[[], None]) -> Performed:
-        """Have it performed; again, as another attempt in the ledger, if its machine is lost meanwhile."""
-        losses = 0
-        while True:
-            try:
-                return self._executor.perform(order.spec, job, started)
-            except MachineLost as lost:
-                losses += 1
-                if losses == LOSSES:
-                    lost.why = f"{losses} were, one after the other, with this step"
-                    raise
-                self.store.ledger.add_step(step_record(self.id, handle, order, job.key, "failed", error=lost))
-                job.note(f"{lost.what}; it is performed elsewhere")
-                for rest in job.out.iterdir():
-                    rest.unlink()
 
     # -- endings
 
     def _fail(self, handle: Handle, order: StepOrder, error: BaseException, key: str) -> None:
         cancelled = isinstance(error, Cancelled | Abandoned | Stopped)
         if not cancelled and not isinstance(error, AvatarctlError):
-            error = self._explained(handle, order, error)
+            error = self._explained(order, error)
         with self._guard:
             if not cancelled and self._error is None:
                 self._error = error
@@ -377,22 +285,9 @@ class Run:
         finally:
             handle.fail(error)
 
-    def _explained(self, handle: Handle, order: StepOrder, error: BaseException) -> AvatarctlError:
-        """An engine's own exception in our words; a full disk and a model that rotted on it are not its fault."""
-        explained: AvatarctlError
-        if disk_is_full(error):
-            explained = Unavailable("the disk is full", why=str(error), hint="make room, or run avatarctl cache gc")
-        elif damaged := self._executor.damaged(order.spec, order.params):
-            explained = Unavailable(f"the model {damaged} is damaged", hint=f"avatarctl models pull {damaged}")
-        elif _is_out_of_memory(error):
-            hint = "close what else uses memory, or take a smaller size or model"
-            explained = OutOfMemory(f"{handle.stage}/{order.spec.name} ran out of memory", why=str(error), hint=hint)
-        else:
-            explained = StepFailed(
-                f"{handle.stage}/{order.spec.name} failed", why=f"{type(error).__name__}: {error}", hint="-v shows more"
-            )
-        explained.__cause__ = error
-        return explained
+    def _explained(self, order: StepOrder, error: BaseException) -> AvatarctlError:
+        title = f"{order.stage.name}/{order.spec.name}"
+        return explained(title, error, lambda: self._executor.damaged(order.spec, order.params))
 
     def _tell_finished(
         self, handle: Handle, order: StepOrder, status: str, run_ms: float, facts: Mapping[str, Any]
@@ -401,7 +296,8 @@ class Run:
             events.Finished(handle.index, handle.stage, order.spec.name, handle.label, status, run_ms, dict(facts))
         )
 
-    def _closed(self, future: Future[Manifest]) -> None:
+    def _closed(self, handle: Handle) -> None:
+        self._turns.leave(handle)
         with self._guard:
             self._open -= 1
             self._idle.notify_all()
@@ -428,21 +324,6 @@ class Run:
             raise self._error
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, OutOfMemory) or is_out_of_memory(error)
-
-
 def spoken_role(made: Manifest, role: str) -> str:
     """The script of a text where it has one: its words with the tags of emotions, which are not to be read."""
     return SCRIPT if SCRIPT in made.outputs else role
-
-
-def _stages_from(name: str | None) -> set[str]:
-    """The stages that a refresh makes again: from `name` on, in the order of the catalog."""
-    if name is None:
-        return set()
-    order = list(STAGES)
-    if name == "":
-        return set(order[order.index("transcribe") :])
-    stage(name)
-    return set(order[order.index(name) :])

@@ -342,3 +342,15 @@ def stage(name: str) -> Stage:
         return STAGES[name]
     except KeyError:
         raise BadConfig(f"there is no stage {name!r}", hint=nearest(name, STAGES)) from None
+
+
+def stages_from(name: str | None) -> set[str]:
+    """The stages that a refresh makes again: from `name` on, in the order of the catalog; all that a film is made of
+    for "", none for None."""
+    if name is None:
+        return set()
+    order = list(STAGES)
+    if name == "":
+        return set(order[order.index("transcribe") :])
+    stage(name)
+    return set(order[order.index(name) :])

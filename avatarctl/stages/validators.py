@@ -181,11 +181,12 @@ def upscaled(outputs: Files, inputs: Files, params: Any) -> Facts:
 
 
 def film(outputs: Files, inputs: Files, params: Any) -> Facts:
-    """Decodes fully; frames = round(duration x fps); sound and picture end within one frame of each other;
-    the sound is not clipped, and silent only where that is wanted."""
+    """Decodes fully, its pictures here or already when they were clips; frames = round(duration x fps); sound and
+    picture end within one frame of each other; the sound is not clipped, and silent only where that is wanted."""
     from avatarctl.media import probe
 
-    made = probe.decode_all(outputs["film"], levels=True)
+    clips = sorted((role for role in inputs if role.startswith("clip.")), key=lambda role: int(role[5:]))
+    made = probe.decode_all(outputs["film"], levels=True, joined=[inputs[role] for role in clips])
     video, audio = made.video, made.audio
     if video is None or audio is None:
         raise StepFailed("the film lacks " + ("sound" if video else "a picture"))

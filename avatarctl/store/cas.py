@@ -1,13 +1,15 @@
 """Immutable files named by their content: `cas/ab/<sha256>`.
 
 Invariant: what stands under a digest's name was whole and on the disk before it got the name. A crash leaves
-at most a temporary file.
+at most a temporary file. It is written in a folder beside the artefacts, so that it can be given its name also where
+`cas` is a link to another disk.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -27,7 +29,8 @@ class ContentStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._files = root / "cas"
-        self._incoming = root / "tmp" / "incoming"
+        self.incoming = self._files / "incoming"
+        """Files on their way in."""
         self.quarantined = root / "quarantine"
         """Damaged files, kept for a while with the reason in a `.txt` beside each."""
 
@@ -101,7 +104,8 @@ class ContentStore:
             self.quarantined.mkdir(parents=True, exist_ok=True)
             aside = self.quarantined / digest
             try:
-                self.path(digest).replace(aside)
+                # It may be on another disk.
+                shutil.move(self.path(digest), aside)
             except FileNotFoundError:
                 return
             os.utime(aside)
@@ -173,8 +177,8 @@ class ContentStore:
         return digest, size
 
     def _temporary(self) -> tuple[Path, int]:
-        self._incoming.mkdir(parents=True, exist_ok=True)
-        path = self._incoming / new_id()
+        self.incoming.mkdir(parents=True, exist_ok=True)
+        path = self.incoming / new_id()
         return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     def _seal(self, descriptor: int) -> None:

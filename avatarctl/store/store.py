@@ -3,6 +3,7 @@
 home/ledger.sqlite
 home/dictionaries/           how people say words, one text file a name
 cache/cas/ab/<sha256>        artefacts
+cache/cas/incoming/          artefacts on their way in
 cache/tmp/<run>/<id>/        where engines write
 cache/quarantine/            damaged artefacts
 cache/locks/                 of the cache, of living runs, of steps being made, and what living commands rely on
@@ -312,13 +313,9 @@ class Store:
             self._cache_lock.switch(exclusive=False, timeout=timeout)
 
     def stale_folders(self, *, alone: bool = False) -> list[Path]:
-        """Folders and files below `tmp` that no living run will use. `alone`: nobody else is at work."""
-        stale = []
-        incoming = self.tmp_folder / "incoming"
-        for path in _entries(self.tmp_folder):
-            if path != incoming and not self.is_alive(path.name):
-                stale.append(path)
-        for path in _entries(incoming):
+        """Folders of runs and files on their way in that nobody living will use. `alone`: nobody else is at work."""
+        stale = [path for path in _entries(self.tmp_folder) if not self.is_alive(path.name)]
+        for path in _entries(self.cas.incoming):
             # A file on its way in does not say whose it is.
             with suppress(FileNotFoundError):
                 if alone or time.time() - path.stat().st_mtime > _INCOMING_SECONDS:

@@ -27,6 +27,8 @@ REST_RAMP = 0.18
 """Seconds from rest to full motion at the clip's beginning, and back at its end."""
 LONG_PAUSE = 0.2
 """Seconds of silence after which the mouth goes to rest."""
+PHRASE_PAUSE = 0.22
+"""Seconds of silence that part two phrases."""
 
 _PLATEAU, _LONG_PLATEAU = 0.55, 0.8
 """Part of a sound's half length around its centre where its dominance is full; of a long consonant."""
@@ -273,6 +275,38 @@ def _release(fine: NDArray[np.float64], steps: NDArray[np.float64], track: _Trac
     )
     inside = (near >= 0) & (near < len(fine))
     np.add.at(fine[:, INDEX["open"]], near[inside], bells[inside])
+
+
+def phrases(timings: Timings) -> list[tuple[float, float]]:
+    """Start and end of what is said between two pauses, seconds."""
+    found: list[tuple[float, float]] = []
+    for phoneme in timings.phonemes:
+        if found and phoneme.start - found[-1][1] <= PHRASE_PAUSE:
+            start, end = found.pop()
+            found.append((start, max(end, phoneme.end)))
+        else:
+            found.append((phoneme.start, phoneme.end))
+    return found
+
+
+def voiced(timings: Timings, fps: int) -> NDArray[np.float64]:
+    """1 while the mouth belongs to the words, 0 in the pauses, where it belongs to the mood; float64 (frame_count,)."""
+    frames = frame_count(timings.duration, fps)
+    spans = phrases(timings)
+    share = np.zeros(frames)
+    if not spans or frames <= 2:
+        return share
+    time = np.arange(frames) / fps
+    before, behind = spans[0][0] - LEAD, timings.duration - spans[-1][1]
+    rise, fall = (min(max(room, 2.5 / fps), REST_RAMP) for room in (before, behind))
+    for start, end in spans:
+        reach = REST_RAMP + LEAD
+        near = slice(*np.searchsorted(time, (start - reach, end + reach)))
+        begun = np.clip((time[near] - start + LEAD) / REST_RAMP + 1, 0, 1)
+        over = np.clip((time[near] - end) / REST_RAMP, 0, 1)
+        begun, over = (x * x * (3 - 2 * x) for x in (begun, over))
+        share[near] = np.maximum(share[near], begun * (1 - over))
+    return share * rest_window(frames, fps, rise, fall)
 
 
 def rest_window(frames: int, fps: int, rise: float, fall: float) -> NDArray[np.float64]:

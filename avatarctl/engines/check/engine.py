@@ -5,8 +5,9 @@ known: no face is found (a painting, a profile), nothing is known of what is sai
 width, height and frames, the size at which was measured, and where the knowledge of the speech comes from.
 
     sync                 r, -1..1   Pearson's correlation of two openings of the mouth, at their best lag: the one
-                                    that the film's sound calls for (its timings and loudness, by `text.articulation`),
-                                    and the one that the face mesh sees in its pictures
+                                    that the film's sound calls for (its timings and loudness, by `text.articulation`;
+                                    in pauses the mood that the animator rests in), and the one that the face mesh
+                                    sees in its pictures
     lag_ms               ms         by how much the sound is late against the picture; below 0: it is early. Null
                                     where sync is below 0.4
     sound_shift_ms       ms         by how much the sound is late against where its recordings belong, by their
@@ -25,7 +26,8 @@ width, height and frames, the size at which was measured, and where the knowledg
     face                 0..1       share of the pictures that show the face
     background_db        dB         PSNR of the background against the first picture, mean; 60: perfectly still
     background_min_db    dB         the same, of the worst picture
-    background_share     0..1       share of the picture that counts as background: beside and above the person
+    background_share     0..1       share of the picture that counts as background: beside and above the person, as
+                                    the network that cuts people out sees one
     flicker              0..255     RMS jump of the face's mean luma against the pictures before and after
     background_flicker   0..255     the same, of the background
     sharpness            0..1       least over most RMS of the Laplacian of the upper face's luma: the region goes with
@@ -58,6 +60,7 @@ from avatarctl.engines.check.expected import Clip
 from avatarctl.engines.check.film import Film, survey
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.facemesh.mesh import FaceMesh
+from avatarctl.engines.facemesh.person import MATTE_MODEL, PersonNetwork
 from avatarctl.errors import StepFailed
 
 SCHEMA = "check/1"
@@ -74,15 +77,18 @@ class CheckEngine:
 
     def __init__(self) -> None:
         self._meshes: list[FaceMesh] = []
+        self._network: PersonNetwork | None = None
 
     def load(self, models: Mapping[str, Path]) -> None:
         """Raises `Unavailable` when a model file is not what it should be."""
         mesh = FaceMesh(models)
         self._meshes = [mesh, *(mesh.twin() for _ in range(SIDE_BY_SIDE - 1))]
+        self._network = PersonNetwork(models[MATTE_MODEL])
 
     def close(self) -> None:
         """Drop the networks."""
         self._meshes = []
+        self._network = None
 
     def run(self, job: Job) -> None:
         """Write `report.json`.
@@ -90,7 +96,7 @@ class CheckEngine:
         Raises:
             BadInput: the film has no picture or does not decode; timings or curves cannot be read.
         """
-        if not self._meshes:
+        if self._network is None:
             raise StepFailed("the engine check was not loaded")
         # Pictures are looked at side by side, so none of them is worth being cut up.
         cv2.setNumThreads(1)
@@ -113,7 +119,7 @@ class CheckEngine:
             def wanted() -> NDArray[np.bool_]:
                 return _worth_a_look(film, clips, listening.result()[1] or 0.0)
 
-            seen, size = picture.look(film, self._meshes, job.threads, wanted, check, progress)
+            seen, size = picture.look(film, self._meshes, self._network, job.threads, wanted, check, progress)
             heard, shift = listening.result()
         frames = len(seen.gap)
         figures: Figures = {
@@ -169,6 +175,7 @@ def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | Non
         (0, 0) if rest is None else mouth.closed(seen.gap, expected.closures(clips) + late_sound, film.fps, rest)
     )
     blinks = mouth.blinks(seen.eyes, film.fps)
+    near_blinks = mouth.around_blinks(wanted.blink, seen.eyes, film.fps)
     minutes = np.count_nonzero(seen.face) / film.fps / 60
     return {
         "sync": sync,
@@ -180,9 +187,7 @@ def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | Non
         "closures_guessed": min(counted, expected.closures_guessed(clips)),
         "blinks": blinks,
         "blinks_per_minute": None if blinks is None or not minutes else blinks / minutes,
-        "blinks_as_intended": mouth.correlation(
-            np.where(mouth.around_blinks(wanted.blink, seen.eyes, film.fps), wanted.blink, np.nan), -seen.eyes
-        ),
+        "blinks_as_intended": mouth.correlation(wanted.blink, mouth.shutting(seen.eyes, near_blinks)),
         "silence_motion": mouth.silence_motion(seen.even_gap, still),
     }
 

@@ -34,8 +34,9 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """`opening`: of the mouth by the times of the sounds and by their loudness; `intended`, `blink`: by the animator's
-    curves. All one value a picture of the film, NaN where nothing is known; in u, and 0..1 for `blink`."""
+    """`opening`: of the mouth by the times of the sounds and by their loudness, and between phrases by the mood that
+    the animator has the face rest in; `intended`, `blink`: by the animator's curves. All one value a picture of the
+    film, NaN where nothing is known; in u, and 0..1 for `blink`."""
 
     opening: Floats
     intended: Floats
@@ -93,12 +94,24 @@ def expect(clips: list[Clip], film: Film, frames: int) -> Expected:
             rate = max(1, round(film.fps))
             loud = loudness.measure(clip.speech)
             poses = articulation.poses(clip.timings, rate, loudness=loud)[:, articulation.INDEX["open"]]
+            poses = poses + (1 - articulation.voiced(clip.timings, rate)) * _at_rest(clip, len(poses), rate)
             made.opening[inside] = np.interp(local * rate, np.arange(len(poses)), poses)
         for name, row in (("open", made.intended), ("blink", made.blink)):
             curve = clip.curves.get(name)
             if curve is not None and curve.size:
                 row[inside] = np.interp(local * clip.fps, np.arange(len(curve)), curve)
     return made
+
+
+def _at_rest(clip: Clip, frames: int, fps: float) -> Floats:
+    """How far the mood alone parts the lips, u, float64 (frames,): as at the clip's beginning up to its first sound,
+    and from there on as at its end. What the animator's curve does between the two says nothing of the sound.
+    """
+    curve = clip.curves.get("open")
+    if curve is None or not curve.size or clip.timings is None:
+        return np.zeros(frames)
+    before = np.arange(frames) < clip.timings.phonemes[0].start * fps
+    return np.asarray(np.where(before, curve[0], curve[-1]), np.float64)
 
 
 def closures(clips: list[Clip]) -> Floats:

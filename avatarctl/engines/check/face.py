@@ -44,6 +44,8 @@ _EYE_OUTLINES = [
 ]
 _EYE_MARGIN = np.array([1.3, 2.2])
 """An eye with its lids, over its opening: wider and higher."""
+_FRACTION = 4
+"""Bits behind the point of a polygon's corners."""
 _PATCH = 48
 """Side of the upright face patch in which light is measured, pixels."""
 
@@ -91,19 +93,27 @@ def detail(luma: Picture, face: Landmarks) -> float:
     outline = xy[_UPPER_FACE]
     middle = outline.mean(axis=0)
     outline = middle + _INWARDS * (outline - middle)
-    low, high = np.floor(outline.min(axis=0)).astype(int), np.ceil(outline.max(axis=0)).astype(int)
-    x0, y0 = (int(v) for v in np.maximum(low, 0))
-    part = luma[y0 : max(int(high[1]), 0), x0 : max(int(high[0]), 0)]
+    low, high = np.floor(outline.min(axis=0)).astype(int) - 1, np.ceil(outline.max(axis=0)).astype(int) + 2
+    corner = np.maximum(low, 0)
+    part = luma[corner[1] : max(int(high[1]), 0), corner[0] : max(int(high[0]), 0)]
     if min(part.shape) < 8:
         return float("nan")
+    # By parts of a pixel: a border that jumped over a strand of hair or a brow would be taken for a breath.
     mask = np.zeros(part.shape, np.uint8)
-    cv2.fillPoly(mask, [np.rint(outline - (x0, y0)).astype(np.int32)], 255)
+    _fill(mask, outline - corner, 255)
     for eye in _EYE_OUTLINES:
         lids = xy[eye]
         centre = lids.mean(axis=0)
-        cv2.fillPoly(mask, [np.rint(centre + _EYE_MARGIN * (lids - centre) - (x0, y0)).astype(np.int32)], 0)
-    count = cv2.countNonZero(mask)
-    if not count:
+        _fill(mask, centre + _EYE_MARGIN * (lids - centre) - corner, 0)
+    weight = mask.astype(np.float32)
+    total = float(weight.sum())
+    if not total:
         return float("nan")
-    energy = cv2.norm(cv2.Laplacian(part, cv2.CV_16S), cv2.NORM_L2SQR, mask)
-    return float(np.sqrt(energy / count))
+    laplacian = cv2.Laplacian(part, cv2.CV_32F)
+    return float(np.sqrt(cv2.multiply(laplacian, laplacian).ravel() @ weight.ravel() / total))
+
+
+def _fill(mask: Picture, outline: NDArray[np.floating], value: int) -> None:
+    """Fill a polygon whose corners lie between the pixels; its border is soft. In place."""
+    corners = np.rint(outline * 2**_FRACTION).astype(np.int32)
+    cv2.fillPoly(mask, [corners], value, cv2.LINE_AA, _FRACTION)

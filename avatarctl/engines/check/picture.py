@@ -20,11 +20,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatarctl.engines.check.background import Background
 from avatarctl.engines.check.face import detail, light, openings
 from avatarctl.engines.check.film import Check, Film, first_picture, pictures
 from avatarctl.engines.check.mouth import AWAKE
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
+from avatarctl.engines.facemesh.person import PersonNetwork
 from avatarctl.errors import NoFace
 
 Picture = NDArray[np.uint8]
@@ -47,10 +49,6 @@ _USUAL_FROM = 10
 """Pictures after which the usual opening of the eyes is known."""
 _LOOK_AGAIN = 12
 """Pictures between two searches for a face that is not there."""
-_SIDEWAYS, _UPWARDS = 0.4, 1.0
-"""How far the person may reach beyond the face's box: in its widths to either side, in its heights above."""
-_NARROWEST = 0.03
-"""A strip of background has at least this share of the picture's width or height."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +84,7 @@ class Seen:
 def look(
     film: Film,
     meshes: Sequence[FaceMesh],
+    network: PersonNetwork,
     threads: int,
     wanted: Callable[[], NDArray[np.bool_]],
     check: Check,
@@ -95,6 +94,7 @@ def look(
 
     Args:
         meshes: as many as pictures are looked at side by side. The figures depend neither on it nor on `threads`.
+        network: tells people from backgrounds.
         wanted: tells, for each picture of the film, whether it must not be passed over; asked when it is needed.
     """
     first = first_picture(film, check)
@@ -102,11 +102,13 @@ def look(
     width, height = _size(first, found)
     if found is not None:
         found = _scaled(found, width / first.shape[1])
+    small = np.asarray(cv2.resize(first, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    background = Background(small, found, network)
     every = 1 if film.frames <= _ALL_UP_TO else 2
     closely = wanted() | (np.arange(film.frames) % every == 0)
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(len(meshes) - 1, "look")) if threads > 1 else None
-        eye = _Eye(meshes, _strips(width, height, found), found, closely, pool)
+        eye = _Eye(meshes, background, found, closely, pool)
         coming = pictures(film, width, height, threads, check)
         # The first one alone, so that each group ends with a picture that is looked at.
         some = list(islice(coming, 1))
@@ -114,7 +116,7 @@ def look(
             eye.take(some)
             progress(eye.count, film.frames)
             some = list(islice(coming, _AT_ONCE))
-    return eye.seen(width * height, every), (width, height)
+    return eye.seen(every), (width, height)
 
 
 def _face(mesh: FaceMesh, rgb: Picture) -> Landmarks | None:
@@ -134,31 +136,6 @@ def _size(first: Picture, face: Landmarks | None) -> tuple[int, int]:
     if factor > _WORTH_SHRINKING:
         factor = 1.0
     return max(16, 2 * round(width * factor / 2)), max(16, 2 * round(height * factor / 2))
-
-
-def _strips(width: int, height: int, face: Landmarks | None) -> list[tuple[slice, slice]]:
-    """Where the background is: beside and above the person as far down as the chin, since shoulders may be wide.
-
-    Without a face: the upper corners.
-    """
-    if face is None:
-        x0, x1, above, below = width // 5, width - width // 5, 0, height // 3
-    else:
-        left, top, right, bottom = face.box
-        x0 = int(np.clip(left - _SIDEWAYS * (right - left), 0, width))
-        x1 = int(np.clip(right + _SIDEWAYS * (right - left), 0, width))
-        above = int(np.clip(top - _UPWARDS * (bottom - top), 0, height))
-        below = int(np.clip(bottom, 0, height))
-    strips = [
-        (slice(0, below), slice(0, x0)),
-        (slice(0, below), slice(x1, width)),
-        (slice(0, above), slice(x0, x1)),
-    ]
-    return [
-        (rows, columns)
-        for rows, columns in strips
-        if rows.stop - rows.start > _NARROWEST * height and columns.stop - columns.start > _NARROWEST * width
-    ]
 
 
 class _Row(NamedTuple):
@@ -189,18 +166,16 @@ class _Eye:
     def __init__(
         self,
         meshes: Sequence[FaceMesh],
-        strips: list[tuple[slice, slice]],
+        background: Background,
         face: Landmarks | None,
         closely: NDArray[np.bool_],
         pool: Executor | None,
     ) -> None:
         self._meshes = meshes
         self._pool = pool
-        self._strips = strips
-        self._area = sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in strips)
+        self._background = background
         self._face = face
         self._closely = closely
-        self._first: list[Picture] = []
         self._last = _UNSEEN
         self._figures = array("d")
         self._lids: list[float] = []
@@ -218,8 +193,6 @@ class _Eye:
 
     def take(self, pictures: Sequence[Picture]) -> None:
         """I420, at most `_AT_ONCE`, in the film's order."""
-        if not self._first:
-            self._first = [_luma(pictures[0])[strip].copy() for strip in self._strips]
         start = self._face
         if start is None:
             self._add([self._row(picture, self._found(picture)) for picture in pictures])
@@ -281,7 +254,7 @@ class _Eye:
 
     def _row(self, i420: Picture, face: Landmarks | None, *, passed_over: bool = False) -> _Row:
         luma, unknown = _luma(i420), float("nan")
-        background = self._background(luma)
+        background = self._background.compare(luma)
         if face is None:
             return _Row(None, unknown, unknown, unknown, unknown, *background)
         gap, lids = openings(face)
@@ -289,18 +262,10 @@ class _Eye:
             return _Row(face, unknown, lids, light(luma, face), unknown, *background)
         return _Row(face, gap, lids, light(luma, face), detail(luma, face), *background)
 
-    def _background(self, luma: Picture) -> tuple[float, float]:
-        if not self._area:
-            return float("nan"), float("nan")
-        parts = [luma[strip] for strip in self._strips]
-        errors = sum(cv2.norm(part, was, cv2.NORM_L2SQR) for part, was in zip(parts, self._first, strict=True))
-        light = sum(cv2.sumElems(part)[0] for part in parts)
-        return errors / self._area, light / self._area
-
-    def seen(self, pixels: int, every: int) -> Seen:
+    def seen(self, every: int) -> Seen:
         face, *figures = np.array(self._figures).reshape(-1, len(_Row._fields)).T
         gap, eyes, light, detail, error, background = figures
-        return Seen(face > 0, gap, eyes, light, detail, error, background, self._area / pixels, every)
+        return Seen(face > 0, gap, eyes, light, detail, error, background, self._background.share, every)
 
 
 def _luma(i420: Picture) -> Picture:

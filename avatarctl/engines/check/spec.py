@@ -14,7 +14,7 @@ SPECS = (
         factory="avatarctl.engines.check.engine:CheckEngine",
         params=CheckParams,
         reads=("curves", "timings", "speech"),
-        models=("face-detector", "face-mesh"),
+        models=("face-detector", "face-mesh", "person-matte"),
         lane="cpu",
     ),
 )

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
+from avatarctl.engines.facemesh.person import MATTE_MODEL, PersonNetwork
 from avatarctl.engines.puppet import backdrop, drawing, timeline
 from avatarctl.engines.puppet.controls import CONTROLS, Timeline
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
 from avatarctl.engines.puppet.scene import Scene
-from avatarctl.engines.puppet.segment import MATTE_MODEL, PersonNetwork
 from avatarctl.engines.puppet.spec import PuppetAnimateParams, PuppetRigParams
 from avatarctl.errors import BadConfig, BadInput, NoFace
 from avatarctl.media import image, loudness, video, wav

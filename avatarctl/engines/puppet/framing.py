@@ -30,8 +30,8 @@ LOWEST_EYES = 0.47
 ABOVE_HEAD = 0.03
 """Air that is kept above the head, in heights of the frame."""
 BACK_PROJECTIONS = 2
-CALM = 0.8
-"""Blur of a texture that was restored, its own pixels."""
+CALM, RESTORED_CALM = 0.6, 0.8
+"""Blur of a texture that is finer than the canvas, and of one that was restored; its own pixels."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,8 @@ def frame(photo: NDArray[np.uint8], landmarks: Array, seen: View, detailed: NDAr
     part = _cut(photo, seen) if detailed is None or times == 1 else _cut(detailed, seen.larger(times))
     canvas = _resize(part, seen.columns, seen.rows)
     width, height = seen.columns * TEXTURE_SCALE, seen.rows * TEXTURE_SCALE
-    texture = _consistent_texture(part, canvas, width, height, calm=times > 1)
+    finer = part.shape[0] > seen.rows
+    texture = _consistent_texture(part, canvas, width, height, RESTORED_CALM if times > 1 else CALM if finer else 0.0)
     return Framed(canvas, texture, seen.points(landmarks))
 
 
@@ -206,15 +207,16 @@ def _resize(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.u
 
 
 def _consistent_texture(
-    part: NDArray[np.uint8], canvas: NDArray[np.uint8], width: int, height: int, *, calm: bool
+    part: NDArray[np.uint8], canvas: NDArray[np.uint8], width: int, height: int, calm: float
 ) -> NDArray[np.uint8]:
-    """`calm`: what is finer than the canvas shows is taken out, since it would flicker with every motion."""
+    """`calm`: a blur, texture pixels; it takes out what is finer than the canvas shows, since that would flicker with
+    every motion."""
     texture = _resize(part, width, height)
     # One channel at a time: at 1080 x 1920 each takes 33 MB as floats.
     for channel in range(3):
         values = texture[..., channel].astype(np.float32)
         if calm:
-            values = np.asarray(cv2.GaussianBlur(values, (0, 0), CALM), np.float32)
+            values = np.asarray(cv2.GaussianBlur(values, (0, 0), calm), np.float32)
         target = canvas[..., channel].astype(np.float32)
         for _ in range(1 if calm else BACK_PROJECTIONS):
             error = target - at_half_size(values)

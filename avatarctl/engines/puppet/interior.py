@@ -39,6 +39,12 @@ RESTING = 0.8
 """How much of the lower lip the upper teeth cover at f and v, mm."""
 SHOWN_OVER_LIP = 2.0
 """As far below the edge of the lip there is something of the teeth there, mm."""
+PROTRUDED = 2.0
+"""How much further fully rounded lips reach over the teeth, mm: they are pushed forwards, and the teeth stay behind."""
+PARTED = 0.03, 0.08
+"""While the lips part from here to here, u. Right between them there is nothing but teeth."""
+DEEPER = 0.3
+"""How much darker it is behind them."""
 REACHED = (-0.8, 1.2)
 """How far up and down the teeth are moved so that they rest on the lip there, mm."""
 ARCH, FURTHEST_BACK, TO_HINGE = 22.0, 22.0, 120.0
@@ -178,10 +184,11 @@ class Mouth:
         tongue = (down, 1 - 0.06 * lift - 0.04 * between, 1 - 0.2 * lift, 1.08 + 0.06 * lift)
         if between < 1:
             self._over(picture, rows, interior.tongue, *tongue)
-        self._over(picture, rows, self._swung(jaw), interior.bite - OVERBITE + (0.8 + 0.004 * jaw) * jaw)
+        covered = PROTRUDED * motion.rounded * float(smoothstep(*PARTED, shape.open))
+        self._over(picture, rows, self._swung(jaw), interior.bite - OVERBITE + (0.8 + 0.004 * jaw) * jaw + covered)
         if between > 0:
             self._over(picture, rows, interior.tongue, *tongue, opacity=between)
-        resting = self._resting(motion, shape)
+        resting = self._resting(motion, shape) - covered
         teeth = self._moved(interior.upper_teeth, rows, resting)
         behind = self._moved(interior.upper_teeth[..., 3], rows, resting + UNDER_TEETH)
         picture *= 1 - np.float32(SHADOW) * behind[..., None]
@@ -192,8 +199,8 @@ class Mouth:
         over_lip = np.clip(lower - self._y[rows], 0, None)
         gap = np.maximum(lower - upper, np.float32(0.5))
         # A shadow is no deeper than the opening lets it be: the light comes from in front.
-        depth = 0.24 if interior.from_photo else 0.34
-        shade = 1 - np.float32(depth) * np.exp(under_lip * (-1 / (0.032 * unit)))
+        depth = (0.24 if interior.from_photo else 0.34) + DEEPER * motion.rounded
+        shade = 1 - np.float32(depth) * np.exp(under_lip * (-1 / ((0.032 + 0.03 * motion.rounded) * unit)))
         shade *= 1 - np.float32(0.4 * (1 - in_front)) * np.exp(over_lip * (-1 / (0.02 * unit)))
         # The corners of the mouth carry the ends of the opening with them.
         end = max(motion.narrow + float(with_corner(motion.narrow)) * motion.corner / self._half_width, 0.2)

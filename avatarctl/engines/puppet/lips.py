@@ -292,14 +292,15 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     # Closed lips cannot follow the arc of a laugh.
     drop += 0.35 * lips.smile_arc * happy * (1 - parted) * float(lips.is_open)
     # A tucked lip meets the canines' lip already, so that only the incisors are seen over it.
-    narrow = 0.985 - 0.34 * rounded - 0.26 * tucked - (0.02 * release if lips.is_open else 0.0)
+    narrow = 0.985 - 0.40 * rounded - 0.26 * tucked - (0.02 * release if lips.is_open else 0.0)
     # Wide lips would spread their opening flat along a line: they part more fully than narrow ones.
-    fullness = (0.56 if lips.is_open else 0.64) - 0.12 * rounded
+    fullness = (0.56 if lips.is_open else 0.64) + (0.10 if lips.is_open else -0.04) * rounded
     profile = np.clip(1 - (x / narrow) ** (2.3 - 0.3 * rounded), 0, 1) ** fullness
     profile = gaussian_smooth(profile, 1.2) * within
     # A lower lip that is drawn down is an even rim; its waves are those of lips that press on each other.
     evened = parted * (lips.even - lips.meeting) * np.sqrt(profile)
-    gap = np.maximum(opening * unit * profile + evened, 0)
+    # Where they are drawn together they part further: as a ring, and not as a slit that is only shorter.
+    gap = np.maximum(opening * (1 + 0.2 * rounded) * unit * profile + evened, 0)
 
     # What the jaw takes down is an arch over the opening: a parabola would flatten the opening's floor.
     lowered = 0.28 * max(0.0, shape.jaw) * (1 - 0.35 * happy) + opening * (0.05 + 0.06 * rounded)
@@ -307,7 +308,7 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     raised = np.clip(1 - (x / (1 - 0.2 * rounded)) ** 2.2, 0, 1)
     rise = shape.up + 0.025 * happy * parted + 0.012 * sad * (1 - parted) + rounded * -0.034 * parted
     # The opening is round at both of its ends: its upper edge arches over them too, most as a ring.
-    arched = gap * np.float32((0.04 + 0.04 * lips.is_open) * (1 - rounded) + 0.25 * rounded)
+    arched = gap * np.float32((0.04 + 0.04 * lips.is_open) * (1 - rounded) + 0.29 * rounded)
     upper_edge = lips.meeting - rise * unit * raised - arched
     lower_edge = upper_edge + gap
 

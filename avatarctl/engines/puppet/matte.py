@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.facemesh import landmarks as mesh
+from avatarctl.engines.facemesh.person import PersonNetwork
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE, Outline, View
-from avatarctl.engines.puppet.segment import PersonNetwork
 from avatarctl.engines.puppet.smooth import Array, smoothstep
 
 WORKING_FACE = 200

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from avatarctl.text import articulation
 from avatarctl.text.loudness import Loudness
 from avatarctl.text.timings import Timings
 
-PAUSE = 0.22
-"""Seconds of silence that part two phrases."""
 _NOD_SHARE = 0.6
 """Part of the stressed sounds that the head beats at most."""
 _NODS_APART, _BESIDE = 0.42, 5
@@ -50,14 +49,9 @@ class Phrasing:
 
 def phrasing(timings: Timings, loudness: Loudness | None, random: np.random.Generator) -> Phrasing:
     """Read it off the timings; which beats the head takes is left to chance."""
-    phrases: list[list[float]] = []
-    for phoneme in timings.phonemes:
-        if not phrases or phoneme.start - phrases[-1][1] > PAUSE:
-            phrases.append([phoneme.start, phoneme.end])
-        phrases[-1][1] = max(phoneme.end, phrases[-1][1])
-    borders = [0.0, *(moment for phrase in phrases for moment in phrase), max(timings.duration, 0.0)]
+    spans = articulation.phrases(timings)
+    borders = [0.0, *(moment for phrase in spans for moment in phrase), max(timings.duration, 0.0)]
     pauses = [(borders[i], borders[i + 1]) for i in range(0, len(borders) - 1, 2)]
-    spans = [(a, b) for a, b in phrases]
     stressed = [p for p in timings.phonemes if p.stress == 2]
     starts, ends = np.array([p.start for p in stressed]), np.array([p.end for p in stressed])
     beats = (starts + ends) / 2

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.facemesh import landmarks as mesh
+from avatarctl.engines.facemesh.person import PersonNetwork
 from avatarctl.engines.puppet import glasses, rigfile
 from avatarctl.engines.puppet.expression import ExpressionField, expression_field
 from avatarctl.engines.puppet.eyes import Eye, build_eyes
@@ -34,7 +35,6 @@ from avatarctl.engines.puppet.mouthfield import MouthField, mouth_field
 from avatarctl.engines.puppet.photolight import photo_light
 from avatarctl.engines.puppet.sampling import split
 from avatarctl.engines.puppet.scene import Scene, set_scene
-from avatarctl.engines.puppet.segment import PersonNetwork
 from avatarctl.engines.puppet.shading import Shading, build_shading
 from avatarctl.engines.puppet.smooth import Array
 from avatarctl.engines.puppet.texture import for_bilinear

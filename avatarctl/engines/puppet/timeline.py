@@ -16,7 +16,7 @@ import numpy as np
 
 from avatarctl.engines.puppet import blinks, emotion, gaze, idle
 from avatarctl.engines.puppet.controls import INDEX, Timeline
-from avatarctl.engines.puppet.phrasing import Curve, Phrasing, phrasing, smooth
+from avatarctl.engines.puppet.phrasing import Curve, phrasing
 from avatarctl.text import articulation, emotions
 from avatarctl.text.loudness import Loudness
 from avatarctl.text.timings import Timings
@@ -112,7 +112,7 @@ def _moving(
     if not said.silent:
         mouth = articulation.poses(timings, fps, params.mouth, loudness)
         columns = [INDEX[name] for name in POSE]
-        values[:, columns] = mouth + (1 - _voiced(said, time, fps)[:, None]) * values[:, columns]
+        values[:, columns] = mouth + (1 - articulation.voiced(timings, fps)[:, None]) * values[:, columns]
     _ease_smile(values, fps)
     if params.mode == "still":
         return values
@@ -132,21 +132,6 @@ def _moving(
     values[:, INDEX["ty"]] += window * idle.lifted(breath)
     _look(values, look, time, turned, params.gaze, of_gaze)
     return values
-
-
-def _voiced(said: Phrasing, time: Curve, fps: int) -> Curve:
-    """1 while the mouth belongs to the words, 0 in the pauses, where it belongs to the emotion; float64 (frames,)."""
-    before, behind = said.phrases[0][0] - articulation.LEAD, said.duration - said.phrases[-1][1]
-    rise, fall = (min(max(room, 2.5 / fps), articulation.REST_RAMP) for room in (before, behind))
-    ends = articulation.rest_window(len(time), fps, rise, fall)
-    voiced = np.zeros(len(time))
-    for start, end in said.phrases:
-        reach = articulation.REST_RAMP + articulation.LEAD
-        near = slice(*np.searchsorted(time, (start - reach, end + reach)))
-        begun = smooth((time[near] - start + articulation.LEAD) / articulation.REST_RAMP + 1)
-        over = smooth((time[near] - end) / articulation.REST_RAMP)
-        voiced[near] = np.maximum(voiced[near], begun * (1 - over))
-    return voiced * ends
 
 
 def _ease_smile(values: Curve, fps: int) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.facemesh.network import Graph
-from avatarctl.engines.puppet.smooth import Array, sigmoid
 from avatarctl.errors import Unavailable
+
+Array = NDArray[np.float32]
 
 MATTE_MODEL = "person-matte"
 SIDE = 256
@@ -50,7 +51,7 @@ class PersonNetwork:
         (features,) = self._trunk(small[None] / np.float32(255))
         spread = np.einsum("ijc,abc->iajb", features[0], self._kernel)
         score = spread.reshape(SIDE, SIDE) + self._bias
-        return sigmoid(score)
+        return np.asarray(1 / (1 + np.exp(-np.clip(score, -40, 40))), np.float32)
 
     def looks(self, rgb: NDArray[np.uint8], centre: tuple[float, float], face: float) -> tuple[Array, Array]:
         """Mean and spread (standard deviation) of several answers; float32 (height, width) both.

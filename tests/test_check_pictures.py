@@ -1,0 +1,119 @@
+"""What the gate takes for background, for detail and for the mouth that is called for, on pictures drawn at once."""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from avatarctl.engines.check import mouth
+from avatarctl.engines.check.background import Background
+from avatarctl.engines.check.expected import Clip, expect
+from avatarctl.engines.check.face import detail
+from avatarctl.engines.check.film import Film
+from avatarctl.engines.facemesh.landmarks import Landmarks
+from avatarctl.engines.facemesh.mesh import FaceMesh
+from avatarctl.engines.facemesh.person import PersonNetwork
+from avatarctl.engines.puppet import timeline
+from avatarctl.engines.puppet.controls import INDEX, Timeline
+from avatarctl.engines.puppet.render import Renderer
+from avatarctl.engines.puppet.rig import build_rig
+from avatarctl.engines.puppet.spec import PuppetAnimateParams
+from avatarctl.text.timings import Timings
+from tests.mouth_support import Picture, row
+from tests.quality import paint
+from tests.test_timeline import speech
+
+SIZE = 320
+FPS = 25
+SAID = speech("b 'a t a m 'o l e v 'i s u _ p 'o m a l 'a n u t i _ d 'i r o m 'a s e k o")
+OTHER = speech("s 'i n o _ r 'u m e k 'a t i l o p e z 'a _ v 'e m u l 'o g i b 'a t e r u")
+
+
+def luma(picture: Picture) -> Picture:
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def decibels(error: float) -> float:
+    return float(10 * np.log10(255**2 / max(error, 1e-6)))
+
+
+@pytest.mark.parametrize(("name", "degrees"), [("astronaut", 0), ("astronaut", 20), ("hopper", -15)])
+def test_hair_and_shoulders_are_no_background(
+    name: str, degrees: int, photos: dict[str, Picture], mesh: FaceMesh, network: PersonNetwork
+) -> None:
+    photo = paint.turned(photos[name], degrees) if degrees else photos[name]
+    renderer = Renderer(build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42, network=network))
+    first = renderer.render(row())
+    background = Background(first, mesh.landmarks(first), network)
+    assert background.share > 0.1
+    assert background.compare(luma(first))[0] == 0
+    moved = renderer.render(row(yaw=6, roll=4, pitch=-3, tx=0.04, breath=1))
+    assert decibels(background.compare(luma(moved))[0]) > 45
+
+
+def test_what_moves_beside_the_person_is_seen(
+    photos: dict[str, Picture], mesh: FaceMesh, network: PersonNetwork
+) -> None:
+    """Two widths of a hand away from the hair is background, and a bend of a hundredth of the picture is seen there."""
+    renderer = Renderer(
+        build_rig(photos["hopper"], mesh.landmarks(photos["hopper"]).points, SIZE, 0.42, network=network)
+    )
+    first = renderer.render(row())
+    face = mesh.landmarks(first)
+    lines = first.copy()
+    lines[::6, : int(face.box[0] - 0.5 * face.interocular)] //= 2
+    background = Background(lines, face, network)
+    background.compare(luma(lines))
+    bent = lines.copy()
+    bent[:, : int(face.box[0])] = np.roll(lines[:, : int(face.box[0])], 3, axis=0)
+    assert decibels(background.compare(luma(bent))[0]) < 30
+
+
+def test_detail_does_not_jump_with_its_border(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    """Where the border is goes with the mesh, whose points shake by a fraction of a pixel."""
+    face, picture = mesh.landmarks(photos["astronaut"]), luma(photos["astronaut"])
+    shift = np.array([0.15, 0.1, 0], np.float32)
+    found = [detail(picture, Landmarks(face.points + i * shift, face.score)) for i in range(12)]
+    shaking = np.abs(np.diff(found, 2)).mean() / np.mean(found)
+    assert shaking < 0.007, found
+
+
+def film_of(timings: Timings, mood: str, speaks: Path) -> tuple[Timeline, Clip]:
+    moves = timeline.build(timings, FPS, 1, replace(PuppetAnimateParams(), mood=mood))
+    curves: Mapping[str, np.ndarray] = {"open": moves.values[:, INDEX["open"]].astype(np.float64)}
+    return moves, Clip(0.0, timings.duration, speaks, timings, curves, FPS)
+
+
+@pytest.fixture
+def silence(tmp_path: Path) -> Path:
+    path = tmp_path / "speech.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(bytes(2 * round(16000 * max(SAID.duration, OTHER.duration))))
+    return path
+
+
+@pytest.mark.parametrize("mood", ["neutral", "surprised"])
+def test_a_mood_between_phrases_is_called_for(mood: str, silence: Path) -> None:
+    """A mouth that does all that the animator means is in step with the sound; one that says other words is not, nor
+    is it late."""
+    moves, clip = film_of(SAID, mood, silence)
+    frames = len(moves.values)
+    film = Film(silence, frames, FPS, 0.0, 0.0, 1)
+    seen = moves.values[:, INDEX["open"]].astype(np.float64)
+    sync, late = mouth.best_lag(expect([clip], film, frames).opening, seen, FPS)
+    assert sync is not None and sync > 0.97
+    assert late == pytest.approx(0, abs=0.005)
+    wrong = replace(clip, timings=replace(OTHER, duration=SAID.duration))
+    sync, _ = mouth.best_lag(expect([wrong], film, frames).opening, seen, FPS)
+    assert sync is not None and sync < 0.6
+    later = np.concatenate([np.full(2, seen[0]), seen[:-2]])
+    assert mouth.best_lag(expect([clip], film, frames).opening, later, FPS)[1] == pytest.approx(0.08, abs=0.01)
