@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -10,10 +12,11 @@ Array = NDArray[np.float32]
 
 def smoothstep(start: ArrayLike, end: ArrayLike, x: ArrayLike) -> Array:
     """0 up to `start`, 1 from `end` on, and a cubic between them (3t^2 - 2t^3); float32, shape of `x`."""
-    if isinstance(x, float) and isinstance(start, float | int) and isinstance(end, float | int):
+    numbers: tuple[Any, ...] = start, end, x
+    if all(isinstance(number, float | int) for number in numbers):
         # The same arithmetic, without what an array costs for a single number.
-        first = np.float32(start)
-        share = min(max((np.float32(x) - first) / (np.float32(end) - first), np.float32(0)), np.float32(1))
+        first, last, at = (np.float32(number) for number in numbers)
+        share = min(max((at - first) / (last - first), np.float32(0)), np.float32(1))
         return np.asarray(share * share * (3 - 2 * share), np.float32)
     low, high = np.asarray(start, np.float32), np.asarray(end, np.float32)
     t = np.clip((np.asarray(x, np.float32) - low) / (high - low), 0, 1)
