@@ -8,15 +8,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float32]
+_NUMBER = (float, int)
+_NOTHING, _ALL = np.float32(0), np.float32(1)
 
 
 def smoothstep(start: ArrayLike, end: ArrayLike, x: ArrayLike) -> Array:
     """0 up to `start`, 1 from `end` on, and a cubic between them (3t^2 - 2t^3); float32, shape of `x`."""
-    numbers: tuple[Any, ...] = start, end, x
-    if all(isinstance(number, float | int) for number in numbers):
+    numbers: tuple[Any, Any, Any] = start, end, x
+    one, other, place = numbers
+    if isinstance(place, _NUMBER) and isinstance(one, _NUMBER) and isinstance(other, _NUMBER):
         # The same arithmetic, without what an array costs for a single number.
-        first, last, at = (np.float32(number) for number in numbers)
-        share = min(max((at - first) / (last - first), np.float32(0)), np.float32(1))
+        first = np.float32(one)
+        share = min(max((np.float32(place) - first) / (np.float32(other) - first), _NOTHING), _ALL)
         return np.asarray(share * share * (3 - 2 * share), np.float32)
     low, high = np.asarray(start, np.float32), np.asarray(end, np.float32)
     t = np.clip((np.asarray(x, np.float32) - low) / (high - low), 0, 1)
