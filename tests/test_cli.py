@@ -13,6 +13,8 @@ import pytest
 from avatarctl.media import ffmpeg
 from tests.tools import Studio, refused
 
+pytestmark = pytest.mark.rigged
+
 # --- without anybody enrolled
 
 
