@@ -127,8 +127,13 @@ def _check_engines(tables: object, where: str) -> None:
                 raise BadConfig(f"{where}: engines.{engine}.{key} is not text", hint="give a path")
 
 
-def _lay(under: config.Layer, over: Mapping[str, Any]) -> None:
-    """Put `over` on top. A layer that changes a stage's engine leaves the other engine's params behind."""
+def _lay(under: config.Layer, over: Mapping[str, Any]) -> list[str]:
+    """Put `over` on top. A layer that changes a stage's engine leaves the former engine's own params behind.
+
+    Returns:
+        What was left behind, as `stage.key`.
+    """
+    left: list[str] = []
     for name, value in over.items():
         if name not in STAGES:
             if name == "engines":
@@ -141,10 +146,25 @@ def _lay(under: config.Layer, over: Mapping[str, Any]) -> None:
             continue
         table = dict(under.get(name, {}))
         if "engine" in value and value["engine"] != table.get("engine"):
-            spec = registry.find(name, str(value["engine"]))
-            fields = set(spec.params.__dataclass_fields__) if spec else set()
-            table = {k: v for k, v in table.items() if k in fields}
+            kept = _taken_over(name, table, str(value["engine"]))
+            left += [f"{name}.{key}" for key in table if key not in kept and key not in ("engine", *value)]
+            table = kept
         under[name] = {**table, **value}
+    return left
+
+
+def _taken_over(stage: str, table: Mapping[str, Any], engine: str) -> config.Layer:
+    """Of a stage's settings those that mean the same to another engine: what both have from a class that both inherit,
+    and what the former engine does not know, so that it was never meant for it.
+
+    A voice called `irina` is Piper's; a language is anybody's.
+    """
+    before = registry.find(stage, str(table.get("engine") or _PREPARING.get(stage, ("",))[0]))
+    after = registry.find(stage, engine)
+    # A field that is inherited is the very object of the class that declares it.
+    theirs = before.params.__dataclass_fields__ if before else {}
+    ours = after.params.__dataclass_fields__ if after else {}
+    return {key: value for key, value in table.items() if key in ours and theirs.get(key, ours[key]) is ours[key]}
 
 
 def parse_assignments(assignments: Iterable[str]) -> config.Layer:
@@ -201,6 +221,8 @@ class Settings:
     engines: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Where engines of their own interpreter live: `config.ENGINE_KEYS` by the engine's name. Never in a key."""
     retention: Retention = field(default_factory=Retention)
+    left: tuple[str, ...] = ()
+    """What the user set for an engine and then chose another, which begins with its own: `stage.key`."""
     _choices: dict[tuple[str, str], Choice] = field(default_factory=dict, repr=False, compare=False)
 
     def engine_name(self, stage: str, roles: Collection[str] = ()) -> str:
@@ -309,8 +331,11 @@ def resolve(
     chosen = [str(layer["preset"]) for layer in outer if "preset" in layer]
     name = preset or (chosen[-1] if chosen else DEFAULT)
     base = read(name, where)
+    said: set[str] = set()
+    left: list[str] = []
     for layer in (*outer, parse_assignments(assignments)):
-        _lay(base, layer)
+        left += [setting for setting in _lay(base, layer) if setting in said]
+        said |= {f"{stage}.{key}" for stage in STAGES for key in layer.get(stage, ())}
     settings = Settings(
         preset=name,
         tables={stage: base[stage] for stage in STAGES if stage in base},
@@ -318,6 +343,7 @@ def resolve(
         outputs=str(base.get("outputs", "outputs")),
         engines=base.get("engines", {}),
         retention=Retention.parse(base.get("retention", {}), f"preset {name}"),
+        left=tuple(one for one in left if one.partition(".")[2] not in base[one.partition(".")[0]]),
     )
     settings.check()
     return settings

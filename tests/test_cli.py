@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from avatarctl.engines import readiness, registry
+from avatarctl.errors import Unavailable
 from avatarctl.media import ffmpeg
 from tests.tools import Studio, refused
 
@@ -111,6 +113,24 @@ def test_presets_with_a_language_model_say_what_they_miss(bare: Studio, preset: 
     bare.ok("presets", "show", preset)
     # Nobody listens on port 1.
     refused(bare.run("ask", "вопрос", "--preset", preset, OLLAMA_HOST="127.0.0.1:1"), 4, "ollama serve", "OLLAMA_HOST")
+
+
+def test_all_that_is_missing_is_said_before_anything_is_made(studio: Studio) -> None:
+    known = studio.ok("runs", "list").out
+    asked = studio.run("ask", "вопрос", "--render", "--preset", "cpu", OLLAMA_HOST="127.0.0.1:1")
+    refused(asked, 4, "no Ollama server", "and the model piper-irina is missing", "; then avatarctl models pull piper")
+    drawn = studio.run("render", "Да.", "--set", "animate.engine=sadtalker")
+    pulled = "models pull sadtalker-program sadtalker-256 sadtalker-mapping-full"
+    refused(drawn, 4, f"try: avatarctl engines install sadtalker, then avatarctl {pulled}")
+    assert drawn.err.count("engines install") == 1
+    assert studio.ok("runs", "list").out == known and studio.delivered() == []
+
+
+def test_several_models_of_an_engine_are_pulled_at_once(tmp_path: Path) -> None:
+    spec = registry.get("upscale", "realesrgan")
+    with pytest.raises(Unavailable, match="are not here") as caught:
+        readiness.paths(spec, spec.params(), tmp_path)
+    assert caught.value.hint == "avatarctl models pull face-detector upscaler"
 
 
 def test_errors_as_json(bare: Studio) -> None:

@@ -43,16 +43,21 @@ def test_nothing_is_sent_before_it_is_allowed(server: ModelServer, bare: Studio)
     (bare.home / "config" / "presets").mkdir(parents=True)
     (bare.home / "config" / "presets" / "far.toml").write_text('extends = "lite"\n[cloud]\nallow = true\n')
     refused(bare.run("ask", QUESTION, "--preset", "far"), 3, "unknown key 'cloud'")
-    (step,) = bare.ok("ask", QUESTION, *GEMINI, "--dry-run", "--json").json["steps"]
-    assert step["verdict"] == "run" and step["reason"].endswith("to Google")
+    planned = bare.run("ask", QUESTION, *GEMINI, "--dry-run", "--json")
+    (step,) = planned.json["steps"]
+    assert step["verdict"] == "run" and step["reason"].endswith("to Google, which is refused")
+    assert planned.code == 4 and words[2] in planned.err
     assert server.posts == []
     (bare.home / "config" / "avatarctl.toml").write_text('[cloud]\nallow = ["gemini"]\n')
+    (step,) = bare.ok("ask", QUESTION, *GEMINI, "--dry-run", "--json").json["steps"]
+    assert step["reason"].endswith("to Google")
     result = bare.ok("ask", QUESTION, *GEMINI)
     assert "Гагарин" in result.out and "the question goes to Google" in result.err
     refused(bare.run("ask", f"{QUESTION}!", *GEMINI, AVATARCTL_CLOUD_ALLOW="off"), 4, *words)
     # What is kept is sent nowhere, so nothing stands in its way.
     (bare.home / "config" / "avatarctl.toml").unlink()
     assert bare.ok("ask", QUESTION, *GEMINI, GEMINI_API_KEY="").out == result.out
+    bare.ok("ask", QUESTION, *GEMINI, "--dry-run", GEMINI_API_KEY="")
     assert len(server.posts) == 1
 
 
@@ -82,7 +87,8 @@ def test_a_film_of_two_sentences(server: ModelServer, studio: Studio, monkeypatc
     service = Filming(server, studio.work)
     asked = ("render", "Раз. Два, три.", "--set", "animate.engine=heygen", "--set", "check.enabled=false")
     refused(studio.run(*asked), 4, "animate/heygen sends the photo and the speech to HeyGen")
-    assert server.posts == []
+    # Before anything was done: not even spoken, and no run is in the ledger.
+    assert server.posts == [] and "render" not in studio.ok("runs", "list").out
     film = studio.ok(*asked, AVATARCTL_CLOUD_ALLOW="heygen").out.strip()
     assert len(service.made) == 2 and sorted(d for d in server.deletes if "videos" in d) == sorted(service.made)
     made = probe.decode_all(studio.work / film)
@@ -158,6 +164,35 @@ def test_the_key_is_kept_nowhere(server: ModelServer, bare: Studio) -> None:
     assert result.code == 1 and SECRET not in result.out + result.err and "***" in result.err
     kept = [p for folder in (bare.home, bare.work) for p in folder.rglob("*") if p.is_file() and not p.is_symlink()]
     assert kept and [p.name for p in kept if SECRET.encode() in p.read_bytes()] == []
+
+
+FAR = {"AVATARCTL_CLOUD_ALLOW": "1", "GEMINI_API_KEY": SECRET, "HEYGEN_API_KEY": SECRET}
+
+
+@pytest.mark.parametrize(
+    ("environment", "word"),
+    [
+        (FAR, "AVATARCTL_OFFLINE"),
+        ({**FAR, "AVATARCTL_CLOUD_ALLOW": "gemini"}, "sends the photo and the speech"),
+        ({**FAR, "AVATARCTL_OFFLINE": "", "HEYGEN_API_KEY": ""}, "export HEYGEN_API_KEY"),
+    ],
+)
+def test_a_stage_that_comes_late_is_refused_before_any_other_begins(
+    studio: Studio, environment: dict[str, str], word: str
+) -> None:
+    known = studio.ok("runs", "list").out
+    far = ("--set", "animate.engine=heygen")
+    for asked in (("ask", QUESTION, "--render"), ("render", "Раз.")):
+        refused(studio.run(*asked, *far, **environment), 4, word)
+    planned = studio.run("render", "--idle", "2", *far, "--dry-run", **environment)
+    assert planned.code == 4 and "which is refused" in planned.out and word in planned.err
+    (studio.work / "jobs.yaml").write_text("jobs:\n- text: Раз.\n  set: {animate: {engine: heygen}}\n")
+    looked = studio.run("batch", "check", "jobs.yaml", **environment)
+    assert looked.code == 4 and word in looked.err
+    refused(studio.run("batch", "run", "jobs.yaml", **environment), 4, word)
+    assert studio.ok("runs", "list").out == known and studio.delivered() == []
+    # An answer in text needs no film.
+    studio.ok("ask", QUESTION, *far, **environment)
 
 
 def test_other_machines_are_refused_offline(bare: Studio) -> None:

@@ -130,6 +130,7 @@ def test_what_is_nowhere_to_be_had_leaves_nothing(tiny: Installable, wheels: Pat
     with pytest.raises(Unavailable, match="pip failed") as caught:
         environments.install(tiny, config.paths().environments, offline=True)
     assert "tiny-package==1.0" in caught.value.why and "pip config list" in caught.value.hint
+    assert "unset AVATARCTL_OFFLINE" in caught.value.hint
     assert left(config.paths().environments) == []
 
 

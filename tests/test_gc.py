@@ -13,6 +13,7 @@ from avatarctl.store.model import DocumentRecord, Manifest, RunRecord, now
 from avatarctl.store.store import Store
 from avatarctl.store.verify import verify
 from tests.store_support import Maker, enrol, finish, start
+from tests.tools import Studio, refused
 
 
 @pytest.fixture
@@ -79,6 +80,44 @@ def test_the_least_recently_used_go_first(store: Store) -> None:
     assert gc.plan(store) == replace(plan, max_bytes=None, actions=(), files=(), freed=0, kept=500)
     assert gc.apply(store, plan) == plan
     assert [store.lookup(m.key) is not None for m in made] == [False, False, True, False, True]
+
+
+def test_what_is_pinned_stays_until_it_is_let_go(store: Store) -> None:
+    old, fresh = Maker(store), Maker(store)
+    text = store.add_bytes(b"text", "text/plain")
+    kept = old.make("film", {"text": text.digest}, outputs={"out": b"f" * 100})
+    gone = fresh.make("other", outputs={"out": b"o" * 100})
+    used(store, kept, 1)
+    used(store, gone, 2)
+    assert store.ledger.pin_runs([old.run_id]) == 1 and store.ledger.pin_runs([old.run_id]) == 0
+    plan = gc.plan(store, max_bytes=0, max_age_days=1)
+    assert ([a.key for a in plan.actions], plan.pinned, plan.kept) == ([gone.key], 1, 104)
+    gc.apply(store, plan)
+    assert store.lookup(kept.key) == kept and store.cas.size(text.digest) == 4
+    (pin,) = store.ledger.pins()
+    assert (pin.run_id, pin.steps, pin.kept, pin.bytes) == (old.run_id, 1, 1, 100)
+    # A hit of a pinned run is its step as much as one that it made.
+    store.ledger.pin_runs([fresh.run_id])
+    assert [p.kept for p in store.ledger.pins()].count(0) == 1
+    assert store.ledger.unpin_runs([old.run_id, "nobody"]) == 1
+    assert [a.key for a in gc.apply(store, gc.plan(store, max_bytes=0)).actions] == [kept.key]
+
+
+def test_pins_are_given_on_the_command_line(studio: Studio) -> None:
+    film = studio.ok("render", "Раз.").out.strip()
+    pinned = studio.ok("cache", "pin", film, "last", "--json").json["pins"]
+    assert len(pinned) == 1 and pinned[0]["kept"] == pinned[0]["steps"] > 3
+    assert pinned[0]["run_id"] in studio.ok("cache", "pins").out
+    collected = studio.ok("cache", "gc", "--max-size", "0", "--max-age", "0", "--json").json
+    assert collected["pinned"] == pinned[0]["steps"]
+    steps = studio.ok("render", "Раз.", "--json").json["run"]
+    was = {step["status"] for step in studio.ok("runs", "show", steps, "--json").json["steps"]}
+    assert was == {"hit"}
+    assert studio.ok("ledger", "check", "--json").json["rows"]["pins"] == 1
+    refused(studio.run("cache", "pin", "nothing.mp4"), 2, "there is no run")
+    refused(studio.run("cache", "pin", str(studio.home / "ledger.sqlite")), 2, "no run delivered")
+    assert studio.ok("cache", "unpin", film, "--json").json == {"schema_version": 1, "unpinned": 1}
+    assert studio.ok("cache", "pins", "--json").json["pins"] == []
 
 
 def test_what_cannot_be_made_again_goes_last(store: Store) -> None:

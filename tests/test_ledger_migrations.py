@@ -44,6 +44,7 @@ ROWS = {
         INSERT INTO conversations VALUES ('C', 'A', 'title', '2030');
         INSERT INTO messages VALUES ('M', 'C', 'user', 'Кто ты?', 'R', '2030');
     """,
+    "m007_pins": "INSERT INTO pins VALUES ('R', '2030');",
 }
 
 
@@ -87,6 +88,7 @@ def check(ledger: Ledger, version: int) -> None:
     if 3 <= version < 5:
         assert (ledger.jobs("B")[0].name, ledger.batch("B").ended) == ("J", "2030")
         assert ledger.rows("SELECT text FROM messages")[0]["text"] == "Кто ты?"
+    assert [p.run_id for p in ledger.pins()] == (["R"] if version >= 7 else [])
     assert ledger.rows("PRAGMA foreign_key_check") == []
 
 

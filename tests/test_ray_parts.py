@@ -135,15 +135,25 @@ def test_a_step_waits_for_a_machine_to_come_back() -> None:
 
 
 def test_a_head_is_given_up_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heads, "_KNOWN", 0.0)
+    monkeypatch.setattr(heads, "_PERIOD", 0.01)
+    silence, over = threading.Event(), threading.Event()
+
+    def ask() -> heads.Nodes:
+        # Ray waits for a minute, where nobody answers.
+        return [{"NodeID": "a"}] if not silence.is_set() or over.wait() else []
+
     with socket.create_server(("127.0.0.1", 0)) as server:
-        head = heads.Head(f"127.0.0.1:{server.getsockname()[1]}")
-        assert head.check()
-    # It may come back, for as long as Ray bears it.
-    assert not head.check()
-    monkeypatch.setattr(heads, "SILENT", 0.0)
+        head = heads.Head(f"127.0.0.1:{server.getsockname()[1]}", ask)
+        assert head.nodes() == head.nodes_now() == [{"NodeID": "a"}]
+        silence.set()
+        monkeypatch.setattr(heads, "_OLD", 0.0)
+        monkeypatch.setattr(heads, "SILENT", 0.0)
+        # This process may have been halted meanwhile, and the head not.
+        assert head.nodes() == []
     with pytest.raises(ClusterLost, match=r"the head of the Ray cluster 127\.0\.0\.1:.* is gone") as caught:
-        head.check()
+        head.nodes()
+    over.set()
+    head.close()
     assert "--executor local" in caught.value.hint
 
 

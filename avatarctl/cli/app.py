@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "presets": ("presets", "Named choices of engines: list, show."),
     "models": ("models", "Weights and demo portraits: list, pull, verify, rm."),
     "engines": ("engines", "Environments of heavy engines: list, install, rm."),
-    "cache": ("cache", "What is kept, and what may go: stats, verify, gc."),
+    "cache": ("cache", "What is kept, and what may go: stats, verify, gc, pin."),
     "ledger": ("ledger", "What is known of every run: backup, check, restore."),
     "doctor": ("doctor", "Check this installation; say which presets this machine can run."),
 }

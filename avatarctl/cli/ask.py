@@ -10,6 +10,7 @@ import typer
 from avatarctl.cli import common, offer
 from avatarctl.cli.options import print_json, print_result, say, state
 from avatarctl.errors import BadInput
+from avatarctl.runtime.runner import Run
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -39,7 +40,7 @@ def ask(
     The text goes to stdout, or with --out into a file. With --render the film's path goes to stdout, and the text is
     shown on stderr at once.
     """
-    from avatarctl.recipes import answers, documents, exports
+    from avatarctl.recipes import answers, documents, exports, preflight
     from avatarctl.recipes.enroll import MAX_SAMPLE_BYTES, readable_file
     from avatarctl.runtime import session
     from avatarctl.text import emotions
@@ -65,16 +66,21 @@ def ask(
     asked = clean(common.read_text(question)) if question is not None else ""
     with session.open_store(readonly=dry_run) as store:
         who = common.find_avatar(store, avatar, settings) if render else None
-        if dry_run:
-            plan = session.planning(store, settings, **options)
+
+        def walk(plan: Run) -> None:
             spoken = answers.load_recording(plan, audio) if audio is not None else asked
             answers.ask(plan, spoken, avatar=who, subtitles=subtitles or None, background=look.background(plan))
+
+        if dry_run:
+            plan = session.planning(store, settings, **options)
+            walk(plan)
             exports.beside(plan, wanted)
             common.print_plan(plan)
             return
         name = common.slug(asked or "answer")
         if render or out is not None:
             common.destination(out, settings, name, ".mp4" if render else ".txt")
+        preflight.look_ahead(store, settings, walk, options)
         request = answers.request_of(
             question=asked,
             avatar=who.id if who else None,

@@ -66,7 +66,7 @@ def gc_(
     dry_run: common.DryRunOption = False,
     json: common.JsonOption = False,
 ) -> None:
-    """Delete what was used longest ago, also while others work. Avatars, documents and delivered films stay.
+    """Delete what was used longest ago, also while others work. Avatars, documents, pins and delivered films stay.
 
     Without limits here, those of `[retention]` in your settings or preset hold. What running commands use, and what
     was made for jobs that are not finished, stays whatever the limits say.
@@ -89,7 +89,60 @@ def gc_(
     print_result(
         f"{verb} {len(plan.actions)} steps and {len(plan.files)} files, {size(plan.freed)}; {size(plan.kept)} stay"
     )
+    if plan.pinned:
+        say(f"{plan.pinned} steps stay because their runs are pinned: avatarctl cache pins")
     if plan.in_use:
         say(f"{plan.in_use} files are in use, or were made for jobs that are not finished: they stay")
     if limit is None and max_age is None:
         say("only unused files were looked at; give --max-size 5G or --max-age 30 to delete more")
+
+
+RunsArgument = Annotated[
+    list[str], typer.Argument(metavar="RUN...", help="Runs by their ids, `last`, or films that they delivered.")
+]
+
+
+@app.command()
+def pin(runs: RunsArgument, json: common.JsonOption = False) -> None:
+    """Keep every step of these runs, whatever `gc` and `[retention]` say. Avatars and documents stay anyway."""
+    from avatarctl.runtime import session
+
+    with session.open_store() as store:
+        wanted = {store.ledger.runs_of(run)[0] for run in runs}
+        store.ledger.pin_runs(sorted(wanted))
+        pinned = [p for p in store.ledger.pins() if p.run_id in wanted]
+    if state.json:
+        print_json({"pins": [dataclasses.asdict(p) for p in pinned]})
+        return
+    for p in pinned:
+        gone = f"; {p.steps - p.kept} were collected before: avatarctl replay {p.run_id}" if p.kept < p.steps else ""
+        say(f"{p.run_id} is pinned: {p.kept} steps, {size(p.bytes)}{gone}")
+
+
+@app.command()
+def unpin(runs: RunsArgument, json: common.JsonOption = False) -> None:
+    """Let `gc` have the steps of these runs again."""
+    from avatarctl.runtime import session
+
+    with session.open_store() as store:
+        # The same film may have been delivered again since it was pinned.
+        wanted = {run_id for run in runs for run_id in store.ledger.runs_of(run)}
+        count = store.ledger.unpin_runs(sorted(wanted))
+    if state.json:
+        print_json({"unpinned": count})
+    else:
+        say(f"{count} {'run is' if count == 1 else 'runs are'} pinned no more")
+
+
+@app.command()
+def pins(json: common.JsonOption = False) -> None:
+    """Runs that are pinned, and how much that keeps."""
+    from avatarctl.runtime import session
+
+    with session.open_store(readonly=True) as store:
+        found = store.ledger.pins()
+    if state.json:
+        print_json({"pins": [dataclasses.asdict(p) for p in found]})
+        return
+    rows = [[p.run_id, p.recipe, p.since[:19], f"{p.kept} of {p.steps}", size(p.bytes)] for p in found]
+    print_table(["run", "recipe", "pinned (UTC)", "steps kept", "size"], rows)

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from avatarctl import config, presets
-from avatarctl.cli.options import print_json, print_result, print_table, state
+from avatarctl.cli.options import print_json, print_result, print_table, say, state
 from avatarctl.errors import BadInput
 from avatarctl.presets import Settings
 from avatarctl.recipes import deliveries
@@ -131,7 +131,13 @@ def performing(store: Store, recipe: str, request: dict[str, Any], settings: Set
 
 
 def print_plan(run: DryRun) -> None:
-    """A dry run on stdout: a table, or JSON."""
+    """A dry run on stdout: a table, or JSON. Raises what forbids that a step sends something away."""
+    _show_plan(run)
+    if run.refusal is not None:
+        raise run.refusal
+
+
+def _show_plan(run: DryRun) -> None:
     if state.json:
         steps = [
             {
@@ -159,7 +165,11 @@ def resolve(
 ) -> Settings:
     """Settings from every layer."""
     chosen = [] if emotion is None else [f"animate.mood={emotions.canonical(emotion, '--emotion')}"]
-    return presets.resolve(preset, [*chosen, *(assignments or ())], avatar=avatar)
+    settings = presets.resolve(preset, [*chosen, *(assignments or ())], avatar=avatar)
+    for setting in settings.left if preset or assignments else ():
+        stage = setting.partition(".")[0]
+        say(f"{setting} was set for another engine, and {settings.engine_name(stage)} does not take it over")
+    return settings
 
 
 @dataclass(frozen=True)

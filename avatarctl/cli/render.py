@@ -41,7 +41,7 @@ def render(
     json: common.JsonOption = False,
 ) -> None:
     """Turn a text or a recording into a film. The film's path goes to stdout."""
-    from avatarctl.recipes import answers, exports
+    from avatarctl.recipes import answers, exports, preflight
     from avatarctl.recipes.enroll import MAX_SAMPLE_BYTES, readable_file
     from avatarctl.runtime import session
     from avatarctl.text import emotions
@@ -101,6 +101,7 @@ def render(
             common.print_plan(plan)
             return
         common.destination(out, settings, name, ".mp4")
+        preflight.look_ahead(store, settings, perform, options)
         with common.performing(store, "render", request, settings, **options) as run:
             film, moves = perform(run), exports.beside(run, wanted)
             files = common.deliver_film(run, film, moves, out, settings, name)

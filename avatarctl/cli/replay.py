@@ -28,7 +28,7 @@ def replay(
 ) -> None:
     """Perform a past run again, with something changed. Steps that the change does not touch are hits."""
     from avatarctl import presets
-    from avatarctl.recipes import answers, exports, replays
+    from avatarctl.recipes import answers, exports, preflight, replays
     from avatarctl.runtime import session
     from avatarctl.text import emotions
 
@@ -53,6 +53,7 @@ def replay(
         name = common.slug(replays.title(before))
         if replays.makes_film(before):
             common.destination(out, settings, name, ".mp4")
+        preflight.look_ahead(store, settings, lambda run: replays.perform(run, before), options)
         request = {**before.request, "replay_of": before.id, **answers.request_of(exports=wanted)}
         with common.performing(store, before.recipe, request, settings, **options) as run:
             again = replays.perform(run, before)

@@ -34,6 +34,10 @@ class Cloud:
     """What leaves this machine: "the recording"."""
     key_variable: str
     """The environment variable that holds the user's key; it is read for each step and kept nowhere."""
+    url: str
+    """Where its interface lies."""
+    url_variable: str
+    """Where the environment may name another address, for its regions and for tests."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,9 +33,11 @@ def paths(spec: EngineSpec, params: Params, folder: Path, python: str = "") -> d
         Unavailable: a package or a model is not here; the hint says all that is to be typed.
     """
     package = missing_package(spec, python)
+    absent = [ref for ref in _references(spec, params) if weights.state(folder, ref) != "ok"]
+    fetchable = [ref for ref in absent if ref in models.CATALOG or ref in models.groups]
+    command = f"avatarctl models pull {' '.join(models.short(fetchable))}"
     if package:
-        absent = [ref for ref in _references(spec, params) if weights.state(folder, ref) != "ok"]
-        pull = f", then avatarctl models pull {' '.join(absent)}" if absent else ""
+        pull = f", then {command}" if fetchable else ""
         install = f"pip install 'avatarctl[{spec.extra}]'" if spec.extra else "install avatarctl again"
         if spec.worker and not spec.extra:
             install = f"avatarctl engines install {spec.name}"
@@ -44,23 +46,31 @@ def paths(spec: EngineSpec, params: Params, folder: Path, python: str = "") -> d
             why=f"the package {package} is not installed",
             hint=f"{install}{pull}",
         )
+    if len(fetchable) > 1:
+        raise Unavailable(f"the models {', '.join(fetchable)} are not here, or not whole", hint=command)
     chosen = spec.requirements(params).weights
     here = {name: models.path(folder, name) for name in spec.models}
     return {**here, **{role: weights.path(folder, ref) for role, ref in chosen.items()}}
 
 
 def check_allowed(spec: EngineSpec, allowed: Callable[[str], bool]) -> None:
-    """Whether an engine may send what it sends. `allowed`: what the user says of an engine's name.
+    """Whether an engine may send what it sends, and could. `allowed`: what the user says of an engine's name.
 
     Raises:
-        Unavailable: it runs on a company's machines, and nobody has allowed that.
+        Unavailable: it runs on a company's machines, and nobody has allowed that, or there is no key for it.
+        Offline: `AVATARCTL_OFFLINE` forbids it.
     """
-    if spec.cloud is not None and not allowed(spec.name):
+    if spec.cloud is None:
+        return
+    if not allowed(spec.name):
         raise Unavailable(
             f"{spec.stage}/{spec.name} sends {spec.cloud.sends} to {spec.cloud.title}",
             why="and that is not allowed yet",
             hint=f'[cloud] allow = ["{spec.name}"] in your own avatarctl.toml, or AVATARCTL_CLOUD_ALLOW={spec.name}',
         )
+    from avatarctl.engines.cloud import service
+
+    service.key_for(spec.cloud, service.address_of(spec.cloud))
 
 
 def is_ready(spec: EngineSpec, params: Params, folder: Path, python: str = "") -> bool:

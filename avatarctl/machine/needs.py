@@ -209,6 +209,7 @@ def _of_cloud(stage: str, spec: EngineSpec, cloud: Cloud) -> list[Gap]:
     except (Unavailable, BadConfig) as error:
         found.append(Gap(stage, _sentence(error), advice=error.hint))
     if not os.environ.get(cloud.key_variable, "").strip():
+        # Said by the look above, too, where sending is allowed; one of two equal gaps is dropped.
         found.append(Gap(stage, f"{cloud.title} wants a key", advice=f"export {cloud.key_variable}=..."))
     return found
 

@@ -80,5 +80,5 @@ def short(names: Iterable[str]) -> list[str]:
 def _unknown(name: str, known: Iterable[str]) -> BadInput:
     options = sorted(known)
     close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(options)
+    hint = f"did you mean {close[0]!r}?" if close else "avatarctl models list names all of them"
     return BadInput(f"there is no model {name!r}", hint=hint)

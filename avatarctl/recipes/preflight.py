@@ -1,7 +1,7 @@
-"""What can be known about a batch before it begins: what would fail, how long it takes, how much room it needs.
+"""What can be known before work begins: what would fail, and of a batch how long it takes and how much room it needs.
 
-Nothing is performed and nothing is written. Each distinct setting, person and file is looked at once, so that a
-batch of ten thousand jobs costs little more than one of ten.
+Nothing is performed and nothing is written. Each distinct setting, person and file of a batch is looked at once, so
+that one of ten thousand jobs costs little more than one of ten.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from avatarctl import config, presets
-from avatarctl.engines import readiness
 from avatarctl.errors import AvatarctlError, Unavailable
 from avatarctl.jobs import Job, Problem
 from avatarctl.presets import Settings
 from avatarctl.recipes import answers, exports, jobs
 from avatarctl.recipes.enroll import MAX_SAMPLE_BYTES, readable_file
+from avatarctl.runtime import dryrun, session
+from avatarctl.runtime.runner import Run
 from avatarctl.store.store import Store
 
 _LETTERS_A_SECOND = 14.0
@@ -73,6 +74,37 @@ def look(store: Store, wanted: Sequence[Job], folder: Path) -> Report:
         folder: of the results.
     """
     return _Preflight(store).report(wanted, folder)
+
+
+def look_ahead(store: Store, settings: Settings, walk: Callable[[Run], object], options: Mapping[str, Any]) -> None:
+    """Of a single run: raise what it would fail with for want of an engine, a model, a key or the user's leave.
+
+    Only steps that are not kept already count. Where all engines of the settings are ready, none is looked at.
+
+    Args:
+        walk: the recipe.
+        options: of the run; see `session.planning`.
+    """
+    stages = dict.fromkeys([*settings.tables, *presets.FOLLOWING])
+    if not any(
+        _unable(settings, stage) for stage in stages if stage not in presets.FOLLOWING or settings.prepares(stage)
+    ):
+        return
+    plan = session.planning(store, settings, **options)
+    walk(plan)
+    if plan.faults:
+        raise _together(plan.faults)
+
+
+def _together(faults: Sequence[AvatarctlError]) -> AvatarctlError:
+    """One error that says all that is missing, and all that is to be done."""
+    first, *others = {fault.what: fault for fault in faults}.values()
+    first.why = "; ".join(filter(None, [first.why, *(f"and {other.what}" for other in others)]))
+    hints = list(dict.fromkeys(fault.hint for fault in (first, *others) if fault.hint))
+    # Of two stages of one engine the one often wants a model more than the other.
+    longest = [one for one in hints if not any(other != one and other.startswith(one) for other in hints)]
+    first.hint = "; then ".join(longest)
+    return first
 
 
 class _Preflight:
@@ -179,15 +211,15 @@ def _or_raise(found: T | AvatarctlError) -> T:
 
 def _missing(settings: Settings, job: Job) -> AvatarctlError | None:
     """Why an engine that the job needs could not start; None if all can."""
-    folder = config.paths().models
+    return next((found for stage in _stages(settings, job) if (found := _unable(settings, stage))), None)
+
+
+def _unable(settings: Settings, stage: str) -> AvatarctlError | None:
     try:
-        for stage in _stages(settings, job):
-            chosen = settings.choice(stage, presets.every_role(stage))
-            readiness.check_allowed(chosen.spec, config.cloud_allows)
-            readiness.paths(chosen.spec, chosen.params, folder)
+        chosen = settings.choice(stage, presets.every_role(stage))
     except AvatarctlError as error:
         return error
-    return None
+    return dryrun.unable(chosen.spec, chosen.params, settings, config.paths().models)
 
 
 def _length(path: Path) -> float:

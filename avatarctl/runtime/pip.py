@@ -65,10 +65,10 @@ def fill(
             child.terminate()
             raise
     if child.returncode != 0:
-        raise _refused(interpreter, list(last), build)
+        raise _refused(interpreter, list(last), build, offline)
 
 
-def _refused(interpreter: Path, last: list[str], build: str) -> Unavailable:
+def _refused(interpreter: Path, last: list[str], build: str, offline: bool) -> Unavailable:
     """What pip's last words mean."""
     what, text = "the environment cannot be made: pip failed", "\n".join(last)
     errors = [line.removeprefix("ERROR: ") for line in last if line.startswith("ERROR: ")]
@@ -85,6 +85,9 @@ def _refused(interpreter: Path, last: list[str], build: str) -> Unavailable:
     if build == "cpu" and re.search(r"torch==\S+\+cpu", why):
         hint = "set PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS to a place that has torch's CPU wheels, or add --torch cuda"
         return Unavailable("no torch for the CPU was found where pip is set to look", why=why, hint=hint)
+    if offline:
+        hint = "unset AVATARCTL_OFFLINE, or name a folder with all wheels to pip (pip config list; PIP_FIND_LINKS=...)"
+        return Unavailable(what, why=why, hint=hint)
     return Unavailable(what, why=why, hint="look at pip's settings (pip config list), then try again")
 
 

@@ -22,7 +22,7 @@ from avatarctl.store.ledger import Ledger
 
 _HINT = "give another place"
 _MOST_PROBLEMS = 20
-_COUNTED = ("runs", "steps", "actions", "artefacts", "avatars", "documents", "batches", "jobs")
+_COUNTED = ("runs", "steps", "actions", "artefacts", "avatars", "documents", "batches", "jobs", "pins")
 # Where a file has no second name (FAT, some network file systems).
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 

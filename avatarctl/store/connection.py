@@ -18,7 +18,7 @@ from avatarctl.store.faults import STORE_HINT, file_faults, ledger_faults
 APPLICATION_ID = 0x61766374
 """Marks the SQLite file as ours ("avct")."""
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """How many steps `migrations` has; kept in the file as `user_version`, where reading it costs nothing."""
 
 BUSY_SECONDS = 30.0

@@ -1,8 +1,9 @@
 """What the cache holds, whether it is sound, and what it can do without.
 
 Collected are: actions that were not used for the longest time, where a limit asks for it; files that nobody
-needs any more; what dead runs left. Never: files of avatars and documents, what the steps of unfinished jobs made, and
-what living commands rely on (`uses`). So it may be done beside running batches, which wait for a moment meanwhile.
+needs any more; what dead runs left. Never: files of avatars and documents, the steps of runs that were pinned, what the
+steps of unfinished jobs made, and what living commands rely on (`uses`). So it may be done beside running batches,
+which wait for a moment meanwhile.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class GcPlan:
     """Bytes of artefacts that stay."""
     in_use: int = 0
     """Files that stay because living commands or unfinished jobs need them."""
+    pinned: int = 0
+    """Actions that would be removed, were they not of pinned runs."""
 
 
 def plan(store: Store, max_bytes: int | None = None, max_age_days: float | None = None) -> GcPlan:
@@ -152,12 +155,15 @@ def _plan(store: Store, max_bytes: int | None, used_before: str, *, alone: bool 
     needed = _References(store, in_use)
     kept = sum(size for digest, size in sizes.items() if needed.count[digest] > 0)
     rows = store.ledger.rows("SELECT key, stage, engine, last_used FROM actions ORDER BY sticky, last_used, key")
+    pinned, spared = store.ledger.pinned_keys(), 0
     actions = []
     for row in rows:
         too_old = row["last_used"] < used_before
         too_much = max_bytes is not None and kept > max_bytes
         gives_nothing = all(digest in needed.pinned for digest in needed.outputs[row["key"]])
-        if (too_old or too_much) and not gives_nothing:
+        if (too_old or too_much) and row["key"] in pinned:
+            spared += 1
+        elif (too_old or too_much) and not gives_nothing:
             kept -= sum(sizes.get(digest, 0) for digest in needed.drop(row["key"]))
             actions.append(PlannedAction(row["key"], row["stage"], row["engine"], row["last_used"]))
     known = {row["digest"] for row in store.ledger.rows("SELECT digest FROM artefacts")}
@@ -165,7 +171,15 @@ def _plan(store: Store, max_bytes: int | None, used_before: str, *, alone: bool 
     leftovers = [*store.stale_folders(alone=alone), *store.cas.quarantine_older_than(QUARANTINE_SECONDS)]
     freed = sum(size for _, size in files) + sum(_bytes(path) for path in leftovers)
     return GcPlan(
-        max_bytes, used_before, tuple(actions), tuple(files), tuple(map(str, leftovers)), freed, kept, len(in_use)
+        max_bytes,
+        used_before,
+        tuple(actions),
+        tuple(files),
+        tuple(map(str, leftovers)),
+        freed,
+        kept,
+        len(in_use),
+        spared,
     )
 
 

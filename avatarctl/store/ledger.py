@@ -10,13 +10,13 @@ from typing import Self
 
 from avatarctl.store.actions import ActionTables
 from avatarctl.store.people import PeopleTables
+from avatarctl.store.pins import PinTables
 from avatarctl.store.queue import QueueTables
-from avatarctl.store.runs import RunTables
 
 FILE_NAME = "ledger.sqlite"
 
 
-class Ledger(RunTables, ActionTables, PeopleTables, QueueTables):
+class Ledger(PinTables, ActionTables, PeopleTables, QueueTables):
     """All tables of the ledger, through one connection. Threads may share it; a forked child may not."""
 
     @classmethod

@@ -288,3 +288,14 @@ def m006_remarks(db: Database) -> None:
         """,
         replace=True,
     )
+
+
+@migrations()
+def m007_pins(db: Database) -> None:
+    """Runs whose steps are to stay in the cache."""
+    db.table("pins").create(
+        {"run_id": str, "since": str},
+        pk="run_id",
+        not_null={"run_id", "since"},
+        foreign_keys=[_references("pins", "run_id", "runs", "id", "CASCADE")],
+    )

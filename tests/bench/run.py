@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import gpu
 import inside
 import machine
 import many
@@ -222,6 +223,11 @@ def upscaler(bench: Bench) -> list[Row]:
     return [Row(*row) for row in upscaling.rows(bench.studio)]
 
 
+def on_a_gpu(bench: Bench) -> list[Row]:
+    """The heavy engines at their true size, where there is a GPU."""
+    return [Row(*row) for row in gpu.rows(bench.studio.models)]
+
+
 PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "start-up": start_up,
     "films": films,
@@ -231,6 +237,7 @@ PARTS: dict[str, Callable[[Bench], list[Row]]] = {
     "eight": eight_at_once,
     "many": many_films,
     "upscaler": upscaler,
+    "gpu": on_a_gpu,
     "runner": runner,  # last: it fills the ledger
 }
 

@@ -12,10 +12,13 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from studio import Studio
 
 
@@ -64,42 +67,57 @@ def rows(studio: Studio) -> list[tuple[str, str, str]]:
 def plain_way(film: Path, out: Path, graph: Path, weights: Path) -> float:
     """Processor seconds of this process and of its ffmpeg."""
     os.environ["OMP_WAIT_POLICY"] = "passive"
-    import cv2
     import ncnn
     import numpy as np
-
-    from avatarctl.media import ffmpeg
 
     net = ncnn.Net()
     net.opt.num_threads = 2
     net.opt.use_vulkan_compute = False
     net.load_param(str(graph))
     net.load_model(str(weights))
-    reader = cv2.VideoCapture(str(film))
-    width, height = (int(reader.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-    size = f"{2 * width}x{2 * height}"
-    encoder = subprocess.Popen(
-        [ffmpeg.binary(), "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "bgr24", "-s", size, "-r", "25", "-i", "-",
-         "-i", str(film), "-map", "0:v", "-map", "1:a", "-c:a", "copy", "-c:v", "libx264", "-preset", "veryfast",
-         "-crf", "18", "-threads:v", "2", "-pix_fmt", "yuv420p", str(out)],
-        stdin=subprocess.PIPE,
-    )  # fmt: skip
-    assert encoder.stdin is not None
-    while True:
-        there, picture = reader.read()
-        if not there:
-            break
+
+    def enlarge(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        height, width = picture.shape[:2]
         extractor = net.create_extractor()
         given = ncnn.Mat.from_pixels(picture, ncnn.Mat.PixelType.PIXEL_BGR2RGB, width, height)
         given.substract_mean_normalize([], [1 / 255] * 3)
         extractor.input("data", given)
         _, drawn = extractor.extract("output")
-        larger = np.clip(np.array(drawn) * 255 + 0.5, 0, 255).astype(np.uint8).transpose(1, 2, 0)[..., ::-1]
-        encoder.stdin.write(np.ascontiguousarray(larger).tobytes())
-    encoder.stdin.close()
-    encoder.wait()
+        larger: NDArray[np.uint8] = np.clip(np.array(drawn) * 255 + 0.5, 0, 255).astype(np.uint8)
+        return larger.transpose(1, 2, 0)[..., ::-1]
+
+    film_through(enlarge, film, out, 2)
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def film_through(enlarge: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], film: Path, out: Path, scale: int) -> int:
+    """Read a film, enlarge each picture whole (BGR uint8), write a film. How many there were."""
+    import cv2
+    import numpy as np
+
+    from avatarctl.media import ffmpeg
+
+    reader = cv2.VideoCapture(str(film))
+    width, height = (int(reader.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    size = f"{scale * width}x{scale * height}"
+    encoder = subprocess.Popen(
+        [ffmpeg.binary(), "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "bgr24", "-s", size, "-r", "25", "-i", "-",
+         "-i", str(film), "-map", "0:v", "-map", "1:a?", "-c:a", "copy", "-c:v", "libx264", "-preset", "veryfast",
+         "-crf", "18", "-threads:v", "2", "-pix_fmt", "yuv420p", str(out)],
+        stdin=subprocess.PIPE,
+    )  # fmt: skip
+    assert encoder.stdin is not None
+    count = 0
+    while True:
+        there, picture = reader.read()
+        if not there:
+            break
+        encoder.stdin.write(np.ascontiguousarray(enlarge(picture)).tobytes())
+        count += 1
+    encoder.stdin.close()
+    encoder.wait()
+    return count
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -105,6 +106,26 @@ def test_a_batch_that_is_stopped_leaves_no_actor(cluster: RayCluster, studio: St
     assert {status for (status,) in steps(studio, "status FROM jobs")} <= {"queued", "done"}
     studio.ok(*arguments, AVATARCTL_RAY_ADDRESS=cluster.address)
     assert delivered(studio) == films
+
+
+def test_the_head_dies_during_a_batch(studio: Studio, films: dict[str, bytes], tmp_path: Path) -> None:
+    """Ray would end the process after a minute. What is finished is kept, also for another executor."""
+    (studio.work / "films.yaml").write_text(JOBS, encoding="utf-8")
+    with RayCluster(tmp_path / "cluster", studio.models, machines=1) as cluster:
+        process = studio.start(
+            "batch", "run", "films.yaml", "--executor", "ray", "--jobs", "1", AVATARCTL_RAY_ADDRESS=cluster.address
+        )
+        until(lambda: (1,) in steps(studio, "count(*) FROM jobs WHERE status = 'done'"))
+        cluster.head.end()
+        _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 4, err.decode()
+    what, why, hint = err.decode().splitlines()[-3:]
+    assert what.endswith("is gone") and why.endswith("what is finished is kept") and "--executor local" in hint
+    assert dict(steps(studio, "status, count(*) FROM jobs GROUP BY status")) == {"done": 1, "queued": 3}
+    assert len(delivered(studio)) == 1
+    studio.ok("batch", "run", "films.yaml")
+    assert delivered(studio) == films
+    assert steps(studio, "key, count(*) FROM steps WHERE status = 'done' GROUP BY key HAVING count(*) > 1") == []
 
 
 def test_a_cluster_of_its_own(studio: Studio, films: dict[str, bytes]) -> None:

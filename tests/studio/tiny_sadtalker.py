@@ -103,10 +103,19 @@ class KPDetector(nn.Module):
         return {"value": torch.tanh(self.fc(x.mean(dim=(2, 3)))).reshape(-1, self.num_kp, 3)}
 """,
     "src/facerender/modules/make_animation.py": """
+import torch
+
 def keypoint_transformation(kp_canonical, he, wo_exp=False):
     exp = he["exp"].reshape(len(he["exp"]), -1, 3)
     he["t"][:, 2] = he["t"][:, 2] * 0
     return {"value": kp_canonical["value"] + he["t"][:, None] + exp}
+
+def make_animation(source_image, source_semantics, target_semantics, generator, kp_detector, he_estimator, mapping):
+    own = kp_detector(source_image)
+    at_rest = keypoint_transformation(own, mapping(source_semantics))
+    moved = [keypoint_transformation(own, mapping(one)) for one in target_semantics.unbind(1)]
+    drawn = [generator(source_image, kp_source=at_rest, kp_driving=one)["prediction"] for one in moved]
+    return torch.stack(drawn, dim=1)
 """,
     "src/facerender/modules/mapping.py": """
 import torch

@@ -1,7 +1,8 @@
-"""An XTTS model of the published layout with small random weights: `python tiny_xtts.py FOLDER`.
+"""An XTTS model of the published layout with random weights: `python tiny_xtts.py FOLDER [published]`.
 
 Run by the interpreter of the engine's environment. The vocoder and the speaker encoder have one size only (92 MB); the
-rest is as small as it can be. What it says are noises, of about a second.
+rest is as small as it can be, or with `published` as large as XTTS-v2's: 467 million numbers. What it says are noises,
+of about a second, or of as much as the network can say at a time.
 """
 
 from __future__ import annotations
@@ -13,8 +14,13 @@ LETTERS = "абвгдежзийклмнопрстуфхцчшщъыьэюяё" +
 SPECIAL = ["[STOP]", "[UNK]", "[SPACE]", "[START]", "[ru]", "[en]", "[de]"]
 
 
-def write(folder: Path, *, audio_tokens: int = 24) -> None:
-    """config.json, model.pth and vocab.json, the same for the same torch."""
+def write(folder: Path, *, audio_tokens: int = 24, published: bool = False) -> None:
+    """config.json, model.pth and vocab.json, the same for the same torch.
+
+    Args:
+        audio_tokens: the most that it says, of 43 ms each.
+        published: every dimension as in XTTS-v2's own config.json.
+    """
     from avatarctl.engines.xtts import standin
 
     standin.install()
@@ -29,16 +35,16 @@ def write(folder: Path, *, audio_tokens: int = 24) -> None:
     tokenizer.add_special_tokens(SPECIAL)
     tokenizer.save(str(folder / "vocab.json"))
 
-    width = 64
+    layers, heads, width = (30, 16, 1024) if published else (2, 2, 64)
     config = XttsConfig(
         model_args=XttsArgs(
-            gpt_layers=2,
-            gpt_n_heads=2,
+            gpt_layers=layers,
+            gpt_n_heads=heads,
             gpt_n_model_channels=width,
             decoder_input_dim=width,
-            gpt_max_audio_tokens=audio_tokens,
+            gpt_max_audio_tokens=605 if published else audio_tokens,
             gpt_max_text_tokens=402,
-            gpt_number_text_tokens=len(vocabulary),
+            gpt_number_text_tokens=6681 if published else len(vocabulary),
             gpt_start_text_token=vocabulary["[START]"],
             gpt_stop_text_token=vocabulary["[STOP]"],
             gpt_num_audio_tokens=1026,
@@ -61,4 +67,4 @@ def write(folder: Path, *, audio_tokens: int = 24) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    write(Path(sys.argv[1]), published="published" in sys.argv[2:])

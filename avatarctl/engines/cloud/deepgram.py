@@ -16,7 +16,7 @@ from avatarctl.engines.contract import Job
 from avatarctl.media import wav
 from avatarctl.text.transcript import Segment, Transcript, Word
 
-SERVICE = Service(DEEPGRAM, "https://api.deepgram.com", "DEEPGRAM_API_BASE", "Authorization", "Token ")
+SERVICE = Service(DEEPGRAM, "Authorization", "Token ")
 
 
 class DeepgramEngine(CloudEngine):

@@ -18,12 +18,22 @@ from avatarctl.engines.chat.events import events
 from avatarctl.engines.chat.follow import Line
 from avatarctl.engines.chat.prompt import Message
 from avatarctl.engines.chat.structured import SchemaRefused
-from avatarctl.engines.cloud.service import CloudEngine, Hurried, Service, broke_off, connected, nonsense, patiently
+from avatarctl.engines.cloud.service import (
+    CloudEngine,
+    Hurried,
+    Service,
+    address_of,
+    broke_off,
+    connected,
+    key_for,
+    nonsense,
+    patiently,
+)
 from avatarctl.engines.cloud.spec import GEMINI, GeminiParams
 from avatarctl.engines.contract import Job
 from avatarctl.errors import StepFailed
 
-SERVICE = Service(GEMINI, "https://generativelanguage.googleapis.com", "GOOGLE_GEMINI_BASE_URL", "x-goog-api-key")
+SERVICE = Service(GEMINI, "x-goog-api-key")
 
 _MOST_SEED = 2**31 - 1
 _FINISH = {"STOP": "stop", "MAX_TOKENS": "length"}
@@ -42,8 +52,8 @@ class GeminiEngine(CloudEngine):
         """Raises `Unavailable` without key, money or connection, `StepFailed` when it refuses or breaks off, and
         what `perform` does."""
         params: GeminiParams = job.params
-        address = SERVICE.address()
-        key = SERVICE.key(address)
+        address = address_of(GEMINI)
+        key = key_for(GEMINI, address)
         rounds: list[dict[str, float]] = []
 
         def talk(messages: list[Message], schema: Mapping[str, Any] | None, line: Line) -> Iterator[Delta]:

@@ -18,7 +18,7 @@ from avatarctl.engines.cloud.spec import HEYGEN_FILM
 from avatarctl.engines.contract import Job
 from avatarctl.errors import AvatarctlError, BadInput, StepFailed
 
-SERVICE = Service(HEYGEN_FILM, "https://api.heygen.com", "HEYGEN_API_BASE", "X-Api-Key")
+SERVICE = Service(HEYGEN_FILM, "X-Api-Key")
 TITLE = HEYGEN_FILM.title
 
 LOOKS = [2.0, 3.0, 5.0, 10.0]

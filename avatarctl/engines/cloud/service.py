@@ -45,37 +45,37 @@ class CloudEngine:
         """There is nothing to close."""
 
 
+def address_of(cloud: Cloud) -> Address:
+    """Where a company's interface is reached. Raises `Offline` where `AVATARCTL_OFFLINE` forbids going there."""
+    found = addresses.parse(os.environ.get(cloud.url_variable) or cloud.url, cloud.url_variable)
+    if not found.loopback and addresses.offline():
+        raise Offline(
+            f"{cloud.title} is not this machine, and AVATARCTL_OFFLINE forbids the network",
+            hint="choose an engine that runs here, or unset AVATARCTL_OFFLINE",
+        )
+    return found
+
+
+def key_for(cloud: Cloud, address: Address) -> str:
+    """The user's key. Raises `Unavailable` where there is none, or none that may be sent there."""
+    variable = cloud.key_variable
+    found = address.secret(variable)
+    if not found:
+        kept_back = os.environ.get(variable, "").strip()
+        why = f"it is sent over https only, and {cloud.url_variable} names {address.url}" if kept_back else ""
+        raise Unavailable(f"{cloud.title} wants a key", why=why, hint=f"export {variable}=...")
+    return found
+
+
 @dataclass(frozen=True)
 class Service:
-    """A company's interface. `variable`: where the environment may name another address, for its regions and tests."""
+    """How a company's interface is spoken to."""
 
     cloud: Cloud
-    url: str
-    variable: str
     header: str
     """Of the key: its name."""
     scheme: str = ""
     """What stands before the key in the header."""
-
-    def address(self) -> Address:
-        """Raises `Offline` where `AVATARCTL_OFFLINE` forbids going there."""
-        found = addresses.parse(os.environ.get(self.variable) or self.url, self.variable)
-        if not found.loopback and addresses.offline():
-            raise Offline(
-                f"{self.cloud.title} is not this machine, and AVATARCTL_OFFLINE forbids the network",
-                hint="choose an engine that runs here, or unset AVATARCTL_OFFLINE",
-            )
-        return found
-
-    def key(self, address: Address) -> str:
-        """Raises `Unavailable` where there is none, or none that may be sent."""
-        variable = self.cloud.key_variable
-        key = address.secret(variable)
-        if not key:
-            kept_back = os.environ.get(variable, "").strip()
-            why = f"it is sent over https only, and {self.variable} names {address.url}" if kept_back else ""
-            raise Unavailable(f"{self.cloud.title} wants a key", why=why, hint=f"export {variable}=...")
-        return key
 
     def headers(self, key: str) -> dict[str, str]:
         """Of every request."""
@@ -93,7 +93,9 @@ class Service:
         if status == 429 or (status == 503 and headers.get("Retry-After")):
             return Hurried(title, told, seconds_to_wait(headers.get("Retry-After", "")))
         if 300 <= status < 400:
-            return Unavailable(f"{title} sends elsewhere", why=f"status {status}", hint=f"look at {self.variable}")
+            return Unavailable(
+                f"{title} sends elsewhere", why=f"status {status}", hint=f"look at {self.cloud.url_variable}"
+            )
         if 400 <= status < 500:
             return Refused(f"{title} refused the request", why=f"status {status}: {told}", hint="look at the params")
         return StepFailed(f"{title} is in trouble", why=f"status {status}: {told}", hint="try again later")
@@ -202,8 +204,8 @@ def ask(service: Service, job: Job, request: Request, *, patience: float, settin
         Unavailable, StepFailed: `Service.refused`, or nobody answers, or the connection breaks.
         Cancelled: the run ends; the connection is closed.
     """
-    address = service.address()
-    key = service.key(address)
+    address = address_of(service.cloud)
+    key = key_for(service.cloud, address)
 
     def talk(line: Line) -> Iterator[Reply]:
         yield _exchanged(service, address, key, request, line)

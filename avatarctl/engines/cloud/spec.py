@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from avatarctl.engines.chat.spec import ChatParams
 from avatarctl.engines.contract import Cloud, EngineSpec
@@ -11,12 +11,28 @@ from avatarctl.errors import BadConfig
 from avatarctl.stages.catalog import DICTIONARY, AnimateParams, SpeakParams, TranscribeParams
 from avatarctl.stages.params import param
 
-DEEPGRAM = Cloud(title="Deepgram", sends="the recording", key_variable="DEEPGRAM_API_KEY")
-GEMINI = Cloud(
-    title="Google", sends="the question, passages of your documents and the persona", key_variable="GEMINI_API_KEY"
+DEEPGRAM = Cloud(
+    title="Deepgram",
+    sends="the recording",
+    key_variable="DEEPGRAM_API_KEY",
+    url="https://api.deepgram.com",
+    url_variable="DEEPGRAM_API_BASE",
 )
-HEYGEN_FILM = Cloud(title="HeyGen", sends="the photo and the speech", key_variable="HEYGEN_API_KEY")
-HEYGEN_VOICE = Cloud(title="HeyGen", sends="the text", key_variable="HEYGEN_API_KEY")
+GEMINI = Cloud(
+    title="Google",
+    sends="the question, passages of your documents and the persona",
+    key_variable="GEMINI_API_KEY",
+    url="https://generativelanguage.googleapis.com",
+    url_variable="GOOGLE_GEMINI_BASE_URL",
+)
+HEYGEN_FILM = Cloud(
+    title="HeyGen",
+    sends="the photo and the speech",
+    key_variable="HEYGEN_API_KEY",
+    url="https://api.heygen.com",
+    url_variable="HEYGEN_API_BASE",
+)
+HEYGEN_VOICE = replace(HEYGEN_FILM, sends="the text")
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 

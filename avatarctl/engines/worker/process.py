@@ -24,6 +24,11 @@ _LONGEST_WORD = 500
 """Bytes of such a line that are kept."""
 
 
+_MANNERS = {"OMP_WAIT_POLICY": "passive"}
+"""Unless the user says otherwise, threads of torch that wait for each other are not to spin: beside other work on the
+same cores, a network took up to eight times as long with threads that do."""
+
+
 class Process:
     """A worker's process: its pipes, the thread that reads them, and its end."""
 
@@ -37,7 +42,7 @@ class Process:
                 stderr=subprocess.PIPE,
                 # Its own group: whatever it starts goes with it, and Ctrl-C is ours to pass on.
                 process_group=0,
-                env={**environment, **os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**_MANNERS, **environment, **os.environ, "PYTHONUNBUFFERED": "1"},
             )
         except OSError as error:
             hint = "check [engines] python in avatarctl.toml"

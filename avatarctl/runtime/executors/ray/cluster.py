@@ -30,10 +30,10 @@ LOOK = 0.2
 """Seconds between two looks whether somebody was cancelled."""
 OBJECT_STORE = 256 << 20
 """Bytes, of a cluster of our own: only chunks of files pass through it."""
+_KILLED = 2.0
+"""Seconds to wait until an actor is known to be killed."""
 _CALLS = 4
 """Methods of an actor that may be under way at a time: a step, what is asked of it meanwhile, its end."""
-_KNOWN = 1.0
-"""Seconds that a list of machines is good for."""
 
 
 class Cluster:
@@ -57,17 +57,17 @@ class Cluster:
         self._ray: Any = ray
         self._errors: Any = exceptions
         self._ours = not ray.is_initialized()
-        self._seen: list[Machine] = []
-        self._seen_at = 0.0
-        self._guard = threading.Lock()
         if self._ours:
             self._streams = manners.StdoutKept()
             self._thread = manners.StartThread()
             try:
                 self._thread.start(lambda: self._connect(address))
             except BaseException:
-                self.close()
+                self._leave()
                 raise
+        self._head = Head(ray.get_runtime_context().gcs_address, ray.nodes)
+        # One for all: to make another one waits for the head.
+        self._kind: Any = ray.remote(max_concurrency=_CALLS, max_restarts=0)(Host)
 
     def _connect(self, address: str) -> None:
         own = {"object_store_memory": OBJECT_STORE}
@@ -80,7 +80,6 @@ class Cluster:
                 logging_level="ERROR",
                 **({} if address else own),
             )
-            self._head = Head(self._ray.get_runtime_context().gcs_address)
         except Exception as error:
             # Its errors have no common class: wrong versions, no server, a full disk.
             why = next(iter(str(error).strip().splitlines()), type(error).__name__)
@@ -93,32 +92,31 @@ class Cluster:
         Raises:
             ClusterLost: it has not answered for too long.
         """
-        if not self._head.check():
-            return []
-        with self._guard:
-            if not self._seen or time.monotonic() - self._seen_at > _KNOWN:
-                self._seen = [_machine(node) for node in self._ray.nodes() if node["Alive"]]
-                self._seen_at = time.monotonic()
-            return self._seen
+        return [_machine(node) for node in self._head.nodes() if node["Alive"]]
 
     def begin(self, actor: Actor, store: str, session: str) -> Any:
         """Have an actor made on its machine; it holds its CPUs, or its GPU, from when it is there."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        kind = self._ray.remote(
+        placed = self._kind.options(
             num_cpus=actor.need.cpus,
             num_gpus=actor.need.gpus,
-            max_concurrency=_CALLS,
-            max_restarts=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(actor.machine.id, soft=False),
-        )(Host)
-        return kind.remote(actor.need.gpus > 0, store, session)
+        )
+        return placed.remote(actor.need.gpus > 0, store, session)
 
     def end(self, actor: Actor) -> None:
         """Kill an actor, with all that it started. Without a head it ends when its machine notices that."""
-        if self._head.answers():
+
+        def kill() -> None:
             with suppress(self._errors.RayError, ValueError):
                 self._ray.kill(actor.handle)
+
+        if not self._head.is_silent():
+            # It waits for the head, for as long as Ray does.
+            thread = threading.Thread(target=kill, daemon=True)
+            thread.start()
+            thread.join(_KILLED)
 
     def close_gently(self, actors: list[Actor], seconds: float) -> None:
         """Let actors end their engines and remove their files, within so many seconds."""
@@ -129,6 +127,10 @@ class Cluster:
 
     def close(self) -> None:
         """Leave the cluster; one of our own ends."""
+        self._head.close()
+        self._leave()
+
+    def _leave(self) -> None:
         if self._ours:
             self._ray.shutdown()
             self._streams.give_back()
@@ -193,9 +195,7 @@ class Cluster:
         """
         if not answers(machine.address, machine.port):
             return True
-        if not self._head.answers():
-            return False
-        return machine.id not in {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
+        return machine.id not in {node["NodeID"] for node in self._head.nodes_now() if node["Alive"]}
 
 
 def _error(told: dict[str, str], where: str) -> Exception:

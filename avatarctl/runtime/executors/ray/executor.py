@@ -13,7 +13,7 @@ from avatarctl.engines import readiness
 from avatarctl.engines.contract import EngineSpec, Job
 from avatarctl.errors import Unavailable
 from avatarctl.runtime.engines import instance_of
-from avatarctl.runtime.executors import LOSSES, MachineLost, Performed
+from avatarctl.runtime.executors import LOSSES, ClusterLost, MachineLost, Performed
 from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.runtime.executors.ray.cluster import Cluster
 from avatarctl.runtime.executors.ray.files import InChunks, ThroughStore, checked, digest_of
@@ -104,6 +104,8 @@ class RayExecutor:
                 if began or losses == LOSSES:
                     raise
                 job.note(f"{lost.what}; another one is asked")
+            except ClusterLost:
+                raise
             except Unavailable as error:
                 if actor.ready:
                     raise

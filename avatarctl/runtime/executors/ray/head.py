@@ -1,10 +1,14 @@
-"""Whether a cluster's head lives. Ray itself waits a minute for it without a word, and then ends the whole process."""
+"""What a cluster's head knows, asked by a thread of its own: Ray waits a minute for a head that is gone, saying
+nothing, and then ends the whole process.
+"""
 
 from __future__ import annotations
 
 import socket
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 from avatarctl.runtime.executors import ClusterLost
 
@@ -12,8 +16,12 @@ REACHABLE = 5.0
 """Seconds within which a machine takes a connection, if it lives. Its kernel does that, however busy its programs."""
 SILENT = 20.0
 """Seconds without an answer after which the head is given up. It must be well below Ray's own minute."""
-_KNOWN = 1.0
-"""Seconds that an answer is good for."""
+_OLD = 10.0
+"""Seconds without an answer after which nothing is believed to be as it was."""
+_PERIOD = 1.0
+"""Seconds between two questions."""
+
+Nodes = list[dict[str, Any]]
 
 
 def answers(host: str, port: int) -> bool:
@@ -26,37 +34,64 @@ def answers(host: str, port: int) -> bool:
 
 
 class Head:
-    """The process that knows which machines and actors there are; threads may ask at once."""
+    """The machines of a cluster, as its head knows them; threads may ask at once."""
 
-    def __init__(self, address: str) -> None:
-        """`address`: `host:port` of Ray's control store."""
+    def __init__(self, address: str, ask: Callable[[], Nodes]) -> None:
+        """`address`: `host:port` of the head. `ask`: what machines there are; it may block."""
         host, _, port = address.rpartition(":")
         self._address = host, int(port)
-        self._guard = threading.Lock()
-        self._asked = 0.0
-        self._silent_since: float | None = None
+        self._ask = ask
+        self._nodes: Nodes = ask()
+        self._asked = self._told = time.monotonic()
+        self._changed = threading.Condition()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="head of ray", daemon=True)
+        self._thread.start()
 
-    def answers(self) -> bool:
-        """Whether it takes connections, or did a second ago."""
-        with self._guard:
-            if not self._asked or time.monotonic() - self._asked > _KNOWN:
-                if answers(*self._address):
-                    self._silent_since = None
-                elif self._silent_since is None:
-                    self._silent_since = time.monotonic()
-                self._asked = time.monotonic()
-            return self._silent_since is None
+    def nodes(self) -> Nodes:
+        """Machines, those that were lost too; a second old. None while the head is silent.
 
-    def check(self) -> bool:
-        """The same; but raises `ClusterLost` once it has been silent for too long."""
-        if self.answers():
-            return True
-        since = self._silent_since
-        if since is not None and time.monotonic() - since > SILENT:
-            host, port = self._address
-            raise ClusterLost(
-                f"the head of the Ray cluster {host}:{port} is gone",
-                why="what is finished is kept",
-                hint="ray start --head there, and on the other machines; then the same command, or --executor local",
-            )
-        return False
+        Raises:
+            ClusterLost: it has been silent for too long.
+        """
+        self.check()
+        return [] if self.is_silent() else self._nodes
+
+    def is_silent(self) -> bool:
+        """Whether the last answer is too old to be believed."""
+        return time.monotonic() - self._told > _OLD
+
+    def nodes_now(self) -> Nodes:
+        """The same, as they are from now on; as they were, if the head does not say so soon."""
+        now = time.monotonic()
+        with self._changed:
+            self._changed.wait_for(lambda: self._asked > now, timeout=REACHABLE)
+            return self._nodes
+
+    def check(self) -> None:
+        """Raises `ClusterLost` once the head is gone for good. A process that was halted itself asks first."""
+        if time.monotonic() - self._told < SILENT or answers(*self._address):
+            return
+        host, port = self._address
+        raise ClusterLost(
+            f"the head of the Ray cluster {host}:{port} is gone",
+            why="what is finished is kept",
+            hint="ray start --head there, and on the other machines; then the same command, or --executor local",
+        )
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._over.set()
+        self._thread.join(REACHABLE)
+
+    def _watch(self) -> None:
+        while not self._over.wait(_PERIOD):
+            asked = time.monotonic()
+            try:
+                nodes = self._ask()
+            except Exception:
+                # Whatever it is, it is no answer; `check` says what that means.
+                continue
+            with self._changed:
+                self._nodes, self._asked, self._told = nodes, asked, time.monotonic()
+                self._changed.notify_all()
