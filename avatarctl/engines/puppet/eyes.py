@@ -309,18 +309,22 @@ def _skin_around(
 
 def _grain(texture: NDArray[np.uint8], points: Array, unit: float) -> Array:
     """Fine texture of the skin, of about an eye's size: pores, wrinkles, noise, traces of JPEG; around zero, float32
-    (h, w, 3). Taken at the calmest but one of the `points`: others may lie under hair or on an edge."""
+    (h, w, 3). Taken at one of the `points` that are calm, where the least stands out of it: a hair or the rim of
+    glasses would be seen on the lids, and mirrored there."""
     size = texture.shape[1::-1]
     width, height = (min(n, m) for n, m in zip((max(8, int(0.34 * unit)), max(6, int(0.24 * unit))), size, strict=True))
     found = []
     for x, y in points:
         left, top = (int(np.clip(v - n / 2, 0, m - n)) for v, n, m in zip((x, y), (width, height), size, strict=True))
         patch = texture[top : top + height, left : left + width].astype(np.float32)
-        found.append(patch - cv2.GaussianBlur(patch, (0, 0), GRAIN * unit))
+        fine = patch - cv2.GaussianBlur(patch, (0, 0), GRAIN * unit)
+        found.append(fine - fine.mean(0) - fine.mean(1)[:, None] + fine.mean((0, 1)))
     strength = [float(np.abs(fine).mean()) for fine in found]
-    fine = found[int(np.argsort(strength, kind="stable")[1])]
-    usual = 1.4826 * float(np.median(np.abs(fine)))
-    return np.asarray(np.clip(fine, -3 * usual, 3 * usual), np.float32)
+    calm = [fine for fine, strong in zip(found, strength, strict=True) if strong <= np.median(strength)]
+    usual = [1.4826 * float(np.median(np.abs(fine))) for fine in calm]
+    outliers = [np.percentile(np.abs(fine), 99.5) / max(level, 0.5) for fine, level in zip(calm, usual, strict=True)]
+    best = int(np.argmin(outliers))
+    return np.asarray(np.clip(calm[best], -3 * usual[best], 3 * usual[best]), np.float32)
 
 
 def _lash_colour(canvas: NDArray[np.uint8], landmarks: Array, unit: float, indices: EyeIndices) -> Array:
