@@ -18,7 +18,8 @@ from avatarctl.engines.puppet.head import face_axes
 from avatarctl.engines.puppet.lids import closure
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
-from tests.mouth_support import Picture, row
+from tests.mouth_support import Picture, rig_of, row
+from tests.quality import paint
 
 SIZE = 512
 MILLIMETRES = 63.0
@@ -349,6 +350,18 @@ def test_the_lid_has_the_grain_of_the_skin(photos: dict[str, Picture], mesh: Fac
 
     noise = np.random.default_rng(1).normal(0, 25, photo.shape)
     assert grain(np.clip(photo + noise, 0, 255).astype(np.uint8)) > 4 * grain(photo)
+
+
+def test_no_hair_and_no_rim_of_glasses_is_taken_for_grain(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    """A closed lid has no stripes across it, whatever is seen of a beard or of glasses on the cheeks."""
+    points = mesh.landmarks(photos["hopper"]).points
+    bearded = paint.beard(photos["hopper"], points, (170, 165, 160))
+    for eye in rig_of(bearded, mesh).eyes:
+        skin, lid = eye.skin.astype(np.float32), eye.masks[..., 0] > 200
+        fine = skin - cv2.GaussianBlur(skin, (0, 0), 0.1 * eye.unit)
+        rows = np.flatnonzero(lid.mean(1) > 0.5)
+        stripes = fine[rows][:, lid[rows].all(0)].mean(0)
+        assert float(np.abs(stripes).max()) < 7.5
 
 
 def test_a_tiny_eye_stays_still_without_failing(photos: dict[str, Picture], mesh: FaceMesh) -> None:

@@ -68,6 +68,13 @@ def test_teeth_under_a_moustache_are_not_taken_for_the_lower_lip(photos: dict[st
     points = mesh.landmarks(photo).points
     made = rig_of(paint.beard(photo, points, (52, 36, 26)), mesh)
     assert made.lips.is_open
+    unit = np.float32(made.frame.unit)
+    over = (made.lips.upper_inner - np.float32(0.06) * unit, made.lips.upper_inner - np.float32(0.02) * unit)
+    teeth = between_the_edges(made, made.canvas, (made.lips.upper_inner, made.lips.lower_inner), 0.3, 0.7)
+    hair = between_the_edges(made, made.canvas, over, 0.0, 1.0)
+    assert float(np.percentile(hair.mean(-1), 75)) < 0.75 * float(
+        np.median(teeth.mean(-1))
+    )  # no lip was taken of teeth
     closed = Renderer(made).render(row())
     seam = (made.lips.meeting, made.lips.meeting + np.float32(0.08 * made.frame.unit))
     assert float(np.ptp(between_the_edges(made, closed, seam, 0.2, 1.0), axis=-1).min()) > 12  # nothing white as teeth

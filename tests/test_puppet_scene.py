@@ -172,6 +172,20 @@ def test_another_background_shows_no_rim_of_the_old_one(rigs: dict[tuple[str, st
     assert float(np.median(made.canvas.mean(-1)[rim])) > float(np.median(colours_of[rim])) + 10
 
 
+def test_a_dark_background_beside_an_ear_is_not_taken_along_with_a_dark_hat(
+    photos: dict[str, Picture], mesh: FaceMesh, network: PersonNetwork
+) -> None:
+    """A graph cut knows but one set of colours for the whole person, and the hat's are those of the flag's folds."""
+    face = mesh.landmarks(photos["hopper"])
+    found = find_matte(photos["hopper"], face.points, network)
+    eyes, lips, unit = (n * found.scale for n in (face.eye_centres[:, 1].mean(), face.points[13, 1], face.interocular))
+    folds = found.outline[
+        round(eyes) : round((eyes + lips) / 2), : round(face.points[127, 0] * found.scale - 0.2 * unit)
+    ]
+    assert int(folds.sum()) == 0
+    assert int(found.outline[: round(eyes - unit)].sum()) > 1.8 * unit**2  # the hat is whole
+
+
 def test_rest_is_the_photo_up_to_the_outline(rigs: dict[tuple[str, str], Rig]) -> None:
     for aspect in ASPECTS:
         made = rigs["hopper", aspect]

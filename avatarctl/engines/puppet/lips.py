@@ -8,6 +8,7 @@ Because the edges of the opening are curves, the gap between them is never negat
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -37,9 +38,12 @@ FURTHEST_MIDDLE = 0.35
 """Of a face that looks aside: where the middle of its lips may lie, X."""
 
 
+@cache
 def positions() -> Array:
-    """X of the curves' samples; float32 (SAMPLES,)."""
-    return np.linspace(-REACH, REACH, SAMPLES, dtype=np.float32)
+    """X of the curves' samples; float32 (SAMPLES,), not to be written to."""
+    places = np.linspace(-REACH, REACH, SAMPLES, dtype=np.float32)
+    places.flags.writeable = False
+    return places
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,8 @@ def photo_lips(landmarks: Array, frame: MouthFrame, canvas: NDArray[np.uint8]) -
         # Strands are darker than the line under them, which the mesh guesses well.
         upper_inner = between if hair.size else _dark_seam(frame, canvas, between, seen.texture)
         lower_inner = upper_inner.copy()
+    elif hair.size:
+        upper_inner = _under_hair(frame, canvas, upper_outer, upper_inner, lower_inner)
     upper_inner = np.maximum(upper_inner, upper_outer + np.float32(0.3))
     lower_inner = np.minimum(np.maximum(lower_inner, upper_inner), np.maximum(lower_outer - 0.3, upper_inner))
     gap = np.where(x < 1, lower_inner - upper_inner, 0).astype(np.float32)
@@ -191,6 +197,22 @@ def _teeth(frame: MouthFrame, canvas: NDArray[np.uint8], upper: Array, lower: Ar
     y = top + np.linspace(0.3, 0.8, 5, dtype=np.float32)[:, None] * (bottom - top)
     between = remap(canvas, frame.canvas(np.broadcast_to(x, y.shape), y))
     return float(np.median(between.mean(-1))) > TOOTH * float(np.median(seen.lip.mean(-1)))
+
+
+def _under_hair(frame: MouthFrame, canvas: NDArray[np.uint8], outer: Array, inner: Array, lower: Array) -> Array:
+    """The upper edge of a smile under a moustache, whose hair the mesh takes for lip and the teeth's upper part for lip
+    as well: each column's teeth begin where it becomes as dark as half of the way to the hair; float32 (SAMPLES,)."""
+    x = np.linspace(-0.8, 0.8, 65, dtype=np.float32)
+    top, edge, bottom = (np.interp(x, positions(), curve).astype(np.float32) for curve in (outer, inner, lower))
+    teeth = remap(canvas, frame.canvas(x, 0.5 * (edge + bottom))[None]).mean(-1)
+    share = np.linspace(0, 1, 41, dtype=np.float32)[:, None]
+    y = edge + share * (top - 0.03 * frame.unit - edge)
+    light = remap(canvas, frame.canvas(np.broadcast_to(x, y.shape), y)).mean(-1)
+    dark = light < 0.5 * (np.median(teeth) + light.min(0))
+    first = np.where(dark.any(0), dark.argmax(0), 0)
+    found = gaussian_smooth(np.take_along_axis(y, first[None], 0)[0], 3.5)
+    raised = np.interp(positions(), x, found - edge, left=0.0, right=0.0).astype(np.float32)
+    return np.asarray(inner + np.minimum(raised, 0) * (1 - smoothstep(0.65, 0.8, np.abs(positions()))), np.float32)
 
 
 def _dark_seam(frame: MouthFrame, canvas: NDArray[np.uint8], guess: Array, texture: float) -> Array:

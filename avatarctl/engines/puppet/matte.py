@@ -26,6 +26,12 @@ LARGEST_WORK = 1024
 RIM, HEAD_RIM = 0.05, 0.13
 """How far from the network's outline the real one may lie, elsewhere and about the head, in face heights."""
 CUTS = 3
+STRANGE = 40.0
+"""How far the colour of what the cut adds to the network's person may be from the person beside it, levels of a tone
+curve by which as much is seen in the dark as in the light."""
+SCRAP, SPLINTER = 0.005, 0.05
+"""Less of that is no scrap of background but the person's own rim: areas of a face height squared. What is left beside
+a scrap is no narrower than this, in face heights."""
 CONTRAST = (0.06, 0.94)
 """Alpha is stretched from here: what is nearly nothing is nothing."""
 BAND = 256
@@ -104,7 +110,11 @@ def find_matte(photo: NDArray[np.uint8], landmarks: Array, network: PersonNetwor
     oval = np.zeros(work.shape[:2], np.uint8)
     cv2.fillPoly(oval, [np.rint(points[list(mesh.FACE_OVAL)]).astype(np.int32)], 1)
     head = _head(work.shape[:2], points, face)
-    outline = _connected(_cut(work, mean, oval, head, face), oval)
+    outline = _cut(work, mean, oval, head, face)
+    # Further down clothes may well be of another colour where they end.
+    head_alone = np.s_[: max(1, int(points[mesh.LIP_UPPER_INNER_MIDDLE, 1]))]
+    outline[head_alone] = _without_scraps(work[head_alone], mean[head_alone], outline[head_alone], face)
+    outline = _connected(outline, oval)
     soft = np.asarray(cv2.GaussianBlur(outline.astype(np.float32), (0, 0), max(0.7, 0.006 * face)), np.float32)
     guide = work.astype(np.float32) / np.float32(255)
     slope, offset = guided_filter(guide, soft, max(2, round(0.035 * face)), 1e-4)
@@ -152,6 +162,32 @@ def _cut(
         return person
     large = np.asarray(cv2.resize(person.astype(np.float32), size, interpolation=cv2.INTER_CUBIC), np.float32)
     return (large > 0.5).astype(np.uint8)
+
+
+def _without_scraps(work: NDArray[np.uint8], mean: Array, person: NDArray[np.uint8], face: float) -> NDArray[np.uint8]:
+    """The outline without background that the cut took for the person because something of theirs elsewhere has its
+    colour: what the network doubts has to look like what the person is right beside it."""
+    added, sure = (person > 0) & (mean < 0.5), (person > 0) & (mean > 0.8)
+    if not added.any() or not sure.any():
+        return person
+    _, nearest = cv2.distanceTransformWithLabels(
+        1 - sure.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    tone = np.sqrt(work.astype(np.float32) * np.float32(255))
+    tone = np.asarray(cv2.GaussianBlur(tone, (0, 0), 0.005 * face), np.float32)
+    beside = np.zeros((int(nearest.max()) + 1, 3), np.float32)
+    beside[nearest[sure]] = tone[sure]
+    strange = added & (np.linalg.norm(tone - beside[nearest], axis=-1) > STRANGE)
+    _, scraps, stats, _ = cv2.connectedComponentsWithStats(strange.astype(np.uint8), connectivity=4)
+    large = stats[:, cv2.CC_STAT_AREA] > SCRAP * face**2
+    large[0] = False
+    scrap = large[scraps]
+    side = max(3, round(SPLINTER * face))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    left = (person > 0) & ~scrap
+    thin = left & (cv2.morphologyEx(left.astype(np.uint8), cv2.MORPH_OPEN, disc) == 0)
+    splinter = thin & added & (cv2.dilate(scrap.astype(np.uint8), disc) > 0)
+    return np.asarray(left & ~splinter, np.uint8)
 
 
 def _connected(person: NDArray[np.uint8], oval: NDArray[np.uint8]) -> NDArray[np.uint8]:
