@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import wave
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from avatarctl.engines.puppet.spec import PuppetAnimateParams
 from avatarctl.text.timings import Timings
 from tests.mouth_support import Picture, row
 from tests.quality import paint
+from tests.quality.measure import draw
 from tests.test_timeline import speech
 
 SIZE = 320
@@ -117,3 +118,18 @@ def test_a_mood_between_phrases_is_called_for(mood: str, silence: Path) -> None:
     assert sync is not None and sync < 0.6
     later = np.concatenate([np.full(2, seen[0]), seen[:-2]])
     assert mouth.best_lag(expect([clip], film, frames).opening, later, FPS)[1] == pytest.approx(0.08, abs=0.01)
+
+
+@pytest.mark.parametrize(("name", "change"), [("astronaut", paint.painting), ("astronaut", None), ("hopper", None)])
+def test_what_is_drawn_opens_as_it_is_meant(
+    name: str, change: Callable[[Picture], Picture] | None, photos: dict[str, Picture], mesh: FaceMesh
+) -> None:
+    """Whatever the mesh makes of it: a beard, or strokes of a brush, may hide from it what the film shows."""
+    photo = photos[name]
+    points = mesh.landmarks(photo).points
+    photo = change(photo) if change else paint.beard(photo, points, (52, 36, 26)) if name == "astronaut" else photo
+    rig = build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42)
+    moves = timeline.build(SAID, FPS, 1, replace(PuppetAnimateParams(), mood="surprised"))
+    shown, moved = draw(rig, moves.values)
+    assert np.corrcoef(moves.values[:, INDEX["open"]], shown)[0, 1] > 0.98
+    assert moved == 0

@@ -1,10 +1,10 @@
 """`make quality`: many portraits through the real command line, each with a table's line and a contact sheet.
 
 A portrait is enrolled and speaks a short text in two languages with every class of viseme. The figures are those of the
-product's own stage `check`, as `avatarctl runs show` prints them, and each is held against `TARGETS`; slope, rest and
-background before encoding, which the stage does not know, are measured here. `make quality PORTRAITS="a.jpg b.png"`
-takes your own photos, `make quality ALL=1` every variant of the two demo portraits; without either, a dozen. The sheets
-lie in outputs/quality/.
+product's own stage `check`, as `avatarctl runs show` prints them, and each is held against `TARGETS`; what the stage
+does not know is measured here: slope, rest, and what is drawn before it is encoded, opening and background.
+`make quality PORTRAITS="a.jpg b.png"` takes your own photos, `make quality ALL=1` every variant of the two demo
+portraits; without either, a dozen. The sheets lie in outputs/quality/.
 """
 
 from __future__ import annotations
@@ -150,11 +150,16 @@ def judge(subject: Subject, finder: FaceMesh, folder: Path) -> None:
         intended = {str(n): curves["values"][:, i] for i, n in enumerate(curves["names"])}
         clips.append(
             measure.Clip(
-                measure.decode(files["clip"], rig.width, rig.height), intended, int(curves["fps"]), still, rest
+                measure.decode(files["clip"], rig.width, rig.height),
+                intended,
+                int(curves["fps"]),
+                still,
+                rest,
+                curves["values"],
             )
         )
     try:
-        subject.measured = measure.measure(clips, finder)
+        subject.measured = measure.measure(clips, rig, finder)
         points = finder.landmarks(rest).xy
     except Exception as error:
         subject.problem = f"the film cannot be measured: {error}"
@@ -176,7 +181,7 @@ FIGURES = {
 }
 """Of the stage: header and format."""
 HEADERS = ("portrait", "enrolment", *(header for header, _ in FIGURES.values()))
-HEADERS += ("slope", "ends dB", "still dB", "film", "warnings or reason")
+HEADERS += ("slope", "drawn r", "moved", "ends dB", "still dB", "film", "warnings or reason")
 
 
 def line(subject: Subject) -> list[str]:
@@ -187,7 +192,13 @@ def line(subject: Subject) -> list[str]:
     for name, (_, form) in FIGURES.items():
         value = subject.figures.get(name)
         cells.append("-" if value is None else form.format(value))
-    cells += [f"{m.open_slope:.2f}", f"{m.ends_db:.1f}", f"{m.still_db:.1f}"]
+    cells += [
+        f"{m.open_slope:.2f}",
+        f"{m.drawn_r:.3f}",
+        str(m.moved),
+        f"{m.ends_db:.1f}",
+        f"{m.still_db:.1f}",
+    ]
     cells.append("good" if not subject.missed else "; ".join(map(str, subject.missed)))
     return [*cells, " ".join(subject.warned)]
 
