@@ -109,10 +109,19 @@ def enrolled(tmp_path_factory: pytest.TempPathFactory, portraits: dict[str, Path
     return studio
 
 
+@pytest.fixture(scope="session")
+def rigged(enrolled: Studio, tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    """The same after a first film, which made the rig: most of the work of a short one."""
+    studio = enrolled.copy(tmp_path_factory.mktemp("rigged") / "studio")
+    studio.ok("render", "Ой.", "--set", "check.enabled=false")
+    return studio
+
+
 @pytest.fixture
-def studio(enrolled: Studio, tmp_path: Path) -> Studio:
-    """A copy of `enrolled` of its own."""
-    return enrolled.copy(tmp_path / "studio")
+def studio(request: pytest.FixtureRequest, tmp_path: Path) -> Studio:
+    """A copy of `enrolled` of its own; of `rigged` for tests with that mark, which are about something else."""
+    before: Studio = request.getfixturevalue("rigged" if request.node.get_closest_marker("rigged") else "enrolled")
+    return before.copy(tmp_path / "studio")
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ from tests.model_servers import TAGS, Behaviour, ModelServer, Reply, chunk, data
 from tests.test_cloud import generated
 from tests.tools import Studio
 
+pytestmark = pytest.mark.rigged
+
 
 def document(*sentences: tuple[str, str], **options: Any) -> str:
     rows = [{"emotion": emotion, "text": text} for emotion, text in sentences]

@@ -17,6 +17,8 @@ from avatarctl.runtime.engines import EnginePool
 from tests import tiny_whisper
 from tests.tools import Studio, refused
 
+pytestmark = pytest.mark.rigged
+
 QUESTION = "Who was the first woman in space?"
 SMALL = ("--set", "animate.size=128", "--set", "check.enabled=false")
 WHISPER = registry.get("transcribe", "faster-whisper")

@@ -12,6 +12,8 @@ from avatarctl.media import image
 from tests.test_films import frames
 from tests.tools import Studio, refused
 
+pytestmark = pytest.mark.rigged
+
 WORDS = "Мама мыла раму."
 
 

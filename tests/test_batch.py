@@ -20,6 +20,8 @@ from avatarctl.store.store import Store
 from tests.media_support import clip, tone
 from tests.tools import Result, Studio, refused
 
+pytestmark = pytest.mark.rigged
+
 TEXTS = ("Раз.", "Два.", "Три.", "Четыре.")
 
 

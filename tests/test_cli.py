@@ -15,6 +15,8 @@ from avatarctl.errors import Unavailable
 from avatarctl.media import ffmpeg
 from tests.tools import Studio, refused
 
+pytestmark = pytest.mark.rigged
+
 # --- without anybody enrolled
 
 

@@ -16,6 +16,8 @@ from avatarctl.text import dictionary
 from avatarctl.text.dictionary import Dictionary
 from tests.tools import Studio, refused
 
+pytestmark = pytest.mark.rigged
+
 WORDS = """\ufeff# names
 Ollama = оллама
 замок=з+амок

@@ -32,6 +32,8 @@ from avatarctl.text.timings import Phoneme, Timings
 from avatarctl.text.visemes import class_of
 from tests.tools import Studio, refused
 
+pytestmark = pytest.mark.rigged
+
 TEXT = "Мама мыла раму. Папа купил билет, а потом уехал!"
 
 

@@ -22,6 +22,8 @@ from tests import tiny_piper
 from tests.media_support import read_wav
 from tests.tools import Studio, refused
 
+pytestmark = pytest.mark.rigged
+
 SPEC = registry.get("speak", "piper")
 TEXT = "Привет, мир! Это 5 книг."
 

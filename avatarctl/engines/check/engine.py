@@ -16,6 +16,8 @@ width, height and frames, the size at which was measured, and where the knowledg
     closures             0..1       share of p, b and m at which lips are seen to meet (within 0.03 u of the film's gap
                                     at rest, u being the distance of the eyes) within a frame of their time
     closures_counted     count      how many p, b and m that is out of
+    closures_guessed     count      how many of these stand where the sound alone seemed to have them, since its words
+                                    were not known: that the lips meet there says nothing of where they should
     blinks               count      how often the eyes shut and open again
     blinks_per_minute    1/min
     blinks_as_intended   r          the animator's curve `blink` against the shutting of the eyes, within 0.4 s of every
@@ -55,7 +57,7 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.check import expected, mouth, picture, sound, steadiness
 from avatarctl.engines.check.expected import Clip
-from avatarctl.engines.check.film import Film, survey
+from avatarctl.engines.check.film import Film, first_picture, survey
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.facemesh.person import MATTE_MODEL, PersonNetwork
@@ -107,9 +109,13 @@ class CheckEngine:
             if done % PROGRESS_EVERY < SIDE_BY_SIDE:
                 job.progress(min(done, total), total, "frames")
 
-        film = survey(job.inputs["film"], check)
-        clips = expected.clips_of(job.inputs, film)
-        with ThreadPoolExecutor(1, "sound") as pool:
+        # What waits for ffmpeg goes side by side.
+        with ThreadPoolExecutor(2, "check") as pool:
+            first = pool.submit(first_picture, job.inputs["film"], check)
+            if job.threads == 1:
+                first.exception()
+            film = survey(job.inputs["film"], check)
+            clips = expected.clips_of(job.inputs, film)
             listening = pool.submit(_listen, film, clips, check)
             if job.threads == 1:
                 listening.exception()
@@ -117,7 +123,9 @@ class CheckEngine:
             def wanted() -> NDArray[np.bool_]:
                 return _worth_a_look(film, clips, listening.result()[1] or 0.0)
 
-            seen, size = picture.look(film, self._meshes, self._network, job.threads, wanted, check, progress)
+            seen, size = picture.look(
+                film, first.result(), self._meshes, self._network, job.threads, wanted, check, progress
+            )
             heard, shift = listening.result()
         frames = len(seen.gap)
         figures: Figures = {
@@ -182,6 +190,7 @@ def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | Non
         "as_intended": mouth.correlation(wanted.intended, seen.even_gap),
         "closures": met / counted if counted else None,
         "closures_counted": counted,
+        "closures_guessed": min(counted, expected.closures_guessed(clips)),
         "blinks": blinks,
         "blinks_per_minute": None if blinks is None or not minutes else blinks / minutes,
         "blinks_as_intended": mouth.correlation(wanted.blink, mouth.shutting(seen.eyes, near_blinks)),

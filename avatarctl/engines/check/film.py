@@ -72,9 +72,13 @@ def survey(path: Path, check: Check) -> Film:
     )
 
 
-def first_picture(film: Film, check: Check) -> NDArray[np.uint8]:
-    """The first picture as it is seen, RGB, uint8 (height, width, 3)."""
-    picture = ffmpeg.to_pipe(ffmpeg.source(film.path, _FORMATS)["V:0"], format="image2pipe", vcodec="ppm", vframes=1)
+def first_picture(path: Path, check: Check) -> NDArray[np.uint8]:
+    """A film's first picture as it is seen, RGB, uint8 (height, width, 3).
+
+    Raises:
+        BadInput: there is none, or it does not decode.
+    """
+    picture = ffmpeg.to_pipe(ffmpeg.source(path, _FORMATS)["V:0"], format="image2pipe", vcodec="ppm", vframes=1)
     data, _ = ffmpeg.run(picture, what=_WHAT, blame=BadInput, check=check)
     bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if bgr is None:

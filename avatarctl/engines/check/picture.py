@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.check.background import Background
 from avatarctl.engines.check.face import detail, light, openings
-from avatarctl.engines.check.film import Check, Film, first_picture, pictures
+from avatarctl.engines.check.film import Check, Film, pictures
 from avatarctl.engines.check.mouth import AWAKE
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
@@ -83,6 +83,7 @@ class Seen:
 
 def look(
     film: Film,
+    first: Picture,
     meshes: Sequence[FaceMesh],
     network: PersonNetwork,
     threads: int,
@@ -93,11 +94,11 @@ def look(
     """Measure every picture: what was seen, and the width and height at which.
 
     Args:
+        first: the film's first picture, RGB uint8 (height, width, 3).
         meshes: as many as pictures are looked at side by side. The figures depend neither on it nor on `threads`.
         network: tells people from backgrounds.
         wanted: tells, for each picture of the film, whether it must not be passed over; asked when it is needed.
     """
-    first = first_picture(film, check)
     found = _face(meshes[0], first)
     width, height = _size(first, found)
     if found is not None:

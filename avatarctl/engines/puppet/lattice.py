@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from avatarctl.engines.puppet.sampling import read, remap, split
-from avatarctl.engines.puppet.smooth import Array
+from avatarctl.engines.puppet.smooth import Array, held
 
 Box = tuple[int, int, int, int]
 """x, y, width and height in pixels of the canvas."""
@@ -62,8 +62,8 @@ class Lattice:
             # The slope hardly changes any more once the place is nearly known.
             if number < SLOPES:
                 x_by_x, x_by_y, y_by_x, y_by_y = split(read(slope, across, down))
-            back_x -= np.clip(x_by_x * error_x + x_by_y * error_y, -LONGEST_STEP, LONGEST_STEP)
-            back_y -= np.clip(y_by_x * error_x + y_by_y * error_y, -LONGEST_STEP, LONGEST_STEP)
+            back_x -= held(-LONGEST_STEP, LONGEST_STEP, x_by_x * error_x + x_by_y * error_y)
+            back_y -= held(-LONGEST_STEP, LONGEST_STEP, y_by_x * error_x + y_by_y * error_y)
         return np.asarray(cv2.merge((back_x * self._step[0], back_y * self._step[1])), np.float32)
 
     def source_map(self, backward: Array, scale: int, origin: tuple[int, int], out: Array | None = None) -> Array:

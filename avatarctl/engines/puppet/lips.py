@@ -8,6 +8,7 @@ Because the edges of the opening are curves, the gap between them is never negat
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -37,9 +38,12 @@ FURTHEST_MIDDLE = 0.35
 """Of a face that looks aside: where the middle of its lips may lie, X."""
 
 
+@cache
 def positions() -> Array:
-    """X of the curves' samples; float32 (SAMPLES,)."""
-    return np.linspace(-REACH, REACH, SAMPLES, dtype=np.float32)
+    """X of the curves' samples; float32 (SAMPLES,), not to be written to."""
+    places = np.linspace(-REACH, REACH, SAMPLES, dtype=np.float32)
+    places.flags.writeable = False
+    return places
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float32]
+_NUMBER = (float, int)
+_NOTHING, _ALL = np.float32(0), np.float32(1)
 
 
 def smoothstep(start: ArrayLike, end: ArrayLike, x: ArrayLike) -> Array:
     """0 up to `start`, 1 from `end` on, and a cubic between them (3t^2 - 2t^3); float32, shape of `x`."""
+    numbers: tuple[Any, Any, Any] = start, end, x
+    one, other, place = numbers
+    if isinstance(place, _NUMBER) and isinstance(one, _NUMBER) and isinstance(other, _NUMBER):
+        # The same arithmetic, without what an array costs for a single number.
+        first = np.float32(one)
+        share = min(max((np.float32(place) - first) / (np.float32(other) - first), _NOTHING), _ALL)
+        return np.asarray(share * share * (3 - 2 * share), np.float32)
     low, high = np.asarray(start, np.float32), np.asarray(end, np.float32)
     t = np.clip((np.asarray(x, np.float32) - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
+def held(low: float, high: float, x: Array) -> Array:
+    """`x` between `low` and `high`, in place: `np.clip` takes longer to begin than for a small field."""
+    np.maximum(x, np.float32(low), out=x)
+    return np.minimum(x, np.float32(high), out=x)
+
+
 def ramp(start: float, end: float, x: Array) -> Array:
     """0 at `start`, 1 at `end`, straight between them and held beyond; float32, shape of `x`."""
     t = (x - np.float32(start)) * np.float32(1 / (end - start))
-    return np.asarray(np.clip(t, 0, 1, out=t), np.float32)
+    return held(0, 1, t)
 
 
 def sigmoid(x: ArrayLike) -> Array:
