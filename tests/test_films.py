@@ -211,6 +211,9 @@ def test_a_recording_moves_the_lips(spoken: tuple[Studio, Path, str]) -> None:
     assert np.mean(opening < 0.01) > 0.1
     again = studio.ok("replay", made["run"], "--dry-run", "--json").json["steps"]
     assert {s["verdict"] for s in again} == {"hit"}
+    shown = studio.ok("runs", "show", made["run"], "--json").json["steps"][-1]["facts"]
+    assert shown["closures_guessed"] == shown["closures_counted"] > 0
+    assert "judged by a guess" in studio.ok("runs", "show", made["run"]).out
 
 
 def test_upscale_keeps_frames_and_sound(spoken: tuple[Studio, Path, str]) -> None:

@@ -104,7 +104,7 @@ def test_what_was_tried_is_a_fact_of_the_step(tmp_path: Path) -> None:
         {"text": "b" * 10, "seconds": 1.0, "tries": 3, "seed": 2, "character_error_rate": 0.4},
     ]
     engine._report(tmp_path / "report.json", "ru", pieces)
-    sound.write(tmp_path / "speech.wav", np.ones(2400, np.int16), RATE)
+    wav.write_pcm(tmp_path / "speech.wav", np.ones(2400, np.int16), RATE)
     files = {"speech": tmp_path / "speech.wav", "report": tmp_path / "report.json"}
     facts = validators.speech(files, {}, None)
     assert facts == {"duration": 0.1, "sample_rate": RATE, "tries": 4, "character_error_rate": 0.1}

@@ -218,6 +218,12 @@ def deliver_film(
 def print_figures(figures: Mapping[str, Any]) -> None:
     """What a film was measured to be; a dash where that cannot be known."""
     print_table(["figure", "value"], [[n, "-" if v is None else f"{v:g}"] for n, v in figures.items()])
+    if guessed := figures.get("closures_guessed"):
+        counted = figures["closures_counted"]
+        print_result(
+            f"{guessed:g} of {counted:g} closures are judged by a guess: the words are not known, and the lips were "
+            "looked at where the sound alone seems to have p, b or m"
+        )
 
 
 def paths_by_role(files: Mapping[str, Path]) -> dict[str, str]:

@@ -53,7 +53,13 @@ def section(figures: Mapping[str, float | None], limits: Mapping[str, Sequence[L
     """What the film was measured to be; None when it was not."""
     if not figures:
         return None
-    known = {one.name for one in (*_MAIN, *_OTHER)} | {"closures_counted", "blinks", "fps", "duration"}
+    known = {one.name for one in (*_MAIN, *_OTHER)} | {
+        "closures_counted",
+        "blinks",
+        "fps",
+        "duration",
+        "closures_guessed",
+    }
     more = [_row(one, figures, limits) for one in _OTHER if figures.get(one.name) is not None]
     more += [h("tr", h("th", n, scope="row"), h("td", f"{v:g}"), h("td"))
              for n, v in figures.items() if n not in known and v is not None]  # fmt: skip
@@ -87,11 +93,17 @@ def _tile(one: _Figure, figures: Mapping[str, float | None], limits: Mapping[str
         "li",
         h("h3", one.title),
         h("p", text, class_="value"),
-        h("p", one.meaning, class_="note"),
+        h("p", _meaning(one, figures), class_="note"),
         [h("p", _limit(one, limit), class_="limit broken" if limit.broken else "limit")
          for limit in limits.get(one.name, ())],
         class_="tile broken" if broken else "tile",
     )  # fmt: skip
+
+
+def _meaning(one: _Figure, figures: Mapping[str, float | None]) -> str:
+    if one.name == "closures" and figures.get("closures_guessed"):
+        return "where the sound alone seems to have them: a guess, the words are not known"
+    return one.meaning
 
 
 def _row(one: _Figure, figures: Mapping[str, float | None], limits: Mapping[str, Sequence[Limit]]) -> Element:

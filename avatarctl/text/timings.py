@@ -52,6 +52,11 @@ class Timings:
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def guessed(self) -> bool:
+        """Whether the sounds are made out from the recording, and not known from its words."""
+        return self.source in ("sound", "rhubarb")
+
+    @property
     def doubtful(self) -> tuple[Span, ...]:
         """Sentences that are hardly what is said at their place, where the confidence in each is known."""
         known = self.extra.get("confidence", ())

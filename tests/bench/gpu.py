@@ -30,7 +30,7 @@ from avatarctl.engines.sadtalker.spec import CHECKPOINTS, MAPPING, MAPPINGS, NET
 from avatarctl.engines.worker.host import WorkerEngine
 from avatarctl.engines.xtts.spec import XttsParams, XttsSpeakerParams
 from avatarctl.machine import hardware
-from avatarctl.media import audio, video
+from avatarctl.media import video, wav
 from avatarctl.runtime import environments
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -205,7 +205,7 @@ def xtts(python: str, folder: Path, size: Size, weights: Path) -> Measured:
     model, voice = folder / "model", folder / "voice.wav"
     in_environment(python, "-m", "tests.studio.tiny_xtts", str(model), *(["published"] if size.published else []))
     hum = np.sin(2 * np.pi * 140 * np.arange(6 * 22_050) / 22_050)
-    audio.write_wav(voice, (0.3 * hum).astype(np.float32), 22_050)
+    wav.write(voice, (0.3 * hum).astype(np.float32), 22_050)
     listened = folder / "listened"
     listened.mkdir()
     first = WorkerEngine(registry.get("speaker", "xtts"), python)
@@ -252,7 +252,7 @@ def sadtalker(python: str, folder: Path, size: Size, weights: Path) -> Measured:
         whole=np.array(0, np.int32),
     ).save(folder / "rig")
     wave = 0.3 * np.sin(2 * np.pi * 200 * np.arange(size.pictures * 640) / 16_000)
-    audio.write_wav(folder / "speech", wave.astype(np.float32), 16_000)
+    wav.write(folder / "speech", wave.astype(np.float32), 16_000)
     out = folder / "out"
     out.mkdir()
     params = SadTalkerParams(size=512, resolution=side, device=size.device)

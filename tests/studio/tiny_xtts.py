@@ -31,6 +31,9 @@ def write(folder: Path, *, audio_tokens: int = 24, published: bool = False) -> N
 
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = {token: i for i, token in enumerate([*SPECIAL, *LETTERS])}
+    if published:
+        # The network has a row for each token of its vocabulary; these are never met in a text.
+        vocabulary |= {f"<{i}>": i for i in range(len(vocabulary), 6681)}
     tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="[UNK]"))
     tokenizer.add_special_tokens(SPECIAL)
     tokenizer.save(str(folder / "vocab.json"))
@@ -44,7 +47,7 @@ def write(folder: Path, *, audio_tokens: int = 24, published: bool = False) -> N
             decoder_input_dim=width,
             gpt_max_audio_tokens=605 if published else audio_tokens,
             gpt_max_text_tokens=402,
-            gpt_number_text_tokens=6681 if published else len(vocabulary),
+            gpt_number_text_tokens=len(vocabulary),
             gpt_start_text_token=vocabulary["[START]"],
             gpt_stop_text_token=vocabulary["[STOP]"],
             gpt_num_audio_tokens=1026,

@@ -79,7 +79,7 @@ def _features(path: Path, rate: int, frames: int, job: Job) -> Features:
         if rest > 0:
             buffer = np.concatenate([buffer, np.zeros(2 * edge + round(2 * HOP * rate), np.float32)])
             parts.append(_measured(buffer, begins, done, rest, rate))
-    return Features.joined(parts) if parts else Features(*(np.zeros(0, np.float32),) * 5)
+    return Features.joined(parts)
 
 
 def _measured(buffer: NDArray[np.float32], begins: int, done: int, count: int, rate: int) -> Features:

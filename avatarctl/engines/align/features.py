@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-HOP = 0.01
-"""Seconds between two frames."""
+from avatarctl.engines.align import spectrum
+from avatarctl.engines.align.spectrum import HOP as HOP
+
 _WINDOW = 0.025
 _HISS_FROM = 3000.0
 _SPEECH_BAND = (90.0, 8000.0)
@@ -28,17 +29,21 @@ _RATIOS = {
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Each float32 (frames,): `level` in dB of full scale, `hiss` 0..1, the ratios in dB."""
+    """Each float32 (frames,): `level` in dB of full scale, `hiss` 0..1, the ratios in dB. `bands`: power in mel bands,
+    float32 (frames, spectrum.BANDS), 0 in those above what the recording has."""
 
     level: NDArray[np.float32]
     hiss: NDArray[np.float32]
     front: NDArray[np.float32]
     height: NDArray[np.float32]
     back: NDArray[np.float32]
+    bands: NDArray[np.float32]
 
     @classmethod
     def joined(cls, parts: list[Features]) -> Features:
         """One after another."""
+        if not parts:
+            return cls(*(np.zeros(0, np.float32),) * 5, np.zeros((0, spectrum.BANDS), np.float32))
         return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
 
@@ -62,7 +67,8 @@ def measure(samples: NDArray[np.float32], rate: int, count: int) -> Features:
     scale = 2 / (size * float((np.hanning(length) ** 2).sum()))
     level = 10 * np.log10(energy * scale + 1e-12)
     ratios = {name: _decibels(power, frequencies, *bands) for name, bands in _RATIOS.items()}
-    return Features(level.astype(np.float32), hiss.astype(np.float32), **ratios)
+    bands = (power * scale).astype(np.float32) @ spectrum.bank(size, rate)
+    return Features(level.astype(np.float32), hiss.astype(np.float32), **ratios, bands=bands)
 
 
 def _decibels(power: NDArray[Any], frequencies: NDArray[Any], *bands: tuple[float, float]) -> NDArray[np.float32]:

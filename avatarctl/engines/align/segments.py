@@ -1,5 +1,5 @@
 """From features of a recording to sounds: five vowels, `s` for hiss, `n` for faint voice between louder sounds, `m`
-for short closures, gaps for silence.
+where the lips seem to close, gaps for silence.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from avatarctl.engines.align import closures
 from avatarctl.engines.align.features import HOP, Features
 from avatarctl.text.timings import Phoneme
 
@@ -23,21 +24,17 @@ _WEIGHTS = np.array([1.0, 1.5, 1.0], np.float32)
 _USUAL_FRONT, _TILT_SHARE = -11.0, 0.7
 _FAINT, _FAINT_REACH = 11.0, 0.2
 """Decibels below the loudest within so many seconds: there a voice is a consonant's, n, l or d, not a vowel's."""
-_DARK = "u"
-"""The vowel that a hummed m resembles."""
 
 _ABOVE_NOISE, _BELOW_SPEECH = 8.0, 32.0
 _SMALLEST_RANGE = 12.0
 """Decibels."""
 _SILENT_LEVEL = -62.0
 _HISS_SHARE = 0.45
-_HUM, _GAP = 5.0, 16.0
-"""Decibels below the vowels around: what a dark sound needs to be an m, and any sound to be a stop."""
-_CLOSURE = (0.03, 0.14)
-_REACH = 0.12
-_BURST = 0.03
-_BURST_HISS, _BURST_FRONT = 0.25, 0.0
-"""A stop that opens with more hiss or more high sound than this was made behind the lips (t, k)."""
+_OPENS_WITHIN = 0.06
+"""Seconds behind a closure within which something is heard."""
+_FAINTER, _REACH = 2.0, 0.12
+"""Decibels by which a closure is fainter than the loudest that lies within so many seconds."""
+_SHORTEST_CLOSURE = 0.03
 _SHORTEST, _SHORTEST_SILENCE = 0.04, 0.08
 """Seconds."""
 _LABELS = (SILENCE, CLOSURE, HISS, *_VOWELS, FAINT)
@@ -64,7 +61,7 @@ def find(features: Features) -> list[Phoneme]:
     voiced = sounding & (features.hiss < _HISS_SHARE)
     labels[voiced] = _vowels(features, voiced)
     labels[sounding & ~voiced] = _LABELS.index(HISS)
-    closed = _closures(features, smooth, labels, threshold)
+    closed = _closures(features, smooth, sounding)
     labels[voiced & (smooth < _loudest_near(smooth, _FAINT_REACH) - _FAINT)] = _LABELS.index(FAINT)
     labels[closed] = _LABELS.index(CLOSURE)
     runs = _runs(labels)
@@ -92,25 +89,14 @@ def _vowels(features: Features, voiced: NDArray[np.bool_]) -> NDArray[np.int8]:
     return nearest
 
 
-def _closures(
-    features: Features, smooth: NDArray[np.float32], labels: NDArray[np.int8], threshold: float
-) -> NDArray[np.bool_]:
-    """Frames of short dips between louder sound on both sides that the lips seem to make: hums, and stops that
-    open without hiss."""
-    reach = round(_REACH / HOP)
-    before = _running_maximum(smooth, reach)
-    after = _running_maximum(smooth[::-1], reach)[::-1]
-    shoulders = np.minimum(before, after)
-    between = shoulders > threshold
-    hum = between & (smooth < shoulders - _HUM) & (labels == _LABELS.index(_DARK))
-    gap = between & (smooth < shoulders - _GAP) & (labels != _LABELS.index(HISS))
-    closed = np.zeros(len(smooth), np.bool_)
-    for start, end in _spans(hum | gap):
-        if not _CLOSURE[0] <= (end - start) * HOP <= _CLOSURE[1]:
-            continue
-        burst = slice(end, end + round(_BURST / HOP))
-        opens_dark = features.hiss[burst].mean() < _BURST_HISS and features.front[burst].mean() < _BURST_FRONT
-        if hum[start:end].mean() > 0.5 or opens_dark:
+def _closures(features: Features, smooth: NDArray[np.float32], sounding: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Frames in which the lips seem to be closed: fainter ones than those around. The silence before a p belongs to it,
+    not that of a pause."""
+    closed = np.zeros(len(sounding), np.bool_)
+    around = _loudest_near(smooth, _REACH)
+    for start, end in closures.spans(features.bands):
+        fainter = float(around[start:end].max() - smooth[start:end].min()) >= _FAINTER
+        if fainter and sounding[start : end + round(_OPENS_WITHIN / HOP)].any():
             closed[start:end] = True
     return closed
 
@@ -128,11 +114,6 @@ def _running_maximum(values: NDArray[np.float32], reach: int) -> NDArray[np.floa
     return result
 
 
-def _spans(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
-
-
 def _runs(labels: NDArray[np.int8]) -> list[tuple[int, int, str]]:
     """(first frame, frame behind the last, label) with splinters given to the vowel before them or to what follows."""
     borders = np.flatnonzero(np.diff(labels)) + 1
@@ -142,7 +123,7 @@ def _runs(labels: NDArray[np.int8]) -> list[tuple[int, int, str]]:
     kept: list[tuple[int, int, str]] = []
     waiting: int | None = None
     for start, end, label in runs:
-        shortest = _SHORTEST_SILENCE if label == SILENCE else _CLOSURE[0] if label == CLOSURE else _SHORTEST
+        shortest = _SHORTEST_SILENCE if label == SILENCE else _SHORTEST_CLOSURE if label == CLOSURE else _SHORTEST
         outer = start == 0 or end == len(labels)
         if (end - start) * HOP < shortest - 1e-9 and not (outer and label == SILENCE):
             if kept and kept[-1][2] in _VOWELS:

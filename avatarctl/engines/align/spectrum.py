@@ -16,7 +16,7 @@ HOP = 0.01
 BANDS = 26
 COEFFICIENTS = 13
 _WINDOW = 0.025
-_LOWEST, _HIGHEST = 90.0, 7600.0
+_LOWEST, HIGHEST = 90.0, 7600.0
 """Hertz."""
 _SLOPE_REACH = 2
 _TINY = 1e-12
@@ -25,7 +25,7 @@ _DELTA_WEIGHT = 0.7
 
 def upper_limit(*rates: int) -> float:
     """The highest frequency that recordings of these sample rates share, hertz."""
-    return min(_HIGHEST, *(0.47 * rate for rate in rates))
+    return min(HIGHEST, *(0.47 * rate for rate in rates))
 
 
 def margin(rate: int) -> int:
@@ -34,7 +34,7 @@ def margin(rate: int) -> int:
 
 
 @cache
-def _bank(size: int, rate: int, highest: float, warp: float) -> NDArray[np.float32]:
+def bank(size: int, rate: int, highest: float = HIGHEST, warp: float = 1.0) -> NDArray[np.float32]:
     """Triangular filters, float32 (size // 2 + 1, BANDS). `warp` stretches the frequencies of the recording."""
 
     def mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -72,7 +72,7 @@ def mel_power(
     power = np.abs(np.fft.rfft(frames, size)).astype(np.float32) ** 2
     # Without this a higher sample rate would mean more power for the same sound.
     scale = np.float32(1.0 / (size * float((window**2).sum())))
-    return np.asarray((power * scale) @ _bank(size, rate, round(highest, 3), round(warp, 4)), np.float32)
+    return np.asarray((power * scale) @ bank(size, rate, round(highest, 3), round(warp, 4)), np.float32)
 
 
 def log_power(power: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,6 +16,8 @@ width, height and frames, the size at which was measured, and where the knowledg
     closures             0..1       share of p, b and m at which lips are seen to meet (within 0.03 u of the film's gap
                                     at rest, u being the distance of the eyes) within a frame of their time
     closures_counted     count      how many p, b and m that is out of
+    closures_guessed     count      how many of these stand where the sound alone seemed to have them, since its words
+                                    were not known: that the lips meet there says nothing of where they should
     blinks               count      how often the eyes shut and open again
     blinks_per_minute    1/min
     blinks_as_intended   r          the animator's curve `blink` against the shutting of the eyes, within 0.4 s of every
@@ -188,6 +190,7 @@ def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | Non
         "as_intended": mouth.correlation(wanted.intended, seen.even_gap),
         "closures": met / counted if counted else None,
         "closures_counted": counted,
+        "closures_guessed": min(counted, expected.closures_guessed(clips)),
         "blinks": blinks,
         "blinks_per_minute": None if blinks is None or not minutes else blinks / minutes,
         "blinks_as_intended": mouth.correlation(wanted.blink, mouth.shutting(seen.eyes, near_blinks)),

@@ -127,6 +127,16 @@ def closures(clips: list[Clip]) -> Floats:
     )
 
 
+def closures_guessed(clips: list[Clip]) -> int:
+    """How many of `closures` come from a recording whose words were not known."""
+    return sum(
+        viseme(sound.ipa, sound.stress).closes
+        for clip in clips
+        if clip.timings is not None and clip.timings.guessed
+        for sound in clip.timings.phonemes
+    )
+
+
 def pauses(clips: list[Clip], shortest: float) -> list[tuple[float, float]]:
     """Stretches of the film, in seconds, without a sound for at least `shortest` seconds."""
     if not clips or any(clip.timings is None for clip in clips):

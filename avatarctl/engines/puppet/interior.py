@@ -52,7 +52,7 @@ ARCH, FURTHEST_BACK, TO_HINGE = 22.0, 22.0, 120.0
 is seen, and what the jaw turns about lies as far behind them as this: beyond its joint, which slides as it opens."""
 UNDER_TEETH, SHADOW = 0.7, 0.34
 """How far below their edges the upper teeth darken what lies behind them, mm, and how much."""
-GLOW = np.array([0.34, 0.08, -0.02], np.float32)
+GLOW = np.array([0.20, 0.04, -0.03], np.float32)
 """What light the red of the mouth throws back into its shadows."""
 WALL = 0.52
 """Light of the flesh in which the lips meet at the corners, in lights of the lips."""
@@ -201,7 +201,7 @@ class Mouth:
         # A shadow is no deeper than the opening lets it be: the light comes from in front.
         depth = (0.24 if interior.from_photo else 0.34) + DEEPER * motion.rounded
         shade = 1 - np.float32(depth) * np.exp(under_lip * (-1 / ((0.032 + 0.03 * motion.rounded) * unit)))
-        shade *= 1 - np.float32(0.34 * (1 - in_front)) * np.exp(over_lip * (-1 / (0.02 * unit)))
+        shade *= 1 - np.float32(0.4 * (1 - in_front)) * np.exp(over_lip * (-1 / (0.02 * unit)))
         # The corners of the mouth carry the ends of the opening with them.
         end = max(motion.narrow + float(with_corner(motion.narrow)) * motion.corner / self._half_width, 0.2)
         side = np.clip(self._aside / end, 0, 1)

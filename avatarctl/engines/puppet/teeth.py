@@ -86,8 +86,10 @@ def drawn_teeth(enamel: Array, gum: Array, arch: Arch, middle: float, *, upper: 
     shade *= 1 - 0.10 * np.clip(1 - depth / 1.4, 0, 1) - 0.10 * smoothstep(0.45, 1.0, to_gum)
     shade += 0.045 * np.exp(-(((place + 0.25) / 0.3) ** 2) - ((to_gum - 0.42) / 0.25) ** 2)
     shade *= np.array(UNEVEN, np.float32)[number][None] * (1 - 0.0008 * aside**2)
+    if not upper:
+        shade *= LOWER_LIGHT
     warm = smoothstep(0.4, 1.0, to_gum)[..., None] * np.array([0.02, 0.06, 0.12], np.float32)
-    dim = ((0.40 + 0.60 * (1 - smoothstep(13, 29, aside))) * (1.0 if upper else LOWER_LIGHT))[..., None] ** REDDENING
+    dim = ((0.40 + 0.60 * (1 - smoothstep(13, 29, aside))) * (1.0 if upper else 0.95))[..., None] ** REDDENING
     colour = enamel * shade[..., None] * (1 - warm) * dim
     gums = gum * (0.85 + 0.15 * np.cos(np.clip(place, -1, 1) * np.pi))[..., None] * np.ones_like(colour)
     gums *= dim
