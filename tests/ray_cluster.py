@@ -57,16 +57,19 @@ class TestMachine:
         """Whether a step is performed there, or was just now."""
         return any(any(folder.glob("out-*")) for folder in self.actors)
 
-    def freeze(self) -> list[str]:
-        """Stop all of its processes, and those that they start, where they are: their names."""
+    def stops_in_a_step(self) -> bool:
+        """Stop all of its processes where they are: whether one draws a film just now. If not, they go on."""
+        if not self.is_at_work():
+            return False
         for process in self._processes():
-            process.suspend()
-        return [process.name() for process in self._processes()]
-
-    def thaw(self) -> None:
-        """Let them go on."""
-        for process in self._processes():
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+        stopped = self._processes()
+        if any(process.name().startswith("ffmpeg") for process in stopped):
+            return True
+        for process in stopped:
             process.resume()
+        return False
 
     def end(self) -> None:
         """Kill them all, at once, as when its power fails."""

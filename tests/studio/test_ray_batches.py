@@ -11,17 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.ray_cluster import PATIENCE, RayCluster, TestMachine, until
+from tests.ray_cluster import PATIENCE, RayCluster, until
 from tests.tools import Studio, refused
-
-
-def stopped_in_a_step(machine: TestMachine) -> bool:
-    """Whether it was stopped while it draws a film; it goes on if it was not."""
-    if machine.is_at_work() and any(name.startswith("ffmpeg") for name in machine.freeze()):
-        return True
-    machine.thaw()
-    return False
-
 
 JOBS = "defaults: {avatar: astronaut, preset: lite}\njobs:\n" + "".join(
     f"  - text: {text}\n" for text in ("Раз.", "Два.", "Три.", "Четыре.")
@@ -83,7 +74,7 @@ def test_a_machine_dies_during_a_batch(cluster: RayCluster, studio: Studio, film
     process = studio.start(
         "batch", "run", "films.yaml", "--executor", "ray", "--retries", "0", AVATARCTL_RAY_ADDRESS=cluster.address
     )
-    until(lambda: stopped_in_a_step(cluster.machines[0]))
+    until(lambda: cluster.machines[0].stops_in_a_step())
     cluster.kill(cluster.machines[0])
     _, err = process.communicate(timeout=2 * PATIENCE)
     assert process.returncode == 0, err.decode()

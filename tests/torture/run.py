@@ -18,7 +18,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "bench")]
 
 import machine  # noqa: E402
 
-from tests.torture import clock, damage, disk, kills, signals, sizes, workers, workshop  # noqa: E402
+from tests.torture import clock, damage, disk, kills, rays, signals, sizes, workers, workshop  # noqa: E402
 from tests.torture.workshop import Row, Workshop  # noqa: E402
 
 PARTS: dict[str, Callable[[Workshop], list[Row]]] = {
@@ -29,7 +29,9 @@ PARTS: dict[str, Callable[[Workshop], list[Row]]] = {
     "damage": damage.damage,
     "clock": clock.clock,
     "workers": workers.workers,
+    "ray": rays.rays,
     "plans": sizes.plans,
+    "throughput": sizes.throughput,
     "ledger": sizes.ledger_of_steps,
 }
 

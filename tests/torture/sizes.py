@@ -16,11 +16,21 @@ JOBS = 10_000
 
 
 def ledger_of_steps(shop: Workshop) -> list[Row]:
-    """The benchmark's own rows: what a cached step costs, also with 100,000 steps in the ledger."""
-    bench = [sys.executable, str(ROOT / "tests" / "bench" / "run.py"), "--only", "runner", "--models", str(MODELS)]
-    done = subprocess.run([*bench, "--repeat", "1" if shop.quick else "3"], capture_output=True, text=True, check=True)
-    rows = [re.split(r" *\| *", line.strip("| ")) for line in done.stdout.splitlines() if line.startswith("| runner")]
-    return [Row(*row) for row in rows]
+    """What a cached step costs, also with 100,000 steps in the ledger."""
+    return _benchmark("runner", "--repeat", "1" if shop.quick else "3")
+
+
+def throughput(shop: Workshop) -> list[Row]:
+    """Fifty films (a dozen) as one batch against as many single commands; the same batch again."""
+    return _benchmark("many", *([] if shop.quick else ["--full"]))
+
+
+def _benchmark(part: str, *options: str) -> list[Row]:
+    """The benchmark's own rows."""
+    bench = [sys.executable, str(ROOT / "tests" / "bench" / "run.py"), "--only", part, "--models", str(MODELS)]
+    done = subprocess.run([*bench, *options], capture_output=True, text=True, check=True)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    return [Row(*re.split(r" *\| *", line.strip("| "), maxsplit=2)) for line in lines[1:]]
 
 
 def plans(shop: Workshop) -> list[Row]:
