@@ -70,8 +70,8 @@ class VideoFacts:
 @dataclass(frozen=True, slots=True)
 class AudioFacts:
     """Decoded sound, after the container's edit list has cut the encoder's priming. `duration` and `start`:
-    seconds; `peak` and `rms`: full scale is 1; `clipped`: share of samples at full scale, 0..1. The last three
-    are None unless levels were asked for."""
+    seconds; `peak`: full scale is 1; `clipped`: share of samples at full scale, 0..1. The last two are None unless
+    levels were asked for."""
 
     duration: float
     start: float
@@ -79,7 +79,6 @@ class AudioFacts:
     channels: int
     peak: float | None = None
     clipped: float | None = None
-    rms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +273,7 @@ def _with_levels(
     check: Callable[[], None] | None,
 ) -> AudioFacts:
     samples = ffmpeg.to_pipe(ffmpeg.source(path, formats)["a:0"], format="f32le")
-    count, clipped, energy, peak, rest = 0, 0, 0.0, 0.0, b""
+    count, clipped, peak, rest = 0, 0, 0.0, b""
     with ffmpeg.Child(samples, what=what, blame=blame, check=check) as child:
         for data in child.chunks():
             data = rest + data
@@ -285,11 +284,10 @@ def _with_levels(
                 count += block.size
                 peak = max(peak, float(block.max()))
                 clipped += int(np.count_nonzero(block >= FULL_SCALE))
-                energy += float(np.dot(block.astype(np.float64), block))
         child.finish()
     if count == 0:
         return facts
-    return replace(facts, peak=peak, clipped=clipped / count, rms=(energy / count) ** 0.5)
+    return replace(facts, peak=peak, clipped=clipped / count)
 
 
 def tags(path: Path) -> dict[str, str]:

@@ -7,8 +7,8 @@ so it is the same whoever drew it.
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 import queue
 import select
 import subprocess
@@ -90,7 +90,10 @@ class Second:
             self.close()
             self.start()
         self._shown, self._is_ready = (rig, background), False
-        self._send((str(rig), background))
+        shape = [] if background is None else list(background.shape)
+        self._send(json.dumps({"rig": str(rig), "background": shape}).encode() + b"\n")
+        if background is not None:
+            self._send(background.tobytes())
 
     def ready(self, seconds: float) -> bool:
         """Whether it has opened the rig, which is waited for no longer than this."""
@@ -104,7 +107,7 @@ class Second:
 
     def order(self, row: Row) -> None:
         """Ask for a frame; as many may be waiting as `ORDERED_AHEAD`."""
-        self._send(row)
+        self._send(json.dumps({"row": len(row)}).encode() + b"\n" + row.astype(np.float32).tobytes())
 
     def frame(self, height: int, width: int) -> Picture:
         """The frame that was asked for first: I420, uint8 (height * 3 // 2, width)."""
@@ -112,9 +115,9 @@ class Second:
         self._receive(picture.data.cast("B"))
         return picture
 
-    def _send(self, order: object) -> None:
+    def _send(self, order: bytes) -> None:
         assert self._process is not None and self._process.stdin is not None
-        rest = memoryview(pickle.dumps(order, pickle.HIGHEST_PROTOCOL))
+        rest = memoryview(order)
         try:
             while rest:
                 rest = rest[self._process.stdin.write(rest) :]

@@ -1,14 +1,16 @@
 """Draws frames in a process of its own: `python -m avatarctl.engines.puppet.second`, started by `drawing.Second`.
 
-Standard input brings pickled orders: a rig's path and the background to draw before, answered with one byte once both
-are ready; or one row of controls, answered with its frame, raw I420. It ends when its input does, so it never outlives
-whom it draws for.
+Standard input brings orders, each a line of JSON with raw arrays after it: `{"rig": PATH, "background": SHAPE}` and the
+picture to draw before (uint8; none where the shape is empty), answered with one byte once both are ready; or
+`{"row": N}` and N controls (float32), answered with their frame, raw I420. It ends when its input does, so it never
+outlives whom it draws for.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import os
-import pickle
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -25,19 +27,17 @@ READY = b"\x01"
 def serve(orders: BinaryIO, answers: BinaryIO) -> None:
     """Draw until there are no more orders."""
     renderer: Renderer | None = None
-    while True:
-        try:
-            order = pickle.load(orders)
-        except EOFError:
-            return
-        if isinstance(order, np.ndarray):
+    while line := orders.readline():
+        order = json.loads(line)
+        if "row" in order:
             assert renderer is not None
-            answers.write(renderer.render_i420(order).data)
+            answers.write(renderer.render_i420(np.frombuffer(orders.read(4 * order["row"]), np.float32)).data)
         else:
-            rig, background = order
-            renderer = Renderer(Rig.load(Path(rig)), background)
+            shape = order["background"]
+            size = math.prod(shape) if shape else 0
+            background = np.frombuffer(orders.read(size), np.uint8).reshape(shape) if shape else None
+            renderer = Renderer(Rig.load(Path(order["rig"])), background)
             answers.write(READY)
-        answers.flush()
 
 
 def main() -> None:
