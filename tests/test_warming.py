@@ -34,10 +34,10 @@ class Gated(Base):
 
 
 class Voice(Base):
-    """Opens the gate when it is loaded."""
+    """Opens the gate when it has been loaded and told to get ready."""
 
-    def load(self, models: Mapping[str, Path]) -> None:
-        super().load(models)
+    def get_ready(self, threads: int) -> None:
+        CALLS.append(f"get ready for {threads}")
         GATE.set()
 
     def run(self, job: Job) -> None:
@@ -85,8 +85,8 @@ def speak(store: Store, voice: str) -> None:
 
 def test_the_next_engine_is_loaded_meanwhile_and_once(store: Store) -> None:
     speak(store, "voice")
-    assert sorted(CALLS[:3]) == ["load Gated", "load Voice", "run Gated"]
-    assert CALLS[3] == "run Voice" and sorted(CALLS[4:]) == ["close Gated", "close Voice"]
+    assert sorted(CALLS[:4]) == ["get ready for 2", "load Gated", "load Voice", "run Gated"]
+    assert CALLS[4] == "run Voice" and sorted(CALLS[5:]) == ["close Gated", "close Voice"]
     told = store.ledger.steps(store.ledger.run("last").id)
     assert [step.status for step in told] == ["done", "done"]
 

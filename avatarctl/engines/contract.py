@@ -177,6 +177,14 @@ class Engine(Protocol):
 
 
 @runtime_checkable
+class GetsReady(Protocol):
+    """What an engine adds that has processes of its own to start."""
+
+    def get_ready(self, threads: int) -> None:
+        """Begin to, for steps that have so many threads, while the step before is still performed; return at once."""
+
+
+@runtime_checkable
 class HoldsMemory(Protocol):
     """What an engine adds whose models are a server's that may hold this machine's GPU."""
 

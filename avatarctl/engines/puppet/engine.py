@@ -134,6 +134,12 @@ class AnimateEngine:
     def load(self, models: Mapping[str, Path]) -> None:
         """Nothing to read before the first rig."""
 
+    def get_ready(self, threads: int) -> None:
+        """Start the second process, before it is known whether a clip is worth one: most are."""
+        if threads > 1:
+            with suppress(drawing.Lost):
+                self._second.start()
+
     def run(self, job: Job) -> None:
         """Write `clip.mp4`, ceil(duration x fps) frames that begin and end at rest, and `curves.npz`.
 

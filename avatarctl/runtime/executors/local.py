@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from avatarctl import config
-from avatarctl.engines.contract import Cancelled, EngineSpec, Job
+from avatarctl.engines.contract import Cancelled, EngineSpec, GetsReady, Job
 from avatarctl.engines.worker.host import Worker
 from avatarctl.runtime.engines import EnginePool, Servers, instance_of
 from avatarctl.runtime.executors import Performed
@@ -73,8 +73,9 @@ class LocalExecutor:
             self._warming.begin(instance_of(spec, params), lambda: self._load(spec, params))
 
     def _load(self, spec: EngineSpec, params: Params) -> None:
-        with self.pool.use(spec, params):
-            pass
+        with self.pool.use(spec, params) as (engine, _):
+            if isinstance(engine, GetsReady):
+                engine.get_ready(self._share)
 
     def submit(self, work: Callable[[], None], spec: EngineSpec, params: Params, *, priority: int = 0) -> None:
         """See `Executor`."""
