@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 from avatarctl import presets
 from avatarctl.engines import registry
 from avatarctl.engines.contract import Job
-from avatarctl.errors import Unavailable
+from avatarctl.errors import Stopped, Unavailable
 from avatarctl.media import wav
 from avatarctl.runtime import session
 from avatarctl.runtime.executors.local import LocalExecutor
@@ -129,6 +130,20 @@ def test_a_cancelled_run_waits_for_what_is_being_loaded(store: Store) -> None:
         raise KeyError
     assert set(threading.enumerate()) <= before
     assert fake_engines.CALLS.count("load Voice") == fake_engines.CALLS.count("close Voice")
+
+
+def test_a_signal_as_an_engine_begins_to_load_ends_the_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Starting a thread takes long enough for one to come."""
+
+    def stopped(*args: object) -> None:
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr(LocalExecutor, "expect", stopped)
+    GATE.set()
+    settings = presets.resolve("lite", ["answer.engine=gated", "speak.engine=voice"])
+    with pytest.raises(Stopped), session.performing(store, "test", {}, settings) as run:
+        _begin(run)
+    assert store.ledger.run("last").status == "stopped"
 
 
 def _begin(run: Run) -> None:

@@ -116,9 +116,14 @@ class Run:
         self.listener(events.Planned(handle.index, stage_name, order.spec.name, label))
         with self._guard:
             self._open += 1
-        handle.future.add_done_callback(lambda future: self._closed(handle))
-        waiting = [r.handle for r in order.inputs.values() if isinstance(r, OutputOf) and r.handle.known() is None]
-        self._when_ready(handle, order, waiting)
+        try:
+            handle.future.add_done_callback(lambda future: self._closed(handle))
+            waiting = [r.handle for r in order.inputs.values() if isinstance(r, OutputOf) and r.handle.known() is None]
+            self._when_ready(handle, order, waiting)
+        except BaseException as error:
+            # A signal. The run's end waits for every handle, and nobody else might end this one.
+            handle.fail(error)
+            raise
         return handle
 
     def sentences(self, handle: Handle, role: str = "answer") -> Iterator[tuple[Sentence, Ref]]:
