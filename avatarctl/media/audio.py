@@ -161,13 +161,8 @@ def _samples_of(
     blame: type[AvatarctlError] = BadInput,
 ) -> Iterator[bytes]:
     """The output of a decoder in blocks of whole samples, `width` bytes each."""
-    rest = b""
     with ffmpeg.Child(stream, what=_cannot(what), blame=blame, check=check) as child:
-        for data in child.chunks():
-            data = rest + data
-            whole = len(data) - len(data) % width
-            rest = data[whole:]
-            yield data[:whole]
+        yield from child.chunks(unit=width)
         child.finish()
 
 

@@ -226,10 +226,14 @@ class Child:
                 break
         return os.read(pipe, size)
 
-    def chunks(self, size: int = PIPE_BYTES) -> Iterator[bytes]:
-        """All of its output."""
+    def chunks(self, size: int = PIPE_BYTES, *, unit: int = 1) -> Iterator[bytes]:
+        """All of its output, each piece a multiple of `unit` bytes; what does not fill the last unit is left out."""
+        rest = b""
         while data := self.read(size):
-            yield data
+            data = rest + data
+            whole = len(data) - len(data) % unit
+            rest = data[whole:]
+            yield data[:whole]
 
     def finish(self) -> None:
         """End the child's input, wait for its end, and raise if it failed."""

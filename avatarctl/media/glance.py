@@ -50,13 +50,10 @@ def loudness(film: Path, duration: float, count: int) -> NDArray[np.float32]:
         return nothing
     stream = ffmpeg.to_pipe(ffmpeg.source(film, formats)["a:0"], format="s16le", ac=1, ar=_RATE)
     peaks = np.zeros(count, np.int32)
-    at, rest = 0, b""
+    at = 0
     with ffmpeg.Child(stream, what=what, blame=BadInput) as child:
-        for block in child.chunks():
-            data = rest + block
-            whole = len(data) - len(data) % 2
-            rest = data[whole:]
-            samples = np.abs(np.frombuffer(data[:whole], "<i2").astype(np.int32))
+        for data in child.chunks(unit=2):
+            samples = np.abs(np.frombuffer(data, "<i2").astype(np.int32))
             stretch = (np.arange(at, at + samples.size) * (count / (duration * _RATE))).astype(np.int64)
             np.maximum.at(peaks, np.minimum(stretch, count - 1), samples)
             at += samples.size

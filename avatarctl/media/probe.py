@@ -273,13 +273,10 @@ def _with_levels(
     check: Callable[[], None] | None,
 ) -> AudioFacts:
     samples = ffmpeg.to_pipe(ffmpeg.source(path, formats)["a:0"], format="f32le")
-    count, clipped, peak, rest = 0, 0, 0.0, b""
+    count, clipped, peak = 0, 0, 0.0
     with ffmpeg.Child(samples, what=what, blame=blame, check=check) as child:
-        for data in child.chunks():
-            data = rest + data
-            whole = len(data) - len(data) % 4
-            rest = data[whole:]
-            block = np.abs(np.frombuffer(data[:whole], dtype="<f4"))
+        for data in child.chunks(unit=4):
+            block = np.abs(np.frombuffer(data, dtype="<f4"))
             if block.size:
                 count += block.size
                 peak = max(peak, float(block.max()))

@@ -282,6 +282,9 @@ class Run:
             if not cancelled and self._error is None:
                 self._error = error
         self._cancel.set()
+        if handle.future.done():
+            # It was told and written down before: a signal fails a step wherever it is on its way.
+            return
         status = "cancelled" if cancelled else "failed"
         run_ms = self._since_begun(handle)
         try:
