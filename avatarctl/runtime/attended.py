@@ -68,5 +68,5 @@ def join(threads: Iterable[threading.Thread], seconds: float) -> None:
 
 
 def anything_left() -> bool:
-    """Whether work was given up in this process. An orderly end of the interpreter might wait for it, or crash in it."""
+    """Whether work was given up in this process: an orderly end of the interpreter might wait for it, or crash."""
     return _left.is_set()
