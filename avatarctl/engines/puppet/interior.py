@@ -188,7 +188,7 @@ class Mouth:
         if between < 1:
             self._over(picture, rows, interior.tongue, *tongue)
         covered = PROTRUDED * motion.rounded * float(smoothstep(*PARTED, shape.open))
-        self._over(picture, rows, self._swung(jaw), interior.bite - OVERBITE + (0.8 + 0.008 * jaw) * jaw + covered)
+        self._over(picture, rows, self._swung(jaw), interior.bite - OVERBITE + (0.8 + 0.004 * jaw) * jaw + covered)
         if between > 0:
             self._over(picture, rows, interior.tongue, *tongue, opacity=between)
         resting = self._resting(motion, shape) - covered

@@ -310,7 +310,7 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     # Lips that are made round have no smile in them, however little they part.
     release = max(float(smoothstep(0.0, 0.22, opening)), 0.9 * parted * rounded) * (1 - 0.6 * happy)
     drop = lips.smile_drop * (1 - happy) + release * (0.95 * lips.smile_arc - lips.smile_drop * (1 - happy))
-    # What the opening lets go of a smile, sadness need not take: the open mouth would be an arch, its lower lip a tongue.
+    # What the opening lets go of a smile, sadness need not take: its lower lip would lie under an arch like a tongue.
     drop += sad * (0.07 * (1 - 0.3 * release) + 0.6 * (1 - release) * (lips.smile_arc - lips.smile_drop))
     drop -= happy * max(0.02, 0.085 - 0.5 * lips.smile_arc)
     # Closed lips cannot follow the arc of a laugh.
@@ -327,7 +327,9 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     gap = np.maximum(opening * (1 + 0.2 * rounded) * unit * profile + evened, 0)
 
     # What the jaw takes down is an arch over the opening: a parabola would flatten the opening's floor.
-    lowered = 0.16 * max(0.0, shape.jaw) * (1 - 0.35 * happy) + opening * (0.05 + 0.06 * rounded)
+    lowered = (0.16 if lips.is_open else 0.28) * max(0.0, shape.jaw) * (1 - 0.35 * happy) + opening * (
+        0.05 + 0.06 * rounded
+    )
     corners = unit * (drop * x ** (1.7 + 0.3 * happy) + lowered * (1 - profile))
     raised = np.clip(1 - (x / (1 - 0.2 * rounded)) ** 2.2, 0, 1)
     rise = shape.up + 0.025 * happy * parted + 0.012 * sad * (1 - parted) + rounded * -0.034 * parted

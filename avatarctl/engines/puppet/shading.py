@@ -195,9 +195,7 @@ def _vermilion(
     return np.asarray(float(lips.is_open) * change * on_lip[..., None], np.float32)
 
 
-def _flush(
-    canvas: NDArray[np.uint8], points: Array, frame: MouthFrame, lips: PhotoLips, light: PhotoLight
-) -> Array:
+def _flush(canvas: NDArray[np.uint8], points: Array, frame: MouthFrame, lips: PhotoLips, light: PhotoLight) -> Array:
     """What is taken from the light of a lower lip that a smile had drawn thin and pale, when the smile is let go: blood
     comes back into it, most of all along its rim, and it stands out. Without that the lip of an open mouth can be told
     neither from the skin below it nor from the tongue above it; in logarithms, float32 (rows, columns, 3)."""
