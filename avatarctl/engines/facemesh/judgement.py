@@ -29,8 +29,8 @@ LIPS_SEEN = 0.2
 """`Features.lips`, see there. Measured on two faces and 120 variants (tests/quality/variants.py): 0.35 to 1.5; under
 a mask, a hand or a cloth 0 to 0.11."""
 COVERED_LIP = 0.25
-"""`quality.covered_lip`: 0 on the same variants, 0.13 on a poster of four colours; with a microphone before the mouth 0.33
-to 0.93."""
+"""`quality.covered_lip`: 0 on the same variants, 0.13 on a poster of four colours; with a microphone before the mouth
+0.33 to 0.93."""
 EYE_SEEN = 0.3
 """`Features.eyes`: 0.47 (a pencil sketch) to 5; behind dark glasses or a patch 0 to 0.06."""
 LIDS_OPEN = 0.14
