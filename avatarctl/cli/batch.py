@@ -14,9 +14,10 @@ from typing import Annotated, Any
 
 import typer
 
+from avatarctl.amounts import duration, size
 from avatarctl.cli import common
-from avatarctl.cli.batch_display import Display, duration
-from avatarctl.cli.options import print_json, print_table, reader_gone, say, size, state
+from avatarctl.cli.batch_display import Display
+from avatarctl.cli.options import print_json, print_table, reader_gone, say, state
 from avatarctl.errors import AvatarctlError, BadInput
 from avatarctl.jobs import BadJobFile, Job, JobFile, Problem
 from avatarctl.stages.params import nearest

@@ -124,6 +124,15 @@ class FaceMesh:
             raise NoFace("there is no face in the picture", hint="take a photo that shows one face from the front")
         return max(faces, key=lambda face: face.interocular)
 
+    def start(self, rgb: Image) -> Landmarks:
+        """The points of the largest face, from which `track` goes on: seen once, not averaged as those of a photo are.
+
+        Raises:
+            NoFace: there is none.
+        """
+        faces = self._confirmed(rgb, averaged=False)
+        return max(faces, key=lambda face: face.interocular) if faces else self.landmarks(rgb)
+
     def track(self, rgb: Image, previous: Landmarks) -> Landmarks:
         """The same face in the next frame of a video: one pass of the mesh, no detector unless it is lost.
 
@@ -144,7 +153,13 @@ class FaceMesh:
         return float(np.linalg.norm(again.xy[lips] - landmarks.xy[lips], axis=1).mean()) / landmarks.interocular
 
     def _confirmed(
-        self, rgb: Image, *, thorough: bool = False, largest: bool = False, agreed: bool = False
+        self,
+        rgb: Image,
+        *,
+        thorough: bool = False,
+        largest: bool = False,
+        averaged: bool = True,
+        agreed: bool = False,
     ) -> list[Landmarks]:
         """What both detector and mesh take for a face, left to right; or only the `largest`. `agreed`: only where they
         also see the same parts of it in the same places."""
@@ -157,7 +172,9 @@ class FaceMesh:
                 found.append(landmarks)
         if largest:
             found = [max(found, key=lambda face: face.interocular)] if found else []
-        return sorted((self._averaged(rgb, face) for face in found), key=lambda face: face.box)
+        if averaged:
+            found = [self._averaged(rgb, face) for face in found]
+        return sorted(found, key=lambda face: face.box)
 
     def _again(self, rgb: Image) -> list[Landmarks]:
         """Another look at a picture that seems to show no face: enlarged, calmed, and with its contrast raised.
@@ -192,14 +209,14 @@ class FaceMesh:
         """Once where the detector says, and again where the mesh itself then sees the face."""
         return self._measure(rgb, _square_of_landmarks(self._measure(rgb, square)))
 
-    def _averaged(self, rgb: Image, landmarks: Landmarks) -> Landmarks:
+    def _averaged(self, rgb: Image, landmarks: Landmarks, count: int = _LOOKS) -> Landmarks:
         """The mean over crops that are shifted, scaled and turned a little around the face.
 
         A single crop leaves an error of about a hundredth of the eyes' distance, which depends on where exactly
         the crop lies and does not get smaller by repeating; the mean leaves a third of it.
         """
         square = _square_of_landmarks(landmarks)
-        looks = [self._measure(rgb, _nudged(square, number / _LOOKS)) for number in range(_LOOKS)]
+        looks = [self._measure(rgb, _nudged(square, number / count)) for number in range(count)]
         points = np.stack([look.points for look in looks]).mean(axis=0)
         return Landmarks(points, min(look.score for look in looks))
 
