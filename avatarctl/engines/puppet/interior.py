@@ -157,6 +157,10 @@ class Mouth:
         self._middle, self._level = curve_columns(np.array([lips.middle], np.float32)), lips.level
         self._y = (y[:, :1] * np.float32(self._pixels) + np.float32(lips.level)).astype(np.float32)
         self._unlit = np.asarray(cv2.convertScaleAbs(interior.cavity), np.uint8)
+        back = np.minimum(self._across**2 / ARCH, FURTHEST_BACK)
+        self._raised = np.asarray(back / TO_HINGE * interior.scale, np.float32)
+        """How far each column of the lower teeth stays up when the jaw drops, pixels a mm."""
+        self._pixel = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in interior.lower_teeth.shape[1::-1]))
 
     def _rows(self, first: Array, last: Array) -> slice:
         """The rows from one curve to another with a margin for soft edges, two at least."""
@@ -262,10 +266,10 @@ class Mouth:
         sprite = self._interior.lower_teeth
         if jaw <= 0:
             return sprite
-        back = np.minimum(self._across**2 / ARCH, FURTHEST_BACK)
-        raised = np.asarray(jaw * back / TO_HINGE * self._interior.scale, np.float32)
-        columns, down = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in sprite.shape[1::-1]))
-        return np.asarray(cv2.remap(sprite, columns, down + raised, cv2.INTER_LINEAR), np.float32)
+        columns, down = self._pixel
+        return np.asarray(
+            cv2.remap(sprite, columns, down + np.float32(jaw) * self._raised, cv2.INTER_LINEAR), np.float32
+        )
 
     def _over(
         self,
