@@ -151,14 +151,16 @@ class Renderer:
         left, top = left + int(carried[0]), top + int(carried[1])
         here = (left, top, width, height)
         inside = self._interior.compose(motion, shape)
-        mouth = self._place_interior(inside, turn, here)
         upper, lower = drawn
-        drawn = [lower, upper]
+        mouth = np.asarray(cv2.cvtColor(lower, cv2.COLOR_RGBA2RGB), np.uint8)
+        x, y, columns, rows = _between(upper, lower)
+        if columns:
+            gap = np.s_[y : y + rows, x : x + columns]
+            behind = self._place_interior(inside, turn, (left + x, top + y, columns, rows))
+            mouth[gap] = _laid(lower[gap], behind)
         if shape.tuck > LEAST_TUCK:
-            drawn.insert(1, self._place_interior(self._interior.biting(inside, motion, shape), turn, here))
-        for layer in drawn:
-            alpha = layer[..., 3] * np.float32(1 / 255)
-            mouth = _blend(np.asarray(cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), np.uint8), mouth, alpha)
+            mouth = _laid(self._place_interior(self._interior.biting(inside, motion, shape), turn, here), mouth)
+        mouth = _laid(upper, mouth)
         # The head may carry the mouth's box over the canvas's border.
         x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + width, rig.width), min(top + height, rig.height)
         seen = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
@@ -210,6 +212,19 @@ def _showing(source: Array, box: Box) -> Box:
     inside = cv2.inRange(source, (x, y, 0, 0), (x + columns - 1, y + rows - 1, 0, 0))
     left, top, width, height = cv2.boundingRect(inside)
     return left, top, width, height
+
+
+def _between(upper: Picture, lower: Picture) -> Box:
+    """The box of the pixels that neither of two RGBA pictures hides; it is small, also of an open mouth."""
+    shown, other = (cv2.bitwise_not(cv2.extractChannel(layer, 3)) for layer in (upper, lower))
+    left, top, width, height = cv2.boundingRect(cv2.multiply(shown, other, scale=1 / 255))
+    return left, top, width, height
+
+
+def _laid(over: Picture, under: Picture) -> Picture:
+    """An RGBA picture over an RGB one, uint8 (h, w, 3)."""
+    weight = cv2.extractChannel(over, 3) * np.float32(1 / 255)
+    return _blend(np.asarray(cv2.cvtColor(over, cv2.COLOR_RGBA2RGB), np.uint8), under, weight)
 
 
 def _blend(over: Picture, under: Picture, weight: Array) -> Picture:
