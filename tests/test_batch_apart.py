@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 GUEST = '''
 import errno, os, subprocess, time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from avatarctl.engines.contract import EngineSpec
@@ -39,7 +40,8 @@ class Guest(EspeakEngine):
         with (home / "performed").open("a", encoding="utf-8") as file:
             file.write(f"{word} {os.getpid()}\\n")
         if word == "зависни":
-            time.sleep(3600)
+            # Python waits for the threads of a pool before it ends, unless the process is ended.
+            ThreadPoolExecutor().submit(time.sleep, 3600).result()
         if word == "однажды" and not (home / "been-here").exists():
             (home / "been-here").touch()
             os._exit(139)
@@ -51,7 +53,7 @@ class Guest(EspeakEngine):
 
 
 SPEC = EngineSpec(stage="speak", name="guest", summary="", cache_version=1, factory="guest:Guest", params=EspeakParams,
-                  reads=("voice_report",), gives_timings=True)
+                  reads=("voice_report",), gives_timings=True, lane=os.environ.get("GUEST_LANE", "cpu"))
 '''
 
 
@@ -138,10 +140,9 @@ def test_nothing_outlives_a_batch_that_is_killed(studio: Studio, site: str) -> N
     assert running(studio) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_batch_in_which_an_engine_hangs_lets_go_in_time(studio: Studio, site: str, number: signal.Signals) -> None:
-    write(studio, "Зависни.")
-    process = studio.start("batch", "run", "films.yaml", PYTHONPATH=site)
+def stopped(studio: Studio, number: signal.Signals, *command: str, **environment: str) -> str:
+    """What a command says that is stopped while its engine hangs, and that it ends in time."""
+    process = studio.start(*command, **environment)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (studio.home / "performed").exists():
         time.sleep(0.02)
@@ -149,8 +150,44 @@ def test_a_batch_in_which_an_engine_hangs_lets_go_in_time(studio: Studio, site: 
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number, err
-    assert time.monotonic() - asked < 10, "what hangs is killed"
-    assert {job["status"] for job in ended(studio).values()} == {"queued"} and running(studio) == []
+    assert time.monotonic() - asked < 10, "what hangs is killed, or given up"
+    assert b"Traceback" not in err and running(studio) == []
+    return err.decode()
+
+
+@pytest.mark.parametrize(
+    ("number", "lane"), [(signal.SIGTERM, "cpu"), (signal.SIGINT, "cpu"), (signal.SIGTERM, "light")]
+)
+def test_a_batch_in_which_an_engine_hangs_lets_go_in_time(
+    studio: Studio, site: str, number: signal.Signals, lane: str
+) -> None:
+    write(studio, "Зависни.")
+    stopped(studio, number, "batch", "run", "films.yaml", PYTHONPATH=site, GUEST_LANE=lane)
+    assert {job["status"] for job in ended(studio).values()} == {"queued"}
+
+
+def test_a_single_command_whose_engine_hangs_lets_go_in_time(studio: Studio, site: str) -> None:
+    said = stopped(studio, signal.SIGTERM, "render", "Зависни.", "--set", "speak.engine=guest", PYTHONPATH=site)
+    assert "the same command goes on" in said
+    assert steps(studio, "SELECT status FROM runs ORDER BY id DESC LIMIT 1") == [("stopped",)]
+
+
+@pytest.mark.parametrize("lane", ["light", "server", "gpu"])
+def test_what_hangs_in_this_process_is_given_up_with_its_job(studio: Studio, site: str, lane: str) -> None:
+    # A lane is one or two steps wide: whoever comes after what hangs would wait for ever.
+    hanging = (f"'Зависни {name}.', timeout: 3, priority: 9" for name in ("один", "два", "три"))
+    write(studio, *hanging, "Раз.")
+    result = studio.run("batch", "run", "films.yaml", "--retries", "0", PYTHONPATH=site, GUEST_LANE=lane)
+    assert result.code == 1 and "Traceback" not in result.err
+    jobs = ended(studio)
+    assert {name: job["status"] for name, job in jobs.items()} == {
+        "зависни-один": "failed",
+        "зависни-два": "failed",
+        "зависни-три": "failed",
+        "раз": "done",
+    }
+    assert {job["error"]["code"] for job in jobs.values() if job["error"]} == {"timeout"}
+    assert running(studio) == []
 
 
 def test_children_are_warm_few_and_counted(studio: Studio) -> None:

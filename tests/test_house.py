@@ -31,9 +31,10 @@ TOP_LEVEL = {
 }
 
 # Room: the rooms whose modules it may import, besides its own.
-FOUNDATION = {"errors"}
+FOUNDATION = {"amounts", "errors"}
 LEAVES = {"media", "text", "models", "knowledge"}
 MAY_IMPORT: dict[str, set[str]] = {
+    "amounts": set(),
     "errors": set(),
     "tables": FOUNDATION,
     "config": FOUNDATION | {"tables"},

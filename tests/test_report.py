@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from avatarctl import pages
+from avatarctl.amounts import duration
 from avatarctl.pages.elements import clean, h, shorten
-from avatarctl.pages.parts import bar, clock, seconds
+from avatarctl.pages.parts import bar, clock
 from avatarctl.recipes import report_film
 from avatarctl.recipes.report_batch import _covered
 from avatarctl.store import deliver
@@ -86,7 +87,7 @@ def test_long_texts_are_cut_where_it_is_told() -> None:
 
 
 def test_figures_for_people() -> None:
-    assert [seconds(s) for s in (0, 0.0042, 0.9996, 9.99, 9.996, 59.96, 200, 7500)] == [
+    assert [duration(s) for s in (0, 0.0042, 0.9996, 9.99, 9.996, 59.96, 200, 7500)] == [
         "0 ms", "4 ms", "1.00 s", "9.99 s", "10.0 s", "1 min 0 s", "3 min 20 s", "2 h 5 min",
     ]  # fmt: skip
     assert [clock(s) for s in (0.9, 61, 3723)] == ["0:00", "1:01", "1:02:03"]

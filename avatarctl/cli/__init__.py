@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 
 
 def main() -> None:
@@ -12,4 +14,12 @@ def main() -> None:
     except KeyboardInterrupt:
         # It came before there was a handler for it; nothing has begun yet.
         sys.exit(130)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    attended = sys.modules.get("avatarctl.runtime.attended")
+    if attended is not None and attended.anything_left():
+        # The interpreter's own end would wait for threads that an engine has started.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from avatarctl.amounts import size
 from avatarctl.cli import common
-from avatarctl.cli.options import print_json, print_result, print_table, say, size, state
+from avatarctl.cli.options import print_json, print_result, print_table, say, state
 from avatarctl.errors import BadInput
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="The enrolled people.")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Self
 
+from avatarctl.amounts import duration
 from avatarctl.cli.options import SCHEMA_VERSION, reader_gone, say, state
 from avatarctl.recipes.batch import JobBegan, JobEnded
 from avatarctl.store.model import BatchRecord, JobRecord
@@ -117,13 +118,3 @@ def job_json(job: JobRecord) -> dict[str, Any]:
         "media_seconds": round(job.media_seconds, 3),
         "error": {"code": job.error_code, "message": job.error, "retryable": job.retryable} if job.error else None,
     }
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: 9.4 s, 3 min 20 s, 2 h 5 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"

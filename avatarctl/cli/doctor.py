@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from avatarctl import config, models, presets
+from avatarctl.amounts import duration, size
 from avatarctl.cli import common, offer
-from avatarctl.cli.options import milliseconds, print_json, print_result, print_table, say, size, state
+from avatarctl.cli.options import print_json, print_result, print_table, say, state
 from avatarctl.engines import readiness
 from avatarctl.errors import AvatarctlError, Unavailable
 from avatarctl.machine import advice, hardware, needs
@@ -109,7 +110,7 @@ def _print_presets(found: list[Report], times: dict[str, Estimate | None]) -> No
                 f"{report.wants.memory_mb / 1024:g} GB",
                 f"{report.wants.gpu_memory_mb / 1024:g} GB" if report.wants.gpu_memory_mb else "-",
                 size(report.wants.disk_bytes),
-                milliseconds(seconds * 1000) if seconds else "not measured",
+                duration(seconds) if seconds else "not measured",
                 report.description,
             ]
         )

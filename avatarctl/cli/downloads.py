@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from avatarctl.cli.options import say, size, state
+from avatarctl.amounts import size
+from avatarctl.cli.options import say, state
 
 HEARTBEAT_SECONDS = 30.0
 

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from avatarctl import config
+from avatarctl.amounts import size
 from avatarctl.cli import common
-from avatarctl.cli.options import print_json, print_result, print_table, say, size, state
+from avatarctl.cli.options import print_json, print_result, print_table, say, state
 from avatarctl.errors import BadInput
 
 app = typer.Typer(

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from avatarctl.amounts import size
 from avatarctl.cli import common
-from avatarctl.cli.options import print_json, print_result, print_table, say, size, state
+from avatarctl.cli.options import print_json, print_result, print_table, say, state
 from avatarctl.errors import StepFailed
 
 app = typer.Typer(

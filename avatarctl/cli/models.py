@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from avatarctl import config, models, presets
+from avatarctl.amounts import size
 from avatarctl.cli import common, downloads, prompt
-from avatarctl.cli.options import print_json, print_result, print_table, say, size, state
+from avatarctl.cli.options import print_json, print_result, print_table, say, state
 from avatarctl.errors import BadInput, Unavailable
 from avatarctl.machine import needs
 

@@ -87,15 +87,6 @@ def _width(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def size(count: float) -> str:
-    """Bytes for people."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError
-
-
 def bytes_of(text: str, option: str) -> int:
     """Bytes as people write them: 500M, 5G.
 
@@ -106,8 +97,3 @@ def bytes_of(text: str, option: str) -> int:
         return byte_count(text)
     except ValueError:
         raise BadInput(f"{option} {text!r} is not understood", hint="write 500M or 5G") from None
-
-
-def milliseconds(value: float) -> str:
-    """A duration for people."""
-    return f"{value:.0f} ms" if value < 10_000 else f"{value / 1000:.1f} s"

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from avatarctl import presets
+from avatarctl.amounts import size
 from avatarctl.cli import common
-from avatarctl.cli.options import print_json, print_result, print_table, size, state
+from avatarctl.cli.options import print_json, print_result, print_table, state
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Named choices of engines.")
 

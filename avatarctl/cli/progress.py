@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from avatarctl.cli.options import milliseconds, say, state
+from avatarctl.amounts import milliseconds
+from avatarctl.cli.options import say, state
 from avatarctl.runtime import events
 
 HEARTBEAT_SECONDS = 30.0

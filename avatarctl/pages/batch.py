@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from avatarctl.amounts import duration
 from avatarctl.pages.elements import data_uri, h, page, shorten
 from avatarctl.pages.model import BatchView, JobView, WorkView
 from avatarctl.pages.parts import (
@@ -19,7 +20,6 @@ from avatarctl.pages.parts import (
     moment,
     percent,
     scroll,
-    seconds,
     status,
 )
 
@@ -62,8 +62,8 @@ def _summary(view: BatchView, counts: Counter[str]) -> Element:
         ("from the cache", str(counts["cached"]) if counts["cached"] else ""),
         ("rejected", str(counts["rejected"]) if counts["rejected"] else ""),
         ("failed", str(counts["failed"]) if counts["failed"] else ""),
-        ("of film", seconds(length) if length else ""),
-        ("took", seconds(view.busy)),
+        ("of film", duration(length) if length else ""),
+        ("took", duration(view.busy)),
         ("real-time factor", f"{view.busy / fresh:.2f}" if fresh else ""),
     ]
     kinds = [(kind, counts[kind]) for kind in _ORDER if counts[kind]]
@@ -155,11 +155,11 @@ def _work_row(one: WorkView, whole: float, total: float) -> Element:
         "tr",
         h("th", one.stage, " ", h("span", one.engine, class_="engine"), scope="row"),
         h("td", bar([("load", 0.0, one.load), ("run", one.load, one.run)], whole), class_="wide"),
-        h("td", seconds(one.run) if one.made else "–", class_="n"),
+        h("td", duration(one.run) if one.made else "–", class_="n"),
         h("td", f"{100 * (one.load + one.run) / total:.0f} %", class_="n"),
-        h("td", seconds(one.load) if one.load >= 0.0005 else "–", class_="n"),
+        h("td", duration(one.load) if one.load >= 0.0005 else "–", class_="n"),
         h("td", count(one.made), class_="n"),
-        h("td", seconds(one.run / one.made) if one.made else "–", class_="n"),
+        h("td", duration(one.run / one.made) if one.made else "–", class_="n"),
         h("td", count(one.hits), class_="n"),
         h("td", count(one.failed), class_="n"),
     )
@@ -232,11 +232,11 @@ def _job_row(job: JobView, span: float) -> Element:
         h("td", status(job.status), class_="was"),
         h(
             "td",
-            seconds(job.media_seconds) if job.media_seconds else "–",
+            duration(job.media_seconds) if job.media_seconds else "–",
             class_="n length",
             data_sort=job.media_seconds,
         ),
-        h("td", seconds(job.worked) if job.worked else "–", class_="n", data_sort=job.worked),
+        h("td", duration(job.worked) if job.worked else "–", class_="n", data_sort=job.worked),
         h("td", f"{factor:.2f}" if factor else "–", class_="n", data_sort=f"{factor:.3f}"),
         h("td", when, class_="wide", data_sort=-1 if job.began is None else job.began),
         id=f"job-{job.position}",

@@ -22,34 +22,11 @@ STATUS_WORDS = {
 }
 
 
-def seconds(value: float) -> str:
-    """A time for people: 4 ms, 2.51 s, 3 min 20 s, 2 h 5 min."""
-    if value < 0.9995:
-        return f"{value * 1000:.0f} ms"
-    if value < 9.995:
-        return f"{value:.2f} s"
-    if value < 59.95:
-        return f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
 def clock(value: float) -> str:
     """A place in a film: 0:07, 1:02:03."""
     whole = int(value)
     hours, minutes = whole // 3600, whole // 60 % 60
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
-
-
-def size(count: float) -> str:
-    """Bytes for people."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
 
 
 def moment(iso: str) -> str:

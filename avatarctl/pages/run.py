@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from avatarctl.amounts import duration, size
 from avatarctl.pages import figures
 from avatarctl.pages.elements import LONGEST_TEXT, data_uri, h, page, shorten
 from avatarctl.pages.model import FilmView, RunView, StepView
-from avatarctl.pages.parts import bar, card, clock, facts, foot, legend, moment, percent, scroll, seconds, size, status
+from avatarctl.pages.parts import bar, card, clock, facts, foot, legend, moment, percent, scroll, status
 
 LONGEST_LABEL = 60
 _FEW_SOURCES = 3
@@ -43,9 +44,9 @@ def _head(view: RunView) -> Element:
     )
     hits = sum(step.status == "hit" for step in view.steps)
     words = [view.recipe, view.avatar, view.preset and f"preset {view.preset}", moment(view.started)]
-    numbers: list[tuple[str, str]] = [("took", seconds(view.seconds))]
+    numbers: list[tuple[str, str]] = [("took", duration(view.seconds))]
     if view.film is not None and view.film.duration:
-        numbers.insert(0, ("film", seconds(view.film.duration)))
+        numbers.insert(0, ("film", duration(view.film.duration)))
         if hits < len(view.steps):
             numbers.append(("real-time factor", f"{view.seconds / view.film.duration:.2f}"))
     if view.steps:
@@ -252,7 +253,7 @@ def _pieces(step: StepView) -> list[tuple[str, float, float]]:
 
 def _step_row(step: StepView, whole: float) -> Element:
     def took(value: float) -> str:
-        return seconds(value) if value >= 0.0005 else "–"
+        return duration(value) if value >= 0.0005 else "–"
 
     details = " · ".join(filter(None, [step.device, f"{step.memory_mb:.0f} MB" if step.memory_mb else "", step.key]))
     hit = step.status == "hit"

@@ -20,6 +20,7 @@ from avatarctl.engines.worker.host import Worker, WorkerEngine
 from avatarctl.engines.worker.memory import is_out_of_memory
 from avatarctl.errors import AvatarctlError, OutOfMemory
 from avatarctl.models import weights
+from avatarctl.runtime.attended import GRACE, GivenUp, attended
 from avatarctl.runtime.room import CONTEXT_MB, Device, Nvidia, Room, Slot
 from avatarctl.stages.params import Params
 
@@ -34,6 +35,11 @@ def instance_of(spec: EngineSpec, params: Params) -> str:
     weights = spec.requirements(params).weights
     own = spec.factory if spec.worker else f"{spec.stage}/{spec.name}"
     return " ".join((own, *spec.models, *(f"{role}={ref}" for role, ref in sorted(weights.items()))))
+
+
+_CLOSING = 1.0
+"""Seconds to wait at the end for somebody who is at work with an engine still. What a process is given up with, ends
+with it: a worker too, whose pipes close."""
 
 
 def _never() -> bool:
@@ -87,7 +93,7 @@ class EnginePool:
         Raises:
             Unavailable: a package or model that it needs is missing.
             OutOfMemory: memory ran out while it was loaded or at work; it is not loaded any more.
-            Cancelled: `cancelled()` became true while it waited for room.
+            Cancelled: `cancelled()` became true while it waited for room, or was loaded.
         """
         params = params or spec.params()
         wanted = spec.requirements(params)
@@ -100,6 +106,10 @@ class EnginePool:
                 if isinstance(engine, HoldsMemory) and self._room.budget_mb():
                     self._house(slot, engine, params, cancelled)
                 yield engine, (time.perf_counter() - start) * 1000 if cold else 0.0
+            except GivenUp:
+                # It is at work still. Whoever comes next gets another one.
+                slot.engine = None
+                raise
             except Exception as error:
                 if isinstance(error, OutOfMemory) or is_out_of_memory(error):
                     # What it still holds may be what is missing.
@@ -125,8 +135,15 @@ class EnginePool:
         # What it was seen to take counts where that is more.
         self._room.make(slot, max(wanted.gpu_memory_mb, slot.known_mb), cancelled)
         engine = self._create(spec, wanted, slot.child)
+        apart = engine if isinstance(engine, WorkerEngine) else None
         try:
-            engine.load(files)
+            # A process need not be waited for: it can be killed.
+            attended(lambda: engine.load(files), cancelled, 0.0 if apart else GRACE)
+        except GivenUp:
+            slot.held_mb = 0
+            if apart:
+                apart.kill()
+            raise
         except BaseException:
             slot.held_mb = 0
             engine.close()
@@ -223,9 +240,13 @@ class EnginePool:
         return readiness.damaged(spec, params or spec.params(), self._models)
 
     def close(self) -> None:
-        """Close every engine."""
+        """Close every engine that nobody is at work with."""
         for slot in self._slots.values():
-            with slot.lock:
+            if not slot.lock.acquire(timeout=_CLOSING):
+                continue
+            try:
                 if slot.engine is not None:
                     slot.engine.close()
                     slot.engine = None
+            finally:
+                slot.lock.release()

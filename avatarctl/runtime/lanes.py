@@ -12,11 +12,15 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from avatarctl.runtime.attended import join
+
 WIDTHS = {"light": 2, "cpu": 1, "gpu": 1, "server": 1}
 """How many steps of one lane are under way at a time. `light` steps take milliseconds."""
 TOGETHER = {"server": "gpu"}
 """A server of this machine holds memory of the same GPU, so both lanes have one queue, with places of their own."""
 PATIENCE = 256
+CLOSING = 2.0
+"""Seconds. A lane is closed when the runs that use it have ended, so that hardly anything is under way."""
 
 Work = Callable[[], None]
 """Has to handle its own errors."""
@@ -100,13 +104,15 @@ class Lane:
                 thread.start()
 
     def close(self) -> None:
-        """Finish what was submitted, and end the threads."""
+        """Finish what was submitted, and end the threads; what takes longer than `CLOSING` is given up."""
+        join(self.end(), CLOSING)
+
+    def end(self) -> list[threading.Thread]:
+        """Take no more; the threads that end once all is finished."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-            threads = list(self._threads)
-        for thread in threads:
-            thread.join()
+            return list(self._threads)
 
     def _serve(self) -> None:
         while True:
@@ -193,6 +199,5 @@ class Lanes:
             return self._made[name]
 
     def close(self) -> None:
-        """Finish what was submitted."""
-        for lane in self._made.values():
-            lane.close()
+        """See `Lane.close`."""
+        join([thread for lane in self._made.values() for thread in lane.end()], CLOSING)

@@ -11,7 +11,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from avatarctl.engines.contract import Cancelled
+from avatarctl.runtime.attended import join
+
 LoadEngine = Callable[[], None]
+_LOOK = 0.1
+"""Seconds between looks at whether the run goes on."""
+_CLOSING = 2.0
 
 
 class Warming:
@@ -33,18 +39,24 @@ class Warming:
                 thread = self._threads[engine] = threading.Thread(target=try_to, name=f"load-{engine}", daemon=True)
                 thread.start()
 
-    def wait(self, engine: str) -> float:
+    def wait(self, engine: str, cancelled: Callable[[], bool]) -> float:
         """Until loading it has ended, if it has begun: the milliseconds that this took, 0 if there was nothing to
-        wait for."""
+        wait for.
+
+        Raises:
+            Cancelled: `cancelled()` became true meanwhile.
+        """
         with self._guard:
             thread = self._threads.get(engine)
         if thread is None or not thread.is_alive():
             return 0.0
         begun = time.perf_counter()
-        thread.join()
+        while thread.is_alive():
+            if cancelled():
+                raise Cancelled
+            thread.join(_LOOK)
         return (time.perf_counter() - begun) * 1000
 
     def close(self) -> None:
-        """Until loading has ended, whatever was begun."""
-        for engine in list(self._threads):
-            self.wait(engine)
+        """Wait for what is being loaded, `_CLOSING` seconds in all: it ends with the process."""
+        join(list(self._threads.values()), _CLOSING)

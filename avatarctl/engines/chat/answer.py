@@ -29,6 +29,8 @@ _HINTS = {
     "no_match": "add a document that holds it (avatarctl knowledge add FILE), or --set answer.only_documents=false",
     "no_documents": "add documents (avatarctl knowledge add FILE), or --set answer.only_documents=false",
 }
+_PIECES = 32
+"""Of a stream for each token that was asked for. Servers send one, or one for each character; a few add empty ones."""
 _ENDINGS = '.!?…»"”)]。！？؟।'
 
 
@@ -115,6 +117,12 @@ def _listen(job: Job, read: Callable[[Line], Iterator[Delta]], reader: Reader | 
             # The first reason is the model's; what ends the stream adds none.
             finish = finish or delta.finish
             pieces += 1
+            if pieces > _PIECES * params.max_tokens:
+                raise StepFailed(
+                    "the model server does not come to an end",
+                    why=f"{params.max_tokens} tokens were asked for, and it has sent {pieces} pieces",
+                    hint="look at the server, or take another model",
+                )
             job.progress(pieces, params.max_tokens, "tokens")
     if not finish and not pieces:
         raise StepFailed(

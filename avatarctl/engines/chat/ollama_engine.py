@@ -83,6 +83,7 @@ def _talk(
         follow_redirects=False,
         trust_env=False,
         event_hooks={"request": [lambda request: _tell_socket(request, line)]},
+        transport=_Bounded(trust_env=False),
     ) as client:
         said = False
         try:
@@ -114,6 +115,32 @@ def _talk(
             raise StepFailed(
                 "Ollama broke off in the middle of the answer", why=_one_line(error), hint="try again"
             ) from error
+
+
+class _Bounded(httpx.HTTPTransport):
+    """Reads no answer that is far too long; the client itself waits for the end of a line, however long it is."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = super().handle_request(request)
+        assert isinstance(response.stream, httpx.SyncByteStream)
+        response.stream = _BoundedStream(response.stream)
+        return response
+
+
+class _BoundedStream(httpx.SyncByteStream):
+    def __init__(self, stream: httpx.SyncByteStream) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        left = transport.MOST_STREAMED
+        for block in self._stream:
+            left -= len(block)
+            if left < 0:
+                raise httpx.ReadError(transport.TOO_LONG)
+            yield block
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 def _tell_socket(request: httpx.Request, line: Line) -> None:

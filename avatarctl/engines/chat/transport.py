@@ -10,11 +10,17 @@ from typing import Any
 
 from avatarctl import __version__
 from avatarctl.engines.chat.address import Address
+from avatarctl.engines.chat.follow import Line, follow
+from avatarctl.errors import StepFailed
 
 CONNECT_SECONDS = 5.0
-REPLY_SECONDS = 15.0
-"""For small questions about models, which a server answers at once even while it computes."""
+REPLY_SECONDS = 8.0
+"""For small questions about models, connecting included: a server answers them at once even while it computes. Who asks
+cannot be stopped meanwhile, and a process that is told to end is expected to be gone within ten."""
 MOST_BYTES = 8 << 20
+MOST_STREAMED = 64 << 20
+"""Bytes of an answer that comes in pieces: some hundred for each of the most tokens that one may have."""
+TOO_LONG = "its answer is far too long"
 _BLOCK = 1 << 16
 _TOLD = 300
 """Characters of a server's own words in an error."""
@@ -40,25 +46,40 @@ def get_json(address: Address, path: str, key: str = "") -> tuple[int, Any]:
     """Status and document of a GET; the document is the text itself where that is not JSON.
 
     Raises:
-        Unreachable: no answer within `REPLY_SECONDS`.
+        Unreachable: no whole answer within `REPLY_SECONDS`, however it drips.
     """
-    try:
+
+    def ask(line: Line) -> Iterator[tuple[int, bytes]]:
         with closing(connection(address, CONNECT_SECONDS)) as link:
             link.connect()
-            link.sock.settimeout(REPLY_SECONDS)
+            link.sock.settimeout(None)
+            line.opened(link.sock)
             link.request("GET", address.path + path, headers=headers(key))
             reply = link.getresponse()
             data = reply.read(MOST_BYTES + 1)
+            if reply.length and len(data) <= MOST_BYTES:
+                raise http.client.HTTPException("it broke off in the middle of its answer")
+            yield reply.status, data
+
+    try:
+        with closing(follow(ask, cancelled=lambda: False, patience=REPLY_SECONDS)) as replies:
+            status, data = next(replies)
+    except StepFailed as error:
+        raise Unreachable(f"it took the connection, and gave no whole answer within {REPLY_SECONDS:g} s") from error
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(str(error) or type(error).__name__) from error
     if len(data) > MOST_BYTES:
-        raise Unreachable("its answer is far too long")
-    return reply.status, _document(data)
+        raise Unreachable(TOO_LONG)
+    return status, _document(data)
 
 
-def blocks(reply: http.client.HTTPResponse) -> Iterator[bytes]:
-    """A body as it arrives."""
+def blocks(reply: http.client.HTTPResponse, most: int = 0) -> Iterator[bytes]:
+    """A body as it arrives. Raises `http.client.HTTPException` after `most` bytes; 0: after `MOST_STREAMED`."""
+    left = most or MOST_STREAMED
     while block := reply.read1(_BLOCK):
+        left -= len(block)
+        if left < 0:
+            raise http.client.HTTPException(TOO_LONG)
         yield block
 
 

@@ -64,7 +64,7 @@ def _free(first: Picture, face: Landmarks | None, network: PersonNetwork) -> Pic
     if face is None:
         return np.full(first.shape[:2], 255, np.uint8)
     left, top, right, bottom = face.box
-    person, _ = network.looks(first, ((left + right) / 2, (top + bottom) / 2), bottom - top)
+    person, _ = network.looks(first, ((left + right) / 2, (top + bottom) / 2), bottom - top, mirrored=False)
     reach = max(1, round(_SWAYS * (right - left)))
     around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     taken = cv2.dilate((person > _SURE).astype(np.uint8), around)

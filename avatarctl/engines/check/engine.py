@@ -57,7 +57,7 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.check import expected, mouth, picture, sound, steadiness
 from avatarctl.engines.check.expected import Clip
-from avatarctl.engines.check.film import Film, first_picture, survey
+from avatarctl.engines.check.film import Film, survey
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.facemesh.person import MATTE_MODEL, PersonNetwork
@@ -111,9 +111,6 @@ class CheckEngine:
 
         # What waits for ffmpeg goes side by side.
         with ThreadPoolExecutor(2, "check") as pool:
-            first = pool.submit(first_picture, job.inputs["film"], check)
-            if job.threads == 1:
-                first.exception()
             film = survey(job.inputs["film"], check)
             clips = expected.clips_of(job.inputs, film)
             listening = pool.submit(_listen, film, clips, check)
@@ -123,9 +120,7 @@ class CheckEngine:
             def wanted() -> NDArray[np.bool_]:
                 return _worth_a_look(film, clips, listening.result()[1] or 0.0)
 
-            seen, size = picture.look(
-                film, first.result(), self._meshes, self._network, job.threads, wanted, check, progress
-            )
+            seen, size = picture.look(film, self._meshes, self._network, job.threads, wanted, check, progress)
             heard, shift = listening.result()
         frames = len(seen.gap)
         figures: Figures = {

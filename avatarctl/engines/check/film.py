@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -72,37 +72,44 @@ def survey(path: Path, check: Check) -> Film:
     )
 
 
-def first_picture(path: Path, check: Check) -> NDArray[np.uint8]:
-    """A film's first picture as it is seen, RGB, uint8 (height, width, 3).
+def pictures(film: Film, size: tuple[int, int] | None, threads: int, check: Check) -> Generator[NDArray[np.uint8]]:
+    """Every picture as I420, uint8 (height * 3 // 2, width).
+
+    Args:
+        size: width and height, both even; None for the film's own, as it is seen, rounded to even numbers.
 
     Raises:
-        BadInput: there is none, or it does not decode.
+        BadInput: the film does not decode.
     """
-    picture = ffmpeg.to_pipe(ffmpeg.source(path, _FORMATS)["V:0"], format="image2pipe", vcodec="ppm", vframes=1)
-    data, _ = ffmpeg.run(picture, what=_WHAT, blame=BadInput, check=check)
-    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if bgr is None:
-        raise BadInput(_WHAT, why="its first picture does not decode")
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-def pictures(film: Film, width: int, height: int, threads: int, check: Check) -> Iterator[NDArray[np.uint8]]:
-    """Every picture at this size (both sides even) as I420, uint8 (height * 3 // 2, width)."""
+    width, height = size or ("max(16,2*round(iw/2))", "max(16,2*round(ih/2))")
     stream = ffmpeg.source(film.path, _FORMATS, threads=threads)["V:0"].filter("scale", width, height, flags="area")
-    raw = ffmpeg.to_pipe(stream, format="rawvideo", pix_fmt="yuv420p", fps_mode="passthrough")
-    size = width * height * 3 // 2
+    # A format that says itself how large the pictures are, which before their rotation nobody else can.
+    raw = ffmpeg.to_pipe(stream, format="yuv4mpegpipe", pix_fmt="yuv420p", fps_mode="passthrough")
     with ffmpeg.Child(raw, what=_WHAT, blame=BadInput, check=check) as child:
-        frame, filled = np.empty(size, np.uint8), 0
-        for block in child.chunks():
-            data = np.frombuffer(block, np.uint8)
-            while data.size:
-                taken = min(size - filled, data.size)
-                frame[filled : filled + taken] = data[:taken]
-                data, filled = data[taken:], filled + taken
-                if filled == size:
-                    yield frame.reshape(height * 3 // 2, width)
-                    frame, filled = np.empty(size, np.uint8), 0
+        blocks = child.chunks()
+        head = b""
+        while b"\n" not in head and (block := next(blocks, b"")):
+            head += block
+        if head:
+            line, _, rest = head.partition(b"\n")
+            yield from _frames(line, itertools.chain([rest], blocks))
         child.finish()
+
+
+def _frames(line: bytes, blocks: Iterable[bytes]) -> Iterator[NDArray[np.uint8]]:
+    """The pictures of a YUV4MPEG2 stream behind its first line, each of which is preceded by a line of its own."""
+    width, height = (int(part[1:]) for part in line.split()[1:3])
+    start, size = len(b"FRAME\n"), width * height * 3 // 2
+    frame, filled = np.empty(start + size, np.uint8), 0
+    for block in blocks:
+        data = np.frombuffer(block, np.uint8)
+        while data.size:
+            taken = min(start + size - filled, data.size)
+            frame[filled : filled + taken] = data[:taken]
+            data, filled = data[taken:], filled + taken
+            if filled == start + size:
+                yield frame[start:].reshape(height * 3 // 2, width)
+                frame, filled = np.empty(start + size, np.uint8), 0
 
 
 def samples(film: Film, rate: int, seconds: float, check: Check) -> Iterator[NDArray[np.float32]]:

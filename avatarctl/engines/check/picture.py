@@ -11,7 +11,7 @@ from array import array
 from bisect import insort
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -27,7 +27,7 @@ from avatarctl.engines.check.mouth import AWAKE
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.facemesh.person import PersonNetwork
-from avatarctl.errors import NoFace
+from avatarctl.errors import BadInput, NoFace
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -83,7 +83,6 @@ class Seen:
 
 def look(
     film: Film,
-    first: Picture,
     meshes: Sequence[FaceMesh],
     network: PersonNetwork,
     threads: int,
@@ -94,35 +93,44 @@ def look(
     """Measure every picture: what was seen, and the width and height at which.
 
     Args:
-        first: the film's first picture, RGB uint8 (height, width, 3).
         meshes: as many as pictures are looked at side by side. The figures depend neither on it nor on `threads`.
         network: tells people from backgrounds.
         wanted: tells, for each picture of the film, whether it must not be passed over; asked when it is needed.
+
+    Raises:
+        BadInput: the film does not decode.
     """
-    found = _face(meshes[0], first)
-    width, height = _size(first, found)
-    if found is not None:
-        found = _scaled(found, width / first.shape[1])
-    small = np.asarray(cv2.resize(first, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    background = Background(small, found, network)
     every = 1 if film.frames <= _ALL_UP_TO else 2
-    closely = wanted() | (np.arange(film.frames) % every == 0)
     with ExitStack() as stack:
+        coming = stack.enter_context(closing(pictures(film, None, threads, check)))
+        i420 = next(coming, None)
+        if i420 is None:
+            raise BadInput("the film cannot be measured", why="its first picture does not decode")
+        first, begun = _rgb(i420), [i420]
+        found = _face(meshes[0], first)
+        size = _size(first, found)
+        if size != first.shape[1::-1]:
+            # Shrunk where they are decoded, since pipes are slow; the few that were decoded ahead are decoded again.
+            coming.close()
+            coming, begun = stack.enter_context(closing(pictures(film, size, threads, check))), []
+            found = None if found is None else _scaled(found, size[0] / first.shape[1])
+            first = np.asarray(cv2.resize(first, size, interpolation=cv2.INTER_AREA), np.uint8)
+        background = Background(first, found, network)
+        closely = wanted() | (np.arange(film.frames) % every == 0)
         pool = stack.enter_context(ThreadPoolExecutor(len(meshes) - 1, "look")) if threads > 1 else None
         eye = _Eye(meshes, background, found, closely, pool)
-        coming = pictures(film, width, height, threads, check)
         # The first one alone, so that each group ends with a picture that is looked at.
-        some = list(islice(coming, 1))
+        some = begun or list(islice(coming, 1))
         while some:
             eye.take(some)
             progress(eye.count, film.frames)
             some = list(islice(coming, _AT_ONCE))
-    return eye.seen(every), (width, height)
+    return eye.seen(every), size
 
 
 def _face(mesh: FaceMesh, rgb: Picture) -> Landmarks | None:
     try:
-        return mesh.landmarks(rgb)
+        return mesh.start(rgb)
     except NoFace:
         return None
 

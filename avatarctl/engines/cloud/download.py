@@ -94,7 +94,7 @@ def _blocks(host: Address, target: str, title: str, line: Line) -> Iterator[byte
         if reply.status != 200:
             raise StepFailed(f"what {title} made cannot be fetched", why=f"status {reply.status}", hint="try again")
         expected, done = reply.length, 0
-        for block in transport.blocks(reply):
+        for block in transport.blocks(reply, MOST_BYTES + (1 << 20)):
             done += len(block)
             if done > MOST_BYTES:
                 raise nonsense(title, "a file that is far too long")

@@ -83,12 +83,13 @@ def build_interior(canvas: NDArray[np.uint8], light: PhotoLight, frame: MouthFra
     shown = photo_enamel(canvas, frame, lips)
     enamel = np.asarray(np.array([240, 226, 203]) * min(1.0, light.strength * 1.05) * light.tint, np.float32)
     if shown is not None:
-        enamel = shown
+        enamel = shown / light.cast
     scale = max(2.0, frame.unit / EYE_DISTANCE)
     blur = light.blur * scale * EYE_DISTANCE / frame.unit
 
-    gum = np.asarray(0.25 * light.lip + 0.75 * np.array([158, 88, 85]) * light.strength, np.float32)
-    flesh = np.asarray(0.35 * light.lip + 0.65 * np.array([192, 106, 107]) * light.strength, np.float32)
+    lip = light.lip / light.cast
+    gum = np.asarray(0.25 * lip + 0.75 * np.array([158, 88, 85]) * light.strength, np.float32)
+    flesh = np.asarray(0.35 * lip + 0.65 * np.array([192, 106, 107]) * light.strength, np.float32)
     upper, lower = (
         shrunk(drawn_teeth(enamel, gum, arch, lips.middle, upper=up), scale, blur)
         for arch, up in ((UPPER_ARCH, True), (LOWER_ARCH, False))
@@ -97,7 +98,7 @@ def build_interior(canvas: NDArray[np.uint8], light: PhotoLight, frame: MouthFra
     cavity = _cavity(light.strength, scale)
     for sprite in (upper, lower, tongue, cavity):
         grey = sprite[..., :3].mean(-1, keepdims=True)
-        sprite[..., :3] = sprite[..., :3] * light.saturation + grey * (1 - light.saturation)
+        sprite[..., :3] = (sprite[..., :3] * light.saturation + grey * (1 - light.saturation)) * light.cast
         cover = sprite[..., 3:] if sprite.shape[-1] == 4 else np.float32(1)
         sprite[..., :3] = sprite[..., :3] * np.float32(light.depth) + light.black * cover
     bite = SHOWN_TEETH

@@ -63,10 +63,13 @@ class Worker:
         self._process = Process(title, command, self._environment)
         return self._process
 
-    def end(self) -> None:
-        """End the process and everything that it started; its memory is free when this returns."""
+    def end(self, grace: float | None = None) -> None:
+        """End the process and everything that it started; its memory is free when this returns.
+
+        `grace`: seconds that it has to go by itself; None for the usual ones.
+        """
         if self._process is not None:
-            self._process.end()
+            self._process.end(grace)
             self._process = None
 
 
@@ -132,6 +135,10 @@ class WorkerEngine:
         Engines that share it are loaded again when they are next needed.
         """
         self._worker.end()
+
+    def kill(self) -> None:
+        """The same at once, for a process that another thread waits for: that one's waiting ends with an error."""
+        self._worker.end(0)
 
     @property
     def _title(self) -> str:

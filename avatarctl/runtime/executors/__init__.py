@@ -60,7 +60,7 @@ class Executor(Protocol):
         How many threads the job may keep busy is for the executor to say: it knows what else is under way.
 
         Called from within `work`. It returns only after everything that it began has ended, also when the job was
-        cancelled or failed.
+        cancelled or failed; but an engine of this process that does not stop is not waited for (`runtime.attended`).
 
         Raises:
             Unavailable: a package, model or machine that it needs is missing.
@@ -77,4 +77,4 @@ class Executor(Protocol):
         """The first of the engine's models whose bytes are wrong; empty if none is."""
 
     def close(self) -> None:
-        """End every engine and worker. Nothing is under way when this is called."""
+        """End every engine and worker, within seconds. What is under way, if anything is, was given up."""

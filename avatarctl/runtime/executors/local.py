@@ -14,7 +14,8 @@ from pathlib import Path
 
 from avatarctl import config
 from avatarctl.engines.contract import Cancelled, EngineSpec, GetsReady, Job
-from avatarctl.engines.worker.host import Worker
+from avatarctl.engines.worker.host import Worker, WorkerEngine
+from avatarctl.runtime.attended import attended
 from avatarctl.runtime.engines import EnginePool, Servers, instance_of
 from avatarctl.runtime.executors import Performed
 from avatarctl.runtime.lanes import PATIENCE, WIDTHS, Lanes
@@ -94,12 +95,15 @@ class LocalExecutor:
         """See `Executor`."""
         # A worker has its lane to itself; nobody else has the cores meanwhile.
         job = replace(job, threads=self._threads if spec.worker else self._share)
-        waited_ms = self._warming.wait(instance_of(spec, job.params))
+        waited_ms = self._warming.wait(instance_of(spec, job.params), job.cancelled)
         with self.pool.use(spec, job.params, job.cancelled) as (engine, load_ms):
             if job.cancelled():
                 raise Cancelled
             started()
-            engine.run(job)
+            if isinstance(engine, WorkerEngine):
+                engine.run(job)
+            else:
+                attended(lambda: engine.run(job), job.cancelled)
             return Performed(waited_ms + load_ms, getattr(engine, "memory", None), getattr(engine, "device", ""))
 
     def usable(self, spec: EngineSpec, params: Params | None = None) -> bool:
