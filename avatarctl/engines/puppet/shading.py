@@ -202,7 +202,7 @@ def _flush(canvas: NDArray[np.uint8], points: Array, frame: MouthFrame, lips: Ph
     x, y = frame.local(points)
     inner, outer = at_columns(np.stack([lips.lower_inner, lips.lower_outer]), curve_columns(x))
     place, aside = (y - inner) / np.maximum(outer - inner, 1.0), np.abs(x)
-    soft = cv2.GaussianBlur(canvas.astype(np.float32), (0, 0), 0.03 * frame.unit)
+    soft = np.asarray(cv2.GaussianBlur(canvas.astype(np.float32), (0, 0), 0.03 * frame.unit), np.float32)
     red, green, _ = np.moveaxis(np.log(remap(soft, points) + 6), -1, 0)
     sides = (aside > 0.25) & (aside < 0.65)
     lip, skin = (
