@@ -327,7 +327,7 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     gap = np.maximum(opening * (1 + 0.2 * rounded) * unit * profile + evened, 0)
 
     # What the jaw takes down is an arch over the opening: a parabola would flatten the opening's floor.
-    hanging = (0.16 if lips.is_open else 0.28) * (1 - 0.35 * happy)
+    hanging = (0.2 if lips.is_open else 0.28) * (1 - 0.35 * happy)
     lowered = hanging * max(0.0, shape.jaw) + opening * (0.05 + 0.06 * rounded)
     corners = unit * (drop * x ** (1.7 + 0.3 * happy) + lowered * (1 - profile))
     raised = np.clip(1 - (x / (1 - 0.2 * rounded)) ** 2.2, 0, 1)
