@@ -26,8 +26,8 @@ LIGHTEST = 99.0
 NO_CAST, CAST = 0.9, 0.75
 """What the light leaves of its weakest colour in a photo that has white in it, and in one that certainly has a cast."""
 FROM_SIDE = 0.35, 0.6
-"""How much less light there is at one corner of the mouth than at the other: up to here it is the face's own shade, from
-here on the light's."""
+"""How much less light there is at one corner of the mouth than at the other: up to here it is the face's own shade,
+from here on the light's."""
 TONED, COLOURED = 0.006, 0.014
 """How far a face's colours stray from those of a print in one colour, over its light: toned, scanned and faded prints
 0.002 to 0.005, photos 0.022 (pale skin) to 0.16."""
