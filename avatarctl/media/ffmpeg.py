@@ -35,6 +35,8 @@ FILM_FORMATS = "mov,matroska,avi"
 """Demuxers for films from outside."""
 
 PIPE_BYTES = 1 << 20
+_PIPED = {"fflags": "+bitexact", "flush_packets": 0}
+"""Without the second, every packet of sound and every line of a listing wakes the reader."""
 _CHECK_SECONDS = 0.2
 
 _OLDEST_LIBAVUTIL = (57, 28)  # ffmpeg 5.1, the first with -fps_mode and named channel layouts
@@ -130,12 +132,12 @@ def sink(*streams: Any, path: Path, **options: Any) -> Any:
 
 def to_pipe(*streams: Any, **options: Any) -> Any:
     """An output node that the owner of the child reads."""
-    return ffmpeg.output(*streams, "pipe:1", fflags="+bitexact", **options)
+    return ffmpeg.output(*streams, "pipe:1", **_PIPED, **options)
 
 
 def to_file(*streams: Any, file: IO[bytes], **options: Any) -> Any:
     """An output node beside another one, into an open file that has to be among the `files` of the child."""
-    return ffmpeg.output(*streams, f"pipe:{file.fileno()}", fflags="+bitexact", **options)
+    return ffmpeg.output(*streams, f"pipe:{file.fileno()}", **_PIPED, **options)
 
 
 def command(stream: Any, level: str = "error") -> list[str]:
