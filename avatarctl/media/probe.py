@@ -267,11 +267,11 @@ def _video_facts(track: Track) -> VideoFacts:
     last = track.durations[-1] * track.time_base
     step = (times[1] - times[0]) / (frames - 1) if frames > 1 else last
     ticks = step / track.time_base
-    tolerance = _EVEN / track.time_base
-    even = step > 0 and all(
-        abs(time - (track.times[0] + index * ticks)) <= min(tolerance, ticks / 4)
-        for index, time in enumerate(track.times)
-    )
+    tolerance = min(_EVEN / track.time_base, ticks / 4)
+    # In whole numbers, which are as exact as fractions and much faster.
+    scale, numerator = ticks.denominator, ticks.numerator
+    farthest = max(abs((time - track.times[0]) * scale - index * numerator) for index, time in enumerate(track.times))
+    even = step > 0 and farthest <= tolerance * scale
     return VideoFacts(
         frames=frames,
         width=width,
