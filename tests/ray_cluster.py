@@ -9,8 +9,8 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -132,6 +132,18 @@ class RayCluster:
         self.machines.remove(machine)
         machine.end()
         self._cluster.remove_node(machine.node, allow_graceful=False)
+
+    @contextmanager
+    def head_stopped(self) -> Iterator[None]:
+        """The head's processes take connections, as their kernel does that, and do nothing."""
+        own = [psutil.Process(info.process.pid) for infos in self.head.node.all_processes.values() for info in infos]
+        for process in own:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in own:
+                process.resume()
 
     def settle(self) -> None:
         """Wait until Ray takes those machines for alive that are, and no others."""

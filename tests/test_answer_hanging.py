@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from avatarctl.engines.chat.openai_engine import OpenAiEngine
 from avatarctl.engines.chat.spec import OllamaParams, OpenAiParams
 from avatarctl.engines.contract import Job
 from avatarctl.errors import StepFailed, Unavailable
+from tests import odd_servers
 from tests.model_servers import TAGS, ModelServer, Reply, chunk, data, line, models, ollama, serving
 from tests.tools import Studio
 
@@ -96,67 +94,26 @@ def test_a_flood_does_not_fill_the_memory(
     assert "far too long" in caught.value.why
 
 
-def drips(link: socket.socket) -> None:
-    link.sendall(b"HTTP/1.1 200 OK\r\n")
-    while True:
-        link.sendall(b"X-Drip: 1\r\n")
-        time.sleep(0.05)
-
-
-def says_nothing(link: socket.socket) -> None:
-    while link.recv(1):
-        pass
-
-
-def closes(link: socket.socket) -> None:
-    link.recv(9999)
-    link.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"models"')
-
-
-@pytest.fixture
-def odd() -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
-    """Something on loopback that takes connections and does with each what it is told; its address."""
-    listening: list[socket.socket] = []
-
-    def serve(listener: socket.socket, behave: Callable[[socket.socket], None]) -> None:
-        def one(link: socket.socket) -> None:
-            with link, suppress(OSError):
-                behave(link)
-
-        with suppress(OSError):
-            while True:
-                threading.Thread(target=one, args=(listener.accept()[0],), daemon=True).start()
-
-    def begin(behave: Callable[[socket.socket], None]) -> str:
-        listener = socket.create_server(("127.0.0.1", 0))
-        listening.append(listener)
-        threading.Thread(target=serve, args=(listener, behave), daemon=True).start()
-        return f"127.0.0.1:{listener.getsockname()[1]}"
-
-    yield begin
-    for listener in listening:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-
-
 @pytest.mark.parametrize(
-    ("behave", "words"), [(says_nothing, "within 1 s"), (drips, "within 1 s"), (closes, "in the middle")]
+    ("behave", "words"),
+    [
+        (odd_servers.says_nothing, "within 1 s"),
+        (odd_servers.drips, "within 1 s"),
+        (odd_servers.breaks_off, "in the middle"),
+    ],
 )
 def test_who_answers_no_small_question_is_no_server(
-    odd: Callable[[Callable[[socket.socket], None]], str],
-    monkeypatch: pytest.MonkeyPatch,
-    behave: Callable[[socket.socket], None],
-    words: str,
+    monkeypatch: pytest.MonkeyPatch, behave: odd_servers.Behaviour, words: str
 ) -> None:
     monkeypatch.setattr(transport, "REPLY_SECONDS", 1.0)
-    address = odd(behave)
-    for ask in (
-        lambda: identity.ollama(OllamaParams(host=address)),
-        lambda: identity.openai(OpenAiParams(base_url=f"http://{address}/v1")),
-    ):
-        with pytest.raises(Unavailable, match="answers at") as caught:
-            ask()
-        assert words in caught.value.why and caught.value.hint
+    with odd_servers.taking(behave) as address:
+        for ask in (
+            lambda: identity.ollama(OllamaParams(host=address)),
+            lambda: identity.openai(OpenAiParams(base_url=f"http://{address}/v1")),
+        ):
+            with pytest.raises(Unavailable, match="answers at") as caught:
+                ask()
+            assert words in caught.value.why and caught.value.hint
 
 
 # -- through the command line

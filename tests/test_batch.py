@@ -115,6 +115,18 @@ def test_the_same_file_again_makes_nothing(finished: tuple[Studio, Result], tmp_
     assert len(films(studio)) == 4
 
 
+def test_a_file_is_the_same_by_whatever_path_it_is_named(finished: tuple[Studio, Result], tmp_path: Path) -> None:
+    studio = finished[0].copy(tmp_path / "named")
+    path = four(studio)
+    studio.ok("batch", "run", "films.yaml")
+    (studio.work / "link.yaml").symlink_to(path)
+    for named in (str(path), "link.yaml"):
+        document = studio.ok("batch", "run", named, "--json").json
+        assert [job["status"] for job in document["jobs"]] == ["done"] * 4
+        assert document["batches"][0]["ended"], "it is told as it is in the end"
+    assert len(studio.ok("batch", "status", "--json").json["batches"]) == 2, "with the one that was copied"
+
+
 def test_only_what_was_edited_is_made(finished: tuple[Studio, Result], tmp_path: Path) -> None:
     studio = finished[0].copy(tmp_path / "edited")
     path = four(studio)
@@ -328,7 +340,7 @@ def test_a_job_whose_end_cannot_be_written_ends_the_batch(tmp_path: Path, monkey
         job = Job(file="f.yaml", line=1, name="a", output="a", text="А.", avatar="nobody")
         queued = store.ledger.queue_batch("/f.yaml", "d", [Wanted("a", job.as_request(), "x")], store.is_alive)
         executor = batch.local_executor(1)
-        work = batch.BatchRun(store, [queued.id], executor, outputs=lambda job: tmp_path / job.output)
+        work = batch.BatchRun(store, [queued.id], executor, folders={queued.id: tmp_path})
         with monkeypatch.context() as patch, pytest.raises(Unavailable, match="the disk is full"):
             patch.setattr(store.ledger, "finish_job", full)
             work.perform()

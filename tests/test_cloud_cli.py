@@ -195,6 +195,33 @@ def test_a_stage_that_comes_late_is_refused_before_any_other_begins(
     studio.ok("ask", QUESTION, *far, **environment)
 
 
+def test_a_batch_that_sends_nothing_needs_no_leave(server: ModelServer, studio: Studio) -> None:
+    def write(*questions: str) -> None:
+        jobs = "".join(f"- question: {question}\n" for question in questions)
+        defaults = "defaults: {set: {answer.engine: gemini, animate.size: 128}}\n"
+        (studio.work / "jobs.yaml").write_text(f"{defaults}jobs:\n{jobs}", encoding="utf-8")
+
+    write(QUESTION)
+    refused(studio.run("batch", "run", "jobs.yaml"), 4, "answer/gemini sends the question")
+    studio.ok("batch", "run", "jobs.yaml", AVATARCTL_CLOUD_ALLOW="gemini")
+    assert len(server.posts) == 1
+    # Leave is taken back, and the key is gone.
+    studio.ok("batch", "check", "jobs.yaml", GEMINI_API_KEY="")
+    (job,) = studio.ok("batch", "run", "jobs.yaml", "--json", GEMINI_API_KEY="").json["jobs"]
+    assert job["cached"]
+    # What would be sent is refused alone, before anything is made for it.
+    write(QUESTION, "Кто вторым?")
+    known = len(studio.ok("runs", "list", "--json").json["runs"])
+    checked = studio.run("batch", "check", "jobs.yaml")
+    assert checked.code == 4 and "jobs.yaml:4" in checked.err and "jobs.yaml:3" not in checked.err
+    result = studio.run("batch", "run", "jobs.yaml", "--json")
+    first, second = result.json["jobs"]
+    assert result.code == 1 and (first["status"], second["status"]) == ("done", "failed")
+    assert "answer/gemini sends the question" in second["error"]["message"]
+    assert len(server.posts) == 1
+    assert len(studio.ok("runs", "list", "--json").json["runs"]) == known + 1, "the second has not begun"
+
+
 def test_other_machines_are_refused_offline(bare: Studio) -> None:
     result = bare.run("ask", QUESTION, *GEMINI, AVATARCTL_CLOUD_ALLOW="1", GEMINI_API_KEY=SECRET)
     refused(result, 4, "AVATARCTL_OFFLINE")

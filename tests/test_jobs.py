@@ -183,12 +183,26 @@ jobs:
         ("a.csv", 'text\n"A\n', 2, "not valid CSV"),
         ("a.csv", "text\nA,B\n", 2, "2 cells"),
         ("a.txt", "A.", 0, "ends with"),
+        ("a.yaml", "jobs:\n  - text: А.\n\t  seed: 3\n", 3, "not valid YAML"),
+        ("a.yaml", "jobs:\n  - text: Прив\0ет.\n", 2, "U+0000"),
+        ("a.csv", "text,nam\nA.,a\nB.,b\nC.,c\n", 1, "unknown key 'nam'"),
     ],
 )
 def test_broken_files(tmp_path: Path, name: str, text: str, line: int, part: str) -> None:
     found = problems(write(tmp_path, text, name))
     assert found[0][0] == line
     assert part in found[0][1]
+    assert len(found) == 1
+
+
+def test_a_tab_is_named(tmp_path: Path) -> None:
+    assert "no tabs" in problems(write(tmp_path, "jobs:\n\t- text: А.\n"))[0][2]
+    assert "tabs" not in problems(write(tmp_path, "jobs:\n  - text: [\n"))[0][2]
+
+
+def test_a_wrong_template_is_told_once(tmp_path: Path) -> None:
+    found = problems(write(tmp_path, "defaults: {output: '{nam}'}\njobs:\n  - text: А.\n  - text: Б.\n"))
+    assert len(found) == 1 and "unknown placeholder {nam}" in found[0][1]
 
 
 def test_files_that_are_not_text(tmp_path: Path) -> None:
@@ -197,7 +211,10 @@ def test_files_that_are_not_text(tmp_path: Path) -> None:
     assert problems(path)[0][:2] == (2, "is not UTF-8")
     assert "cannot be read" in problems(tmp_path / "none.yaml")[0][1]
     (tmp_path / "folder.yaml").mkdir()
-    assert "cannot be read" in problems(tmp_path / "folder.yaml")[0][1]
+    assert "is no file" in problems(tmp_path / "folder.yaml")[0][1]
+    # It has no end.
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    assert "is no file" in problems(tmp_path / "zero.yaml")[0][1]
 
 
 def test_a_tree_of_aliases_takes_no_memory(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def run(
                 stack.enter_context(lock.exclusive(wait_lock))
         _preflight(store, read, out)
         batches = [_queue(store, f, out) for f in read]
-        folders = {str(f.path): _outputs(f, out) for f in read}
+        folders = {b.id: _outputs(f, out) for b, f in zip(batches, read, strict=True)}
         display = stack.enter_context(Display(store, batches, jsonl=jsonl))
         performing = batch.EXECUTORS[executor](jobs)
         stack.callback(performing.close)
@@ -90,11 +90,12 @@ def run(
             store,
             [b.id for b in batches],
             performing,
-            outputs=lambda job: folders[job.file] / job.output,
+            folders=folders,
             told=display.told,
             options=batch.Options(jobs, keep_going, retries),
         ).perform()
         display.close()
+        batches = [store.ledger.batch(b.id) for b in batches]
         ended = [job for b in batches for job in store.ledger.jobs(b.id)]
         seconds = time.monotonic() - began
         _hold_retention(store)
@@ -128,6 +129,7 @@ def check(
         if not state.json:
             for problem in error.problems:
                 say(str(problem))
+            error.hint = "mend the file; nothing was performed"
         raise
     with session.open_store(readonly=True) as store:
         wanted = [job for f in read for job in f.jobs]

@@ -55,7 +55,7 @@ def read(path: Path, *, allow_outside: bool = False) -> JobFile:
     reader = _Reader(path, allow_outside)
     jobs = reader.jobs(raw)
     if reader.problems:
-        raise BadJobFile(reader.problems)
+        raise BadJobFile(list(reader.problems))
     return JobFile(path, tuple(jobs), reader.outputs)
 
 
@@ -64,8 +64,10 @@ class _Reader:
 
     def __init__(self, path: Path, allow_outside: bool) -> None:
         self.path = path
-        self.problems: list[Problem] = []
+        self.problems: dict[Problem, None] = {}
+        """In the order in which they were found."""
         self.outputs = ""
+        self._has_columns = path.suffix.lower() in source.TABLES
         self._folder = path.absolute().parent
         self._allow_outside = allow_outside
         self._names: dict[str, int] = {}
@@ -76,8 +78,7 @@ class _Reader:
 
     def _wrong(self, line: int, message: str, hint: str = "") -> None:
         problem = Problem(str(self.path), line, message, hint)
-        if problem not in self.problems[-20:]:
-            self.problems.append(problem)
+        self.problems.setdefault(problem)
 
     # -- the parts of the file
 
@@ -152,9 +153,9 @@ class _Reader:
         fields: _Fields = {}
         for key, inner in table.items():
             if key not in allowed:
-                self._wrong(
-                    inner.line, f"unknown key {key!r}" + (f" in {where}" if where else ""), nearest(key, allowed)
-                )
+                # A column is wrong once, not in every row.
+                line = 1 if self._has_columns else inner.line
+                self._wrong(line, f"unknown key {key!r}" + (f" in {where}" if where else ""), nearest(key, allowed))
             elif (given := self._field(key, inner)) is not None:
                 fields[key] = given
         return fields
@@ -203,7 +204,7 @@ class _Reader:
         values["name"] = self._name(fields, marks, line)
         values["output"] = self._output(values, fields.get("output"), line, index)
         job = Job(file=str(self.path), line=line, **values)
-        other = self._outputs.setdefault(job.output.casefold(), job)
+        other = self._outputs.setdefault(job.output.casefold(), job) if job.output else job
         if other is not job:
             self._wrong(
                 line, f"writes {job.output}.mp4, as the job of line {other.line} does", "give it another output"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 
 from avatarctl.jobs.problems import BadJobFile, Problem
 
+TABLES = (".csv", ".tsv")
+"""Endings of files with a row for each job, below a row with the names of fields."""
 MAX_BYTES = 64 * 2**20
 _MAX_DEPTH = 12
 _TAGS = "tag:yaml.org,2002:"
@@ -52,15 +55,17 @@ def read(path: Path) -> Value:
         ".yml": _yaml,
         ".jsonl": _jsonl,
         ".ndjson": _jsonl,
-        ".csv": _csv,
-        ".tsv": _csv,
+        **dict.fromkeys(TABLES, _csv),
     }
     reader = readers.get(path.suffix.lower())
     name = str(path)
     if reader is None:
         raise _problem(name, 0, f"a job file ends with one of {', '.join(readers)}", "rename it, or convert it")
     try:
-        if path.stat().st_size > MAX_BYTES:
+        looks = path.stat()
+        if not stat.S_ISREG(looks.st_mode):
+            raise _problem(name, 0, "is no file", "give the path of a file")
+        if looks.st_size > MAX_BYTES:
             raise _problem(name, 0, f"is larger than {MAX_BYTES // 2**20} MB", "split it")
         data = path.read_bytes()
     except OSError as error:
@@ -90,11 +95,23 @@ def _yaml(name: str, text: str) -> Value:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = min(mark.line + 1, text.count("\n") + 1) if mark else 0
-        raise _problem(name, line, f"is not valid YAML: {error.problem or error.context}") from error
+        hint = "indent with spaces: YAML takes no tabs for that" if _indented_with_tab(text, line) else ""
+        raise _problem(name, line, f"is not valid YAML: {error.problem or error.context}", hint) from error
+    except yaml.reader.ReaderError as error:
+        # Its own position is in bytes or in characters, as the case may be.
+        odd = yaml.reader.Reader.NON_PRINTABLE.search(text)
+        line = text.count("\n", 0, odd.start()) + 1 if odd else 0
+        message = "holds a character that no text has" + (f", U+{ord(odd[0]):04X}" if odd else "")
+        raise _problem(name, line, message, "leave it out, or save the file as UTF-8 text") from error
     except yaml.YAMLError as error:
         raise _problem(name, 0, f"is not valid YAML: {error}") from error
     finally:
         loader.dispose()
+
+
+def _indented_with_tab(text: str, line: int) -> bool:
+    lines = text.split("\n", line)
+    return bool(line) and lines[line - 1].lstrip(" ").startswith("\t")
 
 
 class _Composer:

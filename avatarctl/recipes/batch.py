@@ -20,7 +20,7 @@ from avatarctl import config, presets
 from avatarctl.engines.contract import Cancelled
 from avatarctl.errors import AvatarctlError, Rejected, StepFailed
 from avatarctl.jobs import Job
-from avatarctl.recipes import deliveries, jobs
+from avatarctl.recipes import deliveries, jobs, preflight
 from avatarctl.runtime import events, session
 from avatarctl.runtime.executors import ClusterLost, Executor
 from avatarctl.runtime.executors.local import LocalExecutor
@@ -102,16 +102,16 @@ class BatchRun:
         batch_ids: Sequence[str],
         executor: Executor,
         *,
-        outputs: Callable[[Job], Path],
+        folders: Mapping[str, Path],
         told: Told = lambda event: None,
         listener: events.Listener = events.silent,
         options: Options = Options(),
     ) -> None:
-        """`outputs`: path of a job's film, without its suffix."""
+        """`folders`: of the results, by a batch's id. Its file may have been queued under another name of its path."""
         self._store = store
         self._batches = list(batch_ids)
         self._executor = executor
-        self._outputs = outputs
+        self._folders = folders
         self._told = told
         self._listener = listener
         self._options = options
@@ -276,9 +276,10 @@ class BatchRun:
         said = jobs.spoken_text(job)
         avatar = jobs.avatar_of(job, store, settings)
         request = jobs.request_of(job, avatar, store, said)
-        target = self._outputs(job)
-        target = target.with_name(target.name + ".mp4")
+        target = self._folders[opened.record.batch_id] / (job.output + ".mp4")
         session.check_writable(target)
+        # What would be refused in its middle is not begun.
+        preflight.look_ahead_of(store, job, settings, avatar, said)
         guard = threading.Lock()
 
         def listen(event: events.Event) -> None:

@@ -20,6 +20,7 @@ from avatarctl.recipes import answers, exports, jobs
 from avatarctl.recipes.enroll import MAX_SAMPLE_BYTES, readable_file
 from avatarctl.runtime import dryrun, session
 from avatarctl.runtime.runner import Run
+from avatarctl.store.model import AvatarRecord
 from avatarctl.store.store import Store
 
 _LETTERS_A_SECOND = 14.0
@@ -96,6 +97,13 @@ def look_ahead(store: Store, settings: Settings, walk: Callable[[Run], object], 
         raise _together(plan.faults)
 
 
+def look_ahead_of(store: Store, job: Job, settings: Settings, avatar: AvatarRecord, said: str) -> None:
+    """The same of a job."""
+    seed = config.seed() if job.seed is None else job.seed
+    options = {"seed": seed, "take": job.take}
+    look_ahead(store, settings, lambda plan: jobs.ask_for(plan, job, avatar, said, {}), options)
+
+
 def _together(faults: Sequence[AvatarctlError]) -> AvatarctlError:
     """One error that says all that is missing, and all that is to be done."""
     first, *others = {fault.what: fault for fault in faults}.values()
@@ -154,10 +162,9 @@ class _Preflight:
         kinds = (*key, bool(job.question), bool(job.audio), job.idle is not None)
         if kinds not in self._missing:
             self._missing[kinds] = _missing(choice.settings, job)
-        missing = self._missing[kinds]
-        if missing is not None:
-            raise missing
         said = jobs.spoken_text(job)
+        if self._missing[kinds] is not None and (fault := self._fault(job, choice, said)):
+            raise fault
         if job.audio:
             if job.audio not in self._recordings:
                 self._recordings[job.audio] = _caught(lambda: _length(Path(job.audio)))
@@ -166,13 +173,21 @@ class _Preflight:
             return choice, job.idle
         return choice, _ANSWER_SECONDS if job.question else max(len(said) / _LETTERS_A_SECOND, 1.0)
 
+    def _fault(self, job: Job, choice: _Choice, said: str) -> AvatarctlError | None:
+        """Why a step of the job that is not kept already could not be performed."""
+        try:
+            look_ahead_of(self._store, job, choice.settings, choice.avatar, said)
+        except AvatarctlError as error:
+            return error
+        return None
+
     def _choose(self, job: Job) -> _Choice:
         settings = jobs.settings_of(job)
         avatar = jobs.avatar_of(job, self._store, settings)
         if any(self._store.artefact(digest) is None for digest in avatar.files()):
             raise Unavailable(f"a file of the avatar {avatar.name} is gone", hint="enrol the person again")
         film: Any = settings.choice("animate").params
-        return _Choice(settings, self._rate(settings), film.size * film.size)
+        return _Choice(settings, avatar, self._rate(settings), film.size * film.size)
 
     def _rate(self, settings: Settings) -> _Rate | None:
         rates = {"shared": 0.0, "whole": 0.0, "elsewhere": 0.0}
@@ -219,6 +234,7 @@ class _Choice:
     """Settings that some jobs share."""
 
     settings: Settings
+    avatar: AvatarRecord
     rate: _Rate | None
     """None without a history of the animator."""
     pixels: int

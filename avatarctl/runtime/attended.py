@@ -48,7 +48,7 @@ def attended(work: Callable[[], None], cancelled: Callable[[], bool], grace: flo
         if stopping is None and cancelled():
             stopping = time.monotonic()
         if stopping is not None and time.monotonic() - stopping > grace:
-            _left.set()
+            leave()
             raise GivenUp
     if failed is not None:
         try:
@@ -64,7 +64,12 @@ def join(threads: Iterable[threading.Thread], seconds: float) -> None:
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
         if thread.is_alive():
-            _left.set()
+            leave()
+
+
+def leave() -> None:
+    """Something of this process is given up that neither ended nor can be made to."""
+    _left.set()
 
 
 def anything_left() -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from avatarctl.engines.puppet.controls import INDEX
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import build_rig
-from tests.quality import bones, paint
+from tests.quality import bones, paint, prints, worn
 from tests.quality.paint import Floats, Image
 
 ANY = frozenset({"*"})
@@ -96,6 +96,16 @@ def _at_edge(part: float) -> Callable[[Sitter], Image]:
     return make
 
 
+def _stretched(wide: float, high: float) -> Callable[[Sitter], Image]:
+    """The face alone wider or narrower, higher or lower."""
+
+    def make(s: Sitter) -> Image:
+        shape = s.points[:468, :2].astype(np.float64)
+        return bones.reshaped(s.photo, s.points, shape.mean(0) + (shape - shape.mean(0)) * (wide, high))
+
+    return make
+
+
 def _posed(size: int = 512, **controls: float) -> Callable[[Sitter], Image]:
     """As the puppet itself draws it: the mouth open, the eyes closed."""
 
@@ -148,6 +158,28 @@ VARIANTS: dict[str, Variant] = {
     "sepia": _v(_photo(paint.sepia)),
     "grey, dark": _v(lambda s: paint.bright(paint.grey(s.photo), 0.35), "underexposed"),
     "faded": _v(lambda s: paint.to_bytes(paint.sepia(s.photo) * 0.35 + 120), lost="glasses"),
+    "half shadow": _v(_face(prints.half_shadow), allowed="covered"),
+    "blinds": _v(_face(prints.blinds), refused="no face", of=("hopper",)),
+    "red lamp": _v(_photo(prints.cast, 1.0, 0.35, 0.3)),
+    "green lamp": _v(_photo(prints.cast, 0.45, 1.0, 0.5), allowed="covered"),
+    "blue lamp": _v(_photo(prints.cast, 0.35, 0.45, 1.0), allowed="underexposed", of=("hopper",)),
+    "burnt out": _v(_photo(paint.bright, 3.5), "overexposed", lost="glasses", of=("hopper",)),
+    "blank": _v(_photo(paint.bright, 3.5), refused="no face", of=("astronaut",)),
+    "night": _v(_photo(paint.bright, 0.1), "underexposed", of=("hopper",)),
+    "contrasty": _v(_photo(prints.contrasty), "overexposed", of=("astronaut",)),
+    # print and file
+    "scan": _v(_face(prints.scan)),
+    "halftone": _v(_face(prints.halftone), allowed="overexposed glasses"),
+    "thumbnail": _v(_photo(prints.thumbnail, 160), allowed="blurred", lost="small_face", of=("astronaut",)),
+    "jpeg 5": _v(_photo(paint.jpeg, 5), of=("astronaut",)),
+    # frame
+    "chin cut": _v(_face(prints.framed, 0.5, 0.5, 0.5, -0.12), "cut_off", of=("astronaut",)),
+    "forehead cut": _v(_face(prints.framed, 0.5, -0.25, 0.5, 0.6), "cut_off", of=("hopper",)),
+    "fills the photo": _v(_face(prints.framed, 0.03, 0.03, 0.03, 0.03), "close_up"),
+    "passport": _v(_face(prints.framed, 0.6, 0.6, 0.6, 0.5)),
+    "far off": _v(_face(prints.in_a_scene, 120, (2400, 1600), (0.9, 0.9)), "small_face", of=("astronaut",)),
+    "in a corner": _v(_face(prints.in_a_scene, 170, (1600, 900), (0.0, 0.0)), lost="small_face", of=("hopper",)),
+    "locket": _v(_face(prints.vignette), of=("hopper",)),
     # skin and hair
     "dark skin": _v(_face(paint.complexion, 0.5, 0.85, 1.0)),
     "very dark skin": _v(_face(paint.complexion, 0.34, 0.7, 0.8), allowed="underexposed"),
@@ -158,6 +190,17 @@ VARIANTS: dict[str, Variant] = {
         lambda s: paint.strokes(s.photo, s.points, paint.moustache_region(s.points), (40, 28, 20), 1.5),
         allowed="mouth_open",
     ),
+    "blond moustache": _v(
+        lambda s: paint.strokes(s.photo, s.points, paint.moustache_region(s.points), (190, 150, 95), 1.5),
+        of=("hopper",),
+    ),
+    "white beard": _v(_face(paint.beard, (215, 212, 208)), of=("astronaut",)),
+    "stubble": _v(
+        lambda s: paint.strokes(s.photo, s.points, paint.beard_region(s.points), (70, 56, 46), 0.25), of=("astronaut",)
+    ),
+    "cheek hair": _v(_face(worn.cheek_hair), of=("astronaut",)),
+    "lipstick": _v(_face(worn.lipstick)),
+    "freckles": _v(_face(worn.freckles), of=("hopper",)),
     # brushes
     "painting": _v(_photo(paint.painting), allowed="glasses covered"),
     "oil": _v(_photo(paint.oil)),
@@ -174,9 +217,14 @@ VARIANTS: dict[str, Variant] = {
         for yaw in (-30, -25, -15, 15, 25, 30)
     },
     "yaw +45": _v(_face(bones.turned_in_space, 45, 0), refused="to the side", shape="turned"),
+    "yaw -40": _v(_face(bones.turned_in_space, -40, 0), "turned", shape="turned", of=("astronaut",)),
+    "yaw +60": _v(_face(bones.turned_in_space, 60, 0), refused="no face", shape="turned", of=("astronaut",)),
     "pitch +15": _v(_face(bones.turned_in_space, 0, 15), shape="turned"),
     "pitch -15": _v(_face(bones.turned_in_space, 0, -15), shape="turned"),
     "child": _v(_face(bones.child), shape="other"),
+    "small child": _v(_face(bones.child, 1.5), shape="other", of=("astronaut",)),
+    "round": _v(_stretched(1.18, 0.95), shape="other", of=("hopper",)),
+    "narrow": _v(_stretched(0.82, 1.06), shape="other", of=("astronaut",)),
     "old": _v(_face(bones.old), shape="other"),
     "mixed bones": _v(_mixed(0.7, 0.0), allowed="mouth_open", lost="small_face", shape="other"),
     "mixed half": _v(_mixed(0.5, 0.5), allowed="glasses mouth_open", lost="glasses mouth_open", shape="other"),
@@ -203,6 +251,13 @@ VARIANTS: dict[str, Variant] = {
     # what is before the face
     "glasses": _v(_face(paint.glasses), "glasses"),
     "sunglasses": _v(_face(paint.glasses, 0.97), "eyes_hidden", allowed="glasses"),
+    "mirrored glasses": _v(_face(worn.mirrored_glasses), "glasses", allowed="covered"),
+    "tinted glasses": _v(_face(paint.glasses, 0.75), "glasses", allowed="covered", of=("hopper",)),
+    "microphone": _v(_face(worn.microphone, -0.15), of=("hopper",)),
+    "microphone at the lips": _v(_face(worn.microphone, 0.35), refused="mouth is covered"),
+    "microphone over the lips": _v(_face(worn.microphone, 0.55), refused="mouth is covered"),
+    "fist": _v(_face(worn.fist), of=("astronaut",)),
+    "hat": _v(_face(worn.hat_brim), allowed="covered"),
     "mask": _v(_face(paint.face_mask), refused="mouth is covered"),
     "hand over the mouth": _v(_face(paint.hand), refused="mouth is covered"),
     "hair over half": _v(_face(paint.fringe), "eyes_hidden", allowed="glasses covered", lost="glasses"),

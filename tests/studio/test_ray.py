@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +23,7 @@ from avatarctl.runtime.executors import ClusterLost, MachineLost
 from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.runtime.executors.ray import host
 from avatarctl.runtime.executors.ray.executor import RayExecutor
+from tests import odd_servers
 from tests.ray_cluster import PATIENCE, ROOT, RayCluster, until
 from tests.test_executors import SPEC, WITH_MODEL, Chosen, made, order
 
@@ -177,6 +181,8 @@ def test_nothing_is_left_behind(cluster: RayCluster, tmp_path: Path) -> None:
     [
         ("127.0.0.1:1", "", Unavailable, "does not answer"),
         ("nonsense", "", Unavailable, "not understood"),
+        ("127.0.0.1:99999", "", Unavailable, "not understood"),
+        ("ray://127.0.0.1:10001", "", Unavailable, "not understood"),
         ("192.0.2.77:6379", "", Offline, "another machine"),
         ("", "magic://bucket", BadConfig, "not understood"),
         ("", "/proc/nowhere", Unavailable, "cannot be used"),
@@ -185,3 +191,44 @@ def test_nothing_is_left_behind(cluster: RayCluster, tmp_path: Path) -> None:
 def test_wrong_settings_are_told(tmp_path: Path, address: str, store: str, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         RayExecutor(LocalExecutor(tmp_path), tmp_path, address, store)
+
+
+@pytest.mark.parametrize(
+    ("behave", "why"),
+    [
+        (odd_servers.says_nothing, "says nothing"),
+        (odd_servers.drips, "another protocol"),
+        (odd_servers.breaks_off, "another protocol"),
+        (odd_servers.hangs_up, "closes the connection|reset"),
+    ],
+)
+def test_what_is_no_ray_is_told_at_once(tmp_path: Path, behave: odd_servers.Behaviour, why: str) -> None:
+    with odd_servers.taking(behave) as address:
+        with pytest.raises(Unavailable, match="no Ray cluster, or it is stuck") as caught:
+            RayExecutor(LocalExecutor(tmp_path), tmp_path, address, "")
+        assert re.search(why, caught.value.why) and caught.value.hint
+
+
+def test_a_head_that_is_stuck_is_told(cluster: RayCluster, tmp_path: Path) -> None:
+    with cluster.head_stopped(), pytest.raises(Unavailable, match="stuck"):
+        RayExecutor(LocalExecutor(tmp_path), tmp_path, cluster.address, "")
+
+
+def test_a_port_of_rays_that_is_not_the_heads_is_given_up(
+    cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It speaks the right protocol, so that only Ray itself could find out, which it does not. In a process of its own:
+    what is half begun there cannot be ended."""
+    address = f"127.0.0.1:{cluster.machines[0].node.node_manager_port}"
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from avatarctl.errors import Unavailable\n"
+        "from avatarctl.runtime.executors.ray import cluster\n"
+        "cluster.ANSWERING = 15.0\n"
+        "try: cluster.Cluster(sys.argv[1])\n"
+        "except Unavailable as error: print(error.what, error.why, flush=True); import os; os._exit(4)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, address], capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT, check=False
+    )
+    assert done.returncode == 4 and "Ray does not start at" in done.stdout, done

@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from avatarctl.engines.facemesh import landmarks as mesh
 from avatarctl.engines.facemesh import quality
 from avatarctl.engines.facemesh.crop import Image
 from avatarctl.engines.facemesh.landmarks import Landmarks
@@ -27,6 +28,9 @@ GLASSES_PROBABILITY = 0.5
 LIPS_SEEN = 0.2
 """`Features.lips`, see there. Measured on two faces and 120 variants (tests/quality/variants.py): 0.35 to 1.5; under
 a mask, a hand or a cloth 0 to 0.11."""
+COVERED_LIP = 0.25
+"""`quality.covered_lip`: 0 on the same variants, 0.13 on a poster of four colours; with a microphone before the mouth
+0.33 to 0.93."""
 EYE_SEEN = 0.3
 """`Features.eyes`: 0.47 (a pencil sketch) to 5; behind dark glasses or a patch 0 to 0.06."""
 LIDS_OPEN = 0.14
@@ -35,6 +39,8 @@ SURE_LIPS = 0.18
 """`FaceMesh.doubt`: 0.01 to 0.09 on photos, paintings and drawings, 0.12 and 0.15 under a thick painted beard, 0.19 and
 0.33 on cartoons whose mouth the mesh misses."""
 OUTSIDE, MAX_OUTSIDE = 0.03, 0.4
+MOST_FILLED = 0.85
+"""`Measurements.filled` up to which a film shows nothing but the photo, as it is framed (`puppet.framing`)."""
 
 _MEASURED_WIDTH = 320
 
@@ -57,12 +63,16 @@ class Measurements:
     features: quality.Features
     doubt: float
     """How unsure the place of the lips is, u: see `FaceMesh.doubt`."""
+    covered_lip: float
+    filled: float
+    """Height of the face over the photo's shorter side."""
 
 
 def measure(rgb: Image, landmarks: Landmarks, finder: FaceMesh | None = None) -> Measurements:
     """Every measurement of one face in an RGB picture, uint8 (height, width, 3). `finder`: to measure `doubt`."""
     x0, _, x1, _ = landmarks.box
     width, interocular = x1 - x0, landmarks.interocular
+    filled = float(np.hypot(*(landmarks.xy[mesh.FOREHEAD] - landmarks.xy[mesh.CHIN]))) / min(rgb.shape[:2])
     beyond = quality.outside_share(rgb.shape[:2], landmarks)
     rgb, landmarks = _closer(rgb, landmarks)
     return Measurements(
@@ -77,6 +87,8 @@ def measure(rgb: Image, landmarks: Landmarks, finder: FaceMesh | None = None) ->
         covered_share=quality.covered_share(rgb, landmarks),
         features=quality.features(rgb, landmarks, beyond),
         doubt=finder.doubt(rgb, landmarks) if finder else 0.0,
+        covered_lip=quality.covered_lip(rgb, landmarks),
+        filled=filled,
     )
 
 
@@ -151,6 +163,12 @@ def refuse(measured: Measurements) -> None:
             why=f"no lips are to be seen where they should be (contrast {seen.lips:.2f} of at least {LIPS_SEEN})",
             hint="take a photo without a mask, hand or cup before the mouth",
         )
+    if measured.covered_lip > COVERED_LIP:
+        raise BadInput(
+            "the mouth is covered",
+            why=f"something lies before {measured.covered_lip:.0%} of the lower lip",
+            hint="take a photo without a microphone, hand or cup before the mouth",
+        )
 
 
 def warnings(measured: Measurements, chosen: int, count: int, turned: int = 0) -> list[dict[str, str]]:
@@ -207,6 +225,12 @@ def warnings(measured: Measurements, chosen: int, count: int, turned: int = 0) -
         warn("uncertain_mouth", "the place of the mouth is unsure", "see in the preview if the lips are marked")
     if seen.outside > OUTSIDE:
         warn("cut_off", f"the photo's edge cuts off {seen.outside:.0%} of the face", "show the whole head")
+    if measured.filled > MOST_FILLED and seen.outside <= OUTSIDE:
+        warn(
+            "close_up",
+            "the face fills the photo",
+            "films blur what lies beyond its edges; take a photo that shows head and shoulders",
+        )
     if measured.covered_share > COVERED_SHARE and not (dark or bright or hidden):
         warn("covered", f"{measured.covered_share:.0%} of the face looks covered", "keep hair and hands off the face")
     return found
@@ -228,6 +252,8 @@ def as_report(measured: Measurements) -> dict[str, Any]:
         "covered_share": measured.covered_share,
         "features": asdict(measured.features),
         "doubt": measured.doubt,
+        "covered_lip": measured.covered_lip,
+        "filled": measured.filled,
     }
     return {name: _rounded(value) for name, value in report.items()}
 

@@ -26,6 +26,7 @@ _DARK, _BRIGHT = 20, 250
 _OPEN_GAP = 0.03
 """Lips nearer than this, u, are closed: the mesh itself errs by 0.01."""
 _TEETH_SHARE = 0.25
+_CHEEKS = (205, 50, 207), (425, 280, 427)
 _GLASSES_EDGE = 0.15
 """As much of an edge as makes glasses as likely as not."""
 
@@ -221,6 +222,36 @@ def covered_share(rgb: Image, landmarks: Landmarks) -> float:
     off = np.abs(logs - place @ plane)
     tint = np.hypot(*(lab[mask][:, 1:] - usual[1:]).T)
     return float(((off > 0.5) | (tint > 16)).mean())
+
+
+def covered_lip(rgb: Image, landmarks: Landmarks) -> float:
+    """Share of the lower lip's length that looks like something before it, 0..1: a microphone, a cup.
+
+    Such a place is darker or lighter than the skin of either cheek, and less red than both, which neither paint nor
+    shadow nor a drawing makes of a lip. In a photo without colours nothing can be said, and none is covered.
+    """
+    calm = cv2.GaussianBlur(cv2.medianBlur(rgb, 3), (0, 0), max(0.5, 0.02 * landmarks.interocular)).astype(np.float32)
+    inner, outer = (_along(landmarks.xy[list(path)]) for path in (mesh.LIPS_INNER_LOWER, mesh.LIPS_OUTER_LOWER))
+    lip = np.mean([_at(calm, inner + (outer - inner) * np.float32(part)) for part in (0.3, 0.5, 0.7)], axis=0)
+    cheeks = np.stack([np.median(_at(calm, landmarks.xy[list(side)]), axis=0) for side in _CHEEKS])
+    light, lights = (np.log(colours.mean(axis=1) + 12) for colours in (lip, cheeks))
+    red, reds = (np.log((colours[:, 0] + 8) / (colours[:, 1] + 8)) for colours in (lip, cheeks))
+    beyond = np.maximum(lights.min() - light, light - lights.max())
+    return float(((beyond > 0.25) & (red < reds.min() - 0.12)).mean())
+
+
+def _along(path: Floats) -> Floats:
+    """Fifteen places on a lip's edge, evenly spaced, off its corners; float32 (15, 2)."""
+    steps = np.hypot(*np.diff(path, axis=0).T)
+    length = np.concatenate([[0], np.cumsum(steps)]) / max(float(steps.sum()), 1e-6)
+    where = np.linspace(0.12, 0.88, 15)
+    return np.stack([np.interp(where, length, path[:, axis]) for axis in (0, 1)], axis=-1).astype(np.float32)
+
+
+def _at(picture: Floats, places: Floats) -> Floats:
+    """Colours at some places, float32 (n, 3); beyond the border the border's."""
+    x, y = np.ascontiguousarray(places[None], np.float32).transpose(2, 0, 1)
+    return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0], np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,18 @@ from avatarctl.errors import BadInput
 TEXTURE_SCALE = 2
 """Texture pixels per canvas pixel."""
 LARGEST_FACE = 0.62
-"""Of the canvas's shorter side: how close the frame may come in order to stay inside the photo."""
+"""Of the canvas's shorter side: how close the frame may come in order to stay inside a photo that can be continued."""
+CLOSEST_FACE = 0.85
+"""The same where it cannot be: rather a close face than a smear around it. The chin still has room to drop."""
 EYE_LEVEL, UPRIGHT_EYE_LEVEL = 0.44, 0.38
 """Height of the eyes in the frame, 0 top .. 1 bottom; the second in a frame that is higher than wide."""
 LOWEST_EYES = 0.47
 """How low an upright frame may let them sink, so as not to reach below the photo."""
 ABOVE_HEAD = 0.03
 """Air that is kept above the head, in heights of the frame."""
+BLURS = (0.04, 0.16)
+"""Of what lies beyond a photo, sigma in shorter sides of the frame, each as far from its border: a streak that starts
+there dissolves."""
 BACK_PROJECTIONS = 2
 CALM, RESTORED_CALM = 0.6, 0.8
 """Blur of a texture that is finer than the canvas, and of one that was restored; its own pixels."""
@@ -97,9 +102,9 @@ def view(
 ) -> View:
     """Where the film looks.
 
-    The view stays inside the photo when it can, coming closer to the face if that is enough. With an outline
-    it may reach over the photo's borders where only background lies there; never below it, if the head still
-    fits in.
+    The view stays inside the photo when it can, coming closer to the face if that is enough; where it cannot, it shows
+    all of the photo. With an outline it may reach over the photo's borders where only background lies there; never
+    below it, if the head still fits in.
 
     Args:
         photo: RGB uint8 (height, width, 3).
@@ -115,7 +120,7 @@ def view(
     centre = float(landmarks[list(mesh.FACE_OVAL), 0].mean())
     eyes = float(landmarks[[i for eye in anatomy.EYES for i in eye.corners], 1].mean())
     level = UPRIGHT_EYE_LEVEL if height > width else EYE_LEVEL
-    side, closest = face / face_fraction, face / LARGEST_FACE
+    side, closest = face / face_fraction, face / (CLOSEST_FACE if outline is None else LARGEST_FACE)
     room = min(columns / across, rows / down)
     if side > room:
         if outline is None or width == height:
@@ -134,10 +139,14 @@ def view(
     left, top = round(centre - wide / 2), round(eyes - level * high)
     if wide <= columns:
         left = min(max(left, 0), columns - wide)
+    elif outline is None:
+        left = min(max(left, columns - wide), 0)
     if outline is not None and width != height and not outline.cut_above:
         top = min(top, rows - high)
     elif high <= rows:
         top = min(max(top, 0), rows - high)
+    elif outline is None:
+        top = min(max(top, rows - high), 0)
     return View(left, top, wide, high, width, height)
 
 
@@ -192,13 +201,19 @@ def _cut(photo: NDArray[np.uint8], seen: View) -> NDArray[np.uint8]:
     if not any(margins):
         return inside
     extended = cv2.copyMakeBorder(inside, *margins, cv2.BORDER_REPLICATE)
-    reach = 0.04 * min(wide, high)
-    blurred = cv2.GaussianBlur(extended, (0, 0), reach, borderType=cv2.BORDER_REPLICATE)
     outside = np.ones((high, wide), np.uint8)
     outside[margins[0] : high - margins[1], margins[2] : wide - margins[3]] = 0
     distance = cv2.distanceTransform(outside, cv2.DIST_L2, 3)
-    weight = smoothstep(0, reach, distance)[..., None]
-    return np.clip(extended * (1 - weight) + blurred * weight + 0.5, 0, 255).astype(np.uint8)
+    for blur in BLURS:
+        reach = blur * min(wide, high)
+        # Blurred small: nothing finer is left of it.
+        size = tuple(min(n, max(2, round(4 * n / reach))) for n in (wide, high))
+        small = cv2.resize(extended, size, interpolation=cv2.INTER_AREA)
+        small = cv2.GaussianBlur(small, (0, 0), reach * size[1] / high, borderType=cv2.BORDER_REPLICATE)
+        calm = cv2.resize(small, (wide, high), interpolation=cv2.INTER_CUBIC)
+        weight = smoothstep(0, reach, distance)[..., None]
+        extended = np.clip(extended * (1 - weight) + calm * weight + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(extended, np.uint8)
 
 
 def _resize(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

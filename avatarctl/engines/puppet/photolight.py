@@ -20,17 +20,27 @@ BURNT_OUT = (232.0, 250.0)
 """Light of the skin from which on a photo has lost its lights, and from which on nothing is left of them."""
 MOUTH_BLACK = 0.8
 """Of the darkest tone around the mouth: what the mouth's own dark is there, where the lights are lost."""
+LIGHTEST = 99.0
+"""Of a hundred pixels, how many are darker than what is white in a picture, or would be but for the light's colour."""
+NO_CAST, CAST = 0.9, 0.75
+"""What the light leaves of its weakest colour in a photo that has white in it, and in one that certainly has a cast."""
+TONED, COLOURED = 0.006, 0.014
+"""How far a face's colours stray from those of a print in one colour, over its light: toned, scanned and faded prints
+0.002 to 0.005, photos 0.022 (pale skin) to 0.16."""
 
 
 @dataclass(frozen=True)
 class PhotoLight:
-    """`strength`: of the light on the face, 1 in a well-lit photo. `tint`: its colour as teeth take it, RGB,
-    float32 (3,), about 1. `lip`: colour of the lips, RGB, float32 (3,). `saturation`: 0 in a grey photo,
-    1 in a coloured one. `blur`: sigma of the photo's unsharpness, pixels of the canvas. `black`: what its
-    darkest places have in excess of those of a full print, RGB, float32 (3,), and `depth`: what is left of
-    the range from there to the skin, 0..1. `relief`: 0 in a drawing of flat colours, 1 in a photo."""
+    """`strength`: of the light on the face, 1 in a well-lit photo. `cast`: what is left of red, green and blue in all
+    of the picture, float32 (3,), 1 where white is white: a coloured lamp's light, an old print's brown. `tint`: the
+    colour that teeth take beside this, RGB, float32 (3,), about 1. `lip`: colour of the lips, RGB, float32 (3,).
+    `saturation`: 0 in a grey photo or a print in one colour, 1 in a coloured one. `blur`: sigma of the photo's
+    unsharpness, pixels of the canvas. `black`: what its darkest places have in excess of those of a full print, RGB,
+    float32 (3,), and `depth`: what is left of the range from there to the skin, 0..1. `relief`: 0 in a drawing of
+    flat colours, 1 in a photo."""
 
     strength: float
+    cast: Array
     tint: Array
     lip: Array
     saturation: float
@@ -46,27 +56,58 @@ class PhotoLight:
 
 def photo_light(canvas: NDArray[np.uint8], landmarks: Array) -> PhotoLight:
     """Measure the light; `landmarks`: float32 (478, 3), canvas pixels."""
-    skin = _colours(canvas, landmarks, anatomy.SKIN, 2)
+    cast = _cast(canvas)
+    toned, paper = _toned(canvas, landmarks)
+    cast = np.asarray(cast * (1 - toned) + paper * toned, np.float32)
+    white = canvas if cast.min() == 1 else np.asarray(np.clip(canvas / cast + 0.5, 0, 255), np.uint8)
+    skin = _colours(white, landmarks, anatomy.SKIN, 2)
     tone = np.median(skin, 0)
     # A warm light tints teeth as it tints skin, but teeth vary less than skins do.
     tint = np.clip(tone / max(float(tone.mean()), 1.0) / (np.array([205, 160, 138]) / 167.7), 0.75, 1.3) ** 0.7
     tint[1] = min(tint[1], (tint[0] + tint[2]) / 2)  # no light makes teeth green
     brightest = float(np.percentile(skin.mean(1), 80))
     burnt, dark = float(smoothstep(*BURNT_OUT, brightest)), _darkest_at_mouth(canvas, landmarks)
-    black, depth = _tones(canvas, landmarks, brightest, MOUTH_BLACK * burnt * dark)
+    black, depth = _tones(canvas, landmarks, brightest * float(cast.mean()), MOUTH_BLACK * burnt * dark)
     saturation = float(np.clip(np.median(np.ptp(skin, axis=1) / np.maximum(skin.max(1), 1)) / 0.2, 0, 1))
     # White skin tells nothing of colours that only its shadows have kept.
     of_dark = float(np.clip(np.ptp(dark) / max(float(dark.max()), 1.0) / 0.4, 0, 1))
     return PhotoLight(
-        strength=_strength(canvas, landmarks, skin),
+        strength=_strength(white, landmarks, skin),
+        cast=cast,
         tint=np.asarray(tint, np.float32),
         lip=np.asarray(np.median(_colours(canvas, landmarks, anatomy.LIP_CENTRES, 1), 0), np.float32),
-        saturation=max(saturation, burnt * of_dark),
+        saturation=max(saturation, burnt * of_dark) * (1 - toned),
         blur=_unsharpness(canvas, landmarks),
         black=black,
         depth=depth,
         relief=_relief(canvas, landmarks),
     )
+
+
+def _cast(canvas: NDArray[np.uint8]) -> Array:
+    """See `PhotoLight.cast`. Of each colour the lightest places count, wherever they lie: one white collar, one blue
+    flag in a photo, and there is none."""
+    lightest = np.percentile(canvas.reshape(-1, 3), LIGHTEST, axis=0)
+    left = lightest / max(float(lightest.max()), 1.0)
+    certain = float(smoothstep(-NO_CAST, -CAST, -left.min()))
+    return np.asarray(np.maximum(1 - (1 - left) * certain, 0.05), np.float32)
+
+
+def _toned(canvas: NDArray[np.uint8], landmarks: Array) -> tuple[float, Array]:
+    """Whether the photo is a print in one colour, 0..1: every colour of the face then follows from its light. And
+    what its light parts have of red, green and blue, as of `PhotoLight.cast`."""
+    outline = landmarks[list(mesh.FACE_OVAL), :2]
+    calm = np.asarray(cv2.GaussianBlur(canvas, (0, 0), max(0.5, 0.01 * float(np.ptp(outline[:, 0])))), np.uint8)
+    pixels = _within(calm, outline)
+    if len(pixels) < 16:
+        return 0.0, np.ones(3, np.float32)
+    light = pixels.mean(1)
+    terms = np.stack([np.ones_like(light), light / 255, (light / 255) ** 2], 1).astype(np.float64)
+    colour = (pixels - light[:, None]).astype(np.float64)
+    stray = colour - terms @ np.linalg.lstsq(terms, colour, rcond=None)[0]
+    strays = float(np.sqrt((stray**2).sum(1).mean())) / max(float(light.mean()), 1.0)
+    paper = np.median(pixels[light >= np.percentile(light, 70)], 0)
+    return float(1 - smoothstep(TONED, COLOURED, strays)), np.asarray(paper / max(float(paper.max()), 1.0), np.float32)
 
 
 def _colours(canvas: NDArray[np.uint8], landmarks: Array, points: tuple[int, ...], reach: int) -> Array:

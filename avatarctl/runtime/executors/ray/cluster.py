@@ -22,7 +22,7 @@ from avatarctl.engines.worker.host import WorkerTrace
 from avatarctl.errors import Offline, StepFailed, Unavailable
 from avatarctl.runtime.executors import MachineLost
 from avatarctl.runtime.executors.ray import manners
-from avatarctl.runtime.executors.ray.head import REACHABLE, Head, answers
+from avatarctl.runtime.executors.ray.head import REACHABLE, Head, answers, speaks
 from avatarctl.runtime.executors.ray.host import Host
 from avatarctl.runtime.executors.ray.places import Actor, Machine
 
@@ -30,8 +30,13 @@ LOOK = 0.2
 """Seconds between two looks whether somebody was cancelled."""
 OBJECT_STORE = 256 << 20
 """Bytes, of a cluster of our own: only chunks of files pass through it."""
+STARTING = 180.0
+"""Seconds that a cluster of our own may take to start. It takes ten, where nothing else is at work."""
+ANSWERING = 60.0
+"""The same for one that is there. Ray itself tries for many minutes."""
 _KILLED = 2.0
 """Seconds to wait until an actor is known to be killed."""
+_MOST_PORT = 65535
 _CALLS = 4
 """Methods of an actor that may be under way at a time: a step, what is asked of it meanwhile, its end."""
 
@@ -60,8 +65,11 @@ class Cluster:
         if self._ours:
             self._streams = manners.StdoutKept()
             self._thread = manners.StartThread()
+            patience = ANSWERING if address else STARTING
             try:
-                self._thread.start(lambda: self._connect(address))
+                self._thread.start(lambda: self._connect(address), patience)
+                if self._thread.is_starting:
+                    raise _not_started(address, f"it has not answered for {patience:g} s")
             except BaseException:
                 self._leave()
                 raise
@@ -83,8 +91,7 @@ class Cluster:
         except Exception as error:
             # Its errors have no common class: wrong versions, no server, a full disk.
             why = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            hint = "look at `ray status` there, and at [ray] address" if address else "-v shows more"
-            raise Unavailable(f"Ray does not start{' at ' + address if address else ''}", why=why, hint=hint) from error
+            raise _not_started(address, why) from error
 
     def machines(self) -> list[Machine]:
         """Those that live, as far as Ray knows; none while the head does not answer.
@@ -132,7 +139,8 @@ class Cluster:
 
     def _leave(self) -> None:
         if self._ours:
-            self._ray.shutdown()
+            if not self._thread.is_starting:
+                self._ray.shutdown()
             self._streams.give_back()
             self._thread.end()
 
@@ -211,6 +219,11 @@ def _error(told: dict[str, str], where: str) -> Exception:
     return error
 
 
+def _not_started(address: str, why: str) -> Unavailable:
+    hint = "look at `ray status` there, and at [ray] address" if address else "-v shows more"
+    return Unavailable(f"Ray does not start{' at ' + address if address else ''}", why=why, hint=hint)
+
+
 def _machine(node: dict[str, Any]) -> Machine:
     resources = node["Resources"]
     return Machine(
@@ -226,7 +239,7 @@ def _machine(node: dict[str, Any]) -> Machine:
 def _check_address(address: str) -> None:
     """Ask before Ray does, which takes minutes to give up."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
+    if not host or not port.isdecimal() or int(port) > _MOST_PORT or "/" in host:
         raise Unavailable(f"[ray] address {address} is not understood", hint='write "host:6379", or "auto"')
     if config.offline() and not _is_here(host):
         raise Offline(f"the Ray cluster {address} is on another machine", hint="unset AVATARCTL_OFFLINE")
@@ -238,6 +251,13 @@ def _check_address(address: str) -> None:
             why=error.strerror or str(error),
             hint="ray start --head there, or set [ray] address",
         ) from error
+    # With TLS, which Ray takes from the environment, nothing is said before certificates are exchanged.
+    if os.environ.get("RAY_USE_TLS", "0") in ("", "0") and (why := speaks(host, int(port))):
+        raise Unavailable(
+            f"what answers at {address} is no Ray cluster, or it is stuck",
+            why=why,
+            hint="look at `ray status` there, and at [ray] address: it is the port of `ray start --head`, usually 6379",
+        )
 
 
 def _is_here(host: str) -> bool:

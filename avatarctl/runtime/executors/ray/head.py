@@ -21,6 +21,12 @@ _OLD = 10.0
 _PERIOD = 1.0
 """Seconds between two questions."""
 
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_SETTINGS = b"\0\0\0\4\0\0\0\0\0"
+"""A frame without any: three bytes of length, the type, a byte of flags, four of a stream's number."""
+_FRAME_HEADER = 9
+"""Bytes."""
+
 Nodes = list[dict[str, Any]]
 
 
@@ -31,6 +37,30 @@ def answers(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def speaks(host: str, port: int) -> str:
+    """Why what takes connections there cannot be Ray's head, which speaks gRPC; empty if it can.
+
+    Ray itself asks for minutes, whoever answers, and says nothing meanwhile. So the first bytes of HTTP/2 are exchanged
+    (RFC 9113, 3.4): each side begins with its settings.
+    """
+    try:
+        with socket.create_connection((host, port), timeout=REACHABLE) as link:
+            link.sendall(_PREFACE + _SETTINGS)
+            until = time.monotonic() + REACHABLE
+            said = b""
+            while len(said) < _FRAME_HEADER:
+                link.settimeout(max(0.001, until - time.monotonic()))
+                piece = link.recv(_FRAME_HEADER - len(said))
+                if not piece:
+                    return "it closes the connection"
+                said += piece
+    except TimeoutError:
+        return f"it takes the connection, and says nothing for {REACHABLE:g} s"
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if said[3] == _SETTINGS[3] else "it speaks another protocol"
 
 
 class Head:

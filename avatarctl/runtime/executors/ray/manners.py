@@ -7,10 +7,14 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from avatarctl.runtime import attended
+
 SILENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 """Variables: nothing is reported to anybody, and nothing is warned of that is taken care of."""
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """Variables: on any system, no address is taken that others can reach. Whoever reaches Ray can run programs."""
+_AFTER_SIGNAL = 8.0
+"""Seconds. A process that is asked to end is expected to be gone within ten."""
 _RAYS = "ray_"
 """Begins the names of Ray's threads."""
 
@@ -52,8 +56,17 @@ class StartThread:
         self._over = threading.Event()
         self._failed: BaseException | None = None
 
-    def start(self, work: Callable[[], None]) -> None:
-        """Call `work` and wait for it, also after a signal, whose exception goes on then."""
+    @property
+    def is_starting(self) -> bool:
+        """Whether Ray is half begun, so that it cannot be ended: its processes notice when this one is gone."""
+        return not self._begun.is_set()
+
+    def start(self, work: Callable[[], None], seconds: float) -> None:
+        """Call `work` and wait for it, no longer than that; also after a signal, whose exception goes on then.
+
+        Raises:
+            Exception: what `work` raised.
+        """
 
         def perform() -> None:
             try:
@@ -65,11 +78,13 @@ class StartThread:
 
         threading.Thread(target=perform, name="start of ray", daemon=True).start()
         try:
-            self._begun.wait()
+            self._begun.wait(seconds)
         except BaseException:
-            # What is half begun could not be ended.
-            self._begun.wait()
+            self._begun.wait(_AFTER_SIGNAL)
             raise
+        finally:
+            if self.is_starting:
+                attended.leave()
         if self._failed is not None:
             raise self._failed
 

@@ -1,0 +1,126 @@
+"""What a photo is taken in, printed on and cut to: coloured light, one colour of ink, a frame close around the face."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from avatarctl.engines.facemesh import quality
+from avatarctl.engines.facemesh.landmarks import CHIN, FACE_OVAL, FOREHEAD, Landmarks
+from avatarctl.engines.facemesh.mesh import FaceMesh
+from avatarctl.engines.puppet.framing import CLOSEST_FACE, View, frame, view
+from avatarctl.engines.puppet.photolight import PhotoLight, photo_light
+from tests.mouth_support import Picture, rig_of
+from tests.quality import paint, prints, worn
+
+SIZE = 192
+FLESH = np.array([255, 120, 110], np.float32)
+"""Of a tongue in white light, about."""
+
+
+def light_of(photo: Picture, points: NDArray[np.float32]) -> PhotoLight:
+    framed = frame(photo, points, view(photo, points, SIZE, SIZE, 0.42))
+    return photo_light(framed.canvas, framed.landmarks)
+
+
+def tongue(photo: Picture, mesh: FaceMesh) -> NDArray[np.float32]:
+    """Its colour, over the lightest of red, green and blue."""
+    sprite = rig_of(photo, mesh).interior.tongue
+    colour = sprite[sprite[..., 3] > 0.99][:, :3].mean(0)
+    return np.asarray(colour / colour.max(), np.float32)
+
+
+LAMPS = {"red": (1.0, 0.35, 0.3), "green": (0.45, 1.0, 0.5), "blue": (0.35, 0.45, 1.0)}
+
+
+@pytest.mark.parametrize("lamp", LAMPS)
+def test_the_light_of_a_coloured_lamp_falls_on_the_tongue(
+    lamp: str, photos: dict[str, Picture], mesh: FaceMesh
+) -> None:
+    """Under a red lamp it was grey, under a green one pink."""
+    white, lit = (tongue(photo, mesh) for photo in (photos["hopper"], prints.cast(photos["hopper"], *LAMPS[lamp])))
+    expected = white * LAMPS[lamp]
+    assert lit == pytest.approx(expected / expected.max(), abs=0.08)
+
+
+@pytest.mark.parametrize("name", ["astronaut", "hopper"])
+def test_a_print_in_one_colour_has_a_mouth_in_that_colour(
+    name: str, photos: dict[str, Picture], mesh: FaceMesh
+) -> None:
+    """In a brown print, the tongue was pink; also where a scratch or a border of the paper is white."""
+    assert tongue(paint.sepia(photos[name]), mesh) == pytest.approx([1, 0.82, 0.62], abs=0.03)
+    points = mesh.landmarks(photos[name]).points
+    assert light_of(prints.scan(photos[name], points), points).saturation == 0
+
+
+@pytest.mark.parametrize("name", ["astronaut", "hopper"])
+def test_white_light_is_white_on_every_skin(name: str, photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    points = mesh.landmarks(photos[name]).points
+    for photo in (
+        photos[name],
+        paint.complexion(photos[name], points, 0.34, 0.7, 0.8),
+        paint.bright(photos[name], 0.3),
+    ):
+        light = light_of(photo, points)
+        assert light.cast.tolist() == [1, 1, 1] and light.saturation > 0.9
+
+
+@pytest.mark.parametrize("name", ["astronaut", "hopper"])
+@pytest.mark.parametrize("around", [(0.6, 0.6, 0.6, 0.5), (0.5, 0.5, 0.5, -0.12), (0.5, -0.2, 0.5, 0.6)])
+def test_a_film_of_a_close_photo_shows_nothing_but_the_photo(
+    name: str, around: tuple[float, float, float, float], photos: dict[str, Picture], mesh: FaceMesh
+) -> None:
+    """A passport's frame, the chin cut off, the forehead cut off: all were shown within a smear."""
+    points = mesh.landmarks(photos[name]).points
+    seen, photo = close(photos[name], points, *around)
+    assert sum(seen.margins(photo)) <= 0.03 * seen.height
+    face = np.hypot(*(points[FOREHEAD] - points[CHIN])[:2])
+    assert face <= (CLOSEST_FACE + 0.01) * seen.height
+
+
+def close(photo: Picture, points: NDArray[np.float32], *around: float) -> tuple[View, Picture]:
+    """How a photo that was cut at so many u from the face is framed, and that photo."""
+    cut = prints.framed(photo, points, *around)
+    u = paint.unit(points)
+    corner = points[list(FACE_OVAL), :2].min(0) - np.array(around[:2]) * u
+    there = points.copy()
+    there[:, :2] -= np.maximum(0, corner.astype(int))
+    return view(cut, there, SIZE, SIZE, 0.42), cut
+
+
+def test_a_photo_smaller_than_its_face_needs_is_shown_whole(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    points = mesh.landmarks(photos["hopper"]).points
+    seen, photo = close(photos["hopper"], points, 0.03, 0.03, 0.03, 0.03)
+    height, width = photo.shape[:2]
+    assert seen.left <= 0 and seen.left + seen.width >= width
+    assert seen.top <= 0 and seen.top + seen.height >= height
+
+
+def test_no_streaks_run_from_a_photos_border() -> None:
+    """Beyond it, what was a stripe is soon of one colour with its neighbours."""
+    stripes = np.zeros((120, 160, 3), np.uint8)
+    stripes[:, (np.arange(160) + 10) % 40 < 20] = 220
+    framed = frame(stripes, np.zeros((478, 3), np.float32), View(0, -120, 160, 240, 160, 240))
+    contrast = [float(np.ptp(framed.canvas[row, 40:120].mean(-1))) for row in (230, 110, 50)]
+    assert contrast[0] > 200 and contrast[1] > 60
+    assert contrast[2] < 15
+
+
+@pytest.mark.parametrize("name", ["astronaut", "hopper"])
+def test_only_what_is_no_lip_covers_the_lip(name: str, photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    """Neither paint nor hair nor shadow does; a microphone does, unless the photo has no colours."""
+    photo, face = photos[name], mesh.landmarks(photos[name])
+    bare = (
+        photo,
+        worn.lipstick(photo, face.points),
+        paint.beard(photo, face.points, (52, 36, 26)),
+        prints.half_shadow(photo, face.points),
+        prints.cast(photo, *LAMPS["green"]),
+    )
+    assert [quality.covered_lip(picture, face) for picture in bare] == [0] * len(bare)
+    held = worn.microphone(photo, face.points, 0.55)
+    assert quality.covered_lip(held, face) > 0.5
+    assert quality.covered_lip(paint.grey(held), face) == 0
+    beyond = Landmarks(face.points + np.float32(5000), face.score)
+    assert quality.covered_lip(photo, beyond) == 0
