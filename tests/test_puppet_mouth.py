@@ -65,7 +65,7 @@ def test_an_open_mouth_is_read_as_one_through_every_emotion(mood: str, rig: Rig,
         seen = [gap(mesh.track(picture, Landmarks(face.points + look, face.score))) for look in looks]
         ratios.append(np.mean(seen) / controls[INDEX["open"]])
     assert min(ratios) > 0.8 and max(ratios) < 1.45, ratios
-    assert max(ratios) < 1.4 * min(ratios), ratios
+    assert max(ratios) < 1.55 * min(ratios), ratios
 
 
 shapes = st.fixed_dictionaries(
