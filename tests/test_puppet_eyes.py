@@ -383,19 +383,3 @@ def test_the_grain_of_a_lid_in_the_shade_is_as_faint_as_its_light(photos: dict[s
             skin, lid = eye.skin.astype(np.float32), eye.masks[..., 0] > 200
             fine = skin - cv2.GaussianBlur(skin, (0, 0), 0.06 * made.frame.unit)
             assert fine[lid].std() < most * skin[lid].mean()
-
-
-def test_a_line_drawn_from_brow_to_lashes_darkens_no_lid(photos: dict[str, Picture], mesh: FaceMesh) -> None:
-    """The lid has the colour of the skin beside the line."""
-    photo, points = photos["astronaut"], mesh.landmarks(photos["astronaut"]).points
-    drawn = photo.copy()
-    for above, below in ((52, 158), (65, 157), (282, 385), (295, 384)):
-        ends = np.rint(points[[above, below], :2] * 16).astype(int)
-        cv2.line(drawn, ends[0], ends[1], (20, 16, 14), 3, cv2.LINE_AA, 4)
-    plain, lined = (build_rig(picture, points, 256, 0.42).eyes for picture in (photo, drawn))
-    assert len(plain) == len(lined) == 2
-    for bare, eye in zip(plain, lined, strict=True):
-        lid = eye.masks[..., 0] > 200
-        columns = [(one.skin * lid[..., None]).sum((0, 2)) / np.maximum(lid.sum(0), 1) for one in (bare, eye)]
-        seen = lid.sum(0) > 3
-        assert (columns[1][seen] / columns[0][seen]).min() > 0.8

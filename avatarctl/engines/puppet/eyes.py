@@ -34,8 +34,6 @@ OWN_SKIN = 0.22
 """Height above the margin of the skin that stretches behind it, u, if the brow leaves as much."""
 LEAST_LIGHT = 0.88
 """Of the lid against the skin below the eye."""
-LINE = 0.6
-"""As dark as this, against the skin along the eye, no lid is."""
 GRAIN = 0.07
 """What is finer than this is the skin's grain, sigma in u."""
 SHARP = 1.3
@@ -302,9 +300,6 @@ def _skin_around(
         order = np.argsort(-light, axis=0, kind="stable")[1:4]
         known = np.take_along_axis(free_of_frame, order, 0).all(0)
         column = np.take_along_axis(colours, order[..., None], 0).mean(0)
-        # Where a painter drew a line from brow to lashes, the lid has the colour beside it.
-        if known.any():
-            known &= column.mean(-1) > LINE * np.percentile(column[known].mean(-1), 80)
         if known.any():
             spots = np.flatnonzero(known)
             column = np.stack([np.interp(np.arange(COLUMNS), spots, column[spots, c]) for c in range(3)], -1)
