@@ -69,9 +69,9 @@ class Cutout:
         found[least == 255] = INSIDE
         return found
 
-    def person(self, source: Array, tiles: NDArray[np.uint8]) -> Picture:
-        """A new picture with the person wherever there is some; `source`: where to read, of the box's pixels."""
-        picture = self._behind.copy()
+    def person(self, picture: Picture, source: Array, tiles: NDArray[np.uint8]) -> None:
+        """Draw the background, and the person wherever there is some; `source`: where to read, of the box's pixels."""
+        np.copyto(picture, self._behind)
         left, top = self._box[:2]
         for row in range(len(tiles)):
             columns = np.flatnonzero(tiles[row] != OUTSIDE)
@@ -81,7 +81,6 @@ class Cutout:
                 read = self._texture.read(source[y0 - top : y1 - top, x0 - left : x1 - left])
                 cv2.cvtColor(read, cv2.COLOR_RGBA2RGB, picture[y0:y1, x0:x1])
                 cv2.extractChannel(read, 3, self._alpha[y0:y1, x0:x1])
-        return picture
 
     def put_behind(self, picture: Picture, tiles: NDArray[np.uint8]) -> None:
         """Blend the background in around the person that was drawn last; in place."""

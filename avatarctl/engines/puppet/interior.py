@@ -158,6 +158,13 @@ class Mouth:
         self._middle, self._level = curve_columns(np.array([lips.middle], np.float32)), lips.level
         self._y = (y[:, :1] * np.float32(self._pixels) + np.float32(lips.level)).astype(np.float32)
         self._unlit = np.asarray(cv2.convertScaleAbs(interior.cavity), np.uint8)
+        self._cavity = _planes(interior.cavity)
+        self._cover = np.ascontiguousarray(interior.upper_teeth[..., 3])
+        self._wall, self._glow = interior.wall[:, None, None], interior.glow[:, None, None]
+        back = np.minimum(self._across**2 / ARCH, FURTHEST_BACK)
+        self._raised = np.asarray(back / TO_HINGE * interior.scale, np.float32)
+        """How far each column of the lower teeth stays up when the jaw drops, pixels a mm."""
+        self._pixel = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in interior.lower_teeth.shape[1::-1]))
 
     def _rows(self, first: Array, last: Array) -> slice:
         """The rows from one curve to another with a margin for soft edges, two at least."""
@@ -168,12 +175,15 @@ class Mouth:
         return slice(begin, max(int(stop), begin + 2))
 
     def compose(self, motion: LipMotion, shape: MouthShape) -> NDArray[np.uint8]:
-        """The interior as the opening of this frame shows it, RGB uint8 (h, w, 3)."""
+        """The interior as the opening of this frame shows it, RGB uint8 (h, w, 3).
+
+        It is painted plane by plane: NumPy is slow where each pixel's three colours take one factor.
+        """
         interior, unit = self._interior, np.float32(self._unit)
         upper, lower = at_columns(np.stack([motion.upper_edge, motion.lower_edge]), self._columns)
         in_front = float(smoothstep(0.05, 0.6, shape.tuck))
         rows = self._rows(upper, lower + np.float32(SHOWN_OVER_LIP * self._pixels * (in_front > 0)))
-        picture = interior.cavity[rows].copy()
+        picture = self._cavity[:, rows].copy()
         jaw = shape.jaw * EYE_DISTANCE
         # The tongue lies low and back behind rounded lips, high and forward behind spread ones.
         lying = 0.36 * jaw + 0.6 + 2.5 * shape.round - 25 * min(max(shape.wide, 0.0), 0.06)
@@ -190,11 +200,11 @@ class Mouth:
         if between > 0:
             self._over(picture, rows, interior.tongue, *tongue, opacity=between)
         resting = self._resting(motion, shape) - covered
-        teeth = self._moved(interior.upper_teeth, rows, resting)
-        behind = self._moved(interior.upper_teeth[..., 3], rows, resting + UNDER_TEETH)
-        picture *= 1 - np.float32(SHADOW) * behind[..., None]
-        picture *= 1 - teeth[..., 3:]
-        picture += teeth[..., :3]
+        teeth = _planes(self._moved(interior.upper_teeth, rows, resting))
+        behind = self._moved(self._cover, rows, resting + UNDER_TEETH)
+        picture *= 1 - np.float32(SHADOW) * behind
+        picture *= 1 - teeth[3]
+        picture += teeth[:3]
 
         under_lip = np.clip(self._y[rows] - upper, 0, None)
         over_lip = np.clip(lower - self._y[rows], 0, None)
@@ -212,12 +222,11 @@ class Mouth:
         start, stop = ENDS
         start += 0.06 * motion.rounded
         meeting = smoothstep(start, stop, np.sqrt(side**2 + 0.45 * np.minimum(off_middle**2, 1)))
-        picture += (interior.wall - picture) * meeting[..., None]
+        picture += (self._wall - picture) * meeting
         shade += (1 - shade) * meeting
-        shade = np.asarray(shade, np.float32)[..., None]
-        picture *= shade + (1 - shade) * interior.glow
+        picture *= shade + (1 - shade) * self._glow
         whole = self._unlit.copy()
-        whole[rows] = cv2.convertScaleAbs(picture)
+        whole[rows] = cv2.convertScaleAbs(cv2.merge(tuple(picture)))
         return whole
 
     def biting(self, composed: NDArray[np.uint8], motion: LipMotion, shape: MouthShape) -> NDArray[np.uint8]:
@@ -233,9 +242,9 @@ class Mouth:
         shown = np.clip((self._y[rows] - upper) / soft, 0, 1) * (1 - smoothstep(0.34, 0.72, self._aside))
         shown *= smoothstep(0.05, 0.35, shape.tuck) * smoothstep(0.0, 0.03, shape.open)
         # They keep the light from the lip that they rest on.
-        shadow = self._moved(interior.upper_teeth[..., 3], rows, resting + UNDER_TEETH)
+        shadow = self._moved(self._cover, rows, resting + UNDER_TEETH)
         shadow = np.float32(0.8 * SHADOW) * shown * cv2.GaussianBlur(shadow, (0, 0), 0.4 * interior.scale)
-        teeth = self._moved(interior.upper_teeth[..., 3], rows, resting) * shown
+        teeth = self._moved(self._cover, rows, resting) * shown
         covered = teeth + shadow * (1 - teeth)
         whole = np.zeros((*composed.shape[:2], 4), np.uint8)
         share = np.asarray(teeth / np.maximum(covered, np.float32(1e-3)), np.float32)
@@ -263,10 +272,10 @@ class Mouth:
         sprite = self._interior.lower_teeth
         if jaw <= 0:
             return sprite
-        back = np.minimum(self._across**2 / ARCH, FURTHEST_BACK)
-        raised = np.asarray(jaw * back / TO_HINGE * self._interior.scale, np.float32)
-        columns, down = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in sprite.shape[1::-1]))
-        return np.asarray(cv2.remap(sprite, columns, down + raised, cv2.INTER_LINEAR), np.float32)
+        columns, down = self._pixel
+        return np.asarray(
+            cv2.remap(sprite, columns, down + np.float32(jaw) * self._raised, cv2.INTER_LINEAR), np.float32
+        )
 
     def _over(
         self,
@@ -279,12 +288,17 @@ class Mouth:
         gain: float = 1.0,
         opacity: float = 1.0,
     ) -> None:
-        """Lay the sprite, moved down by mm and scaled about its origin, over `rows` of the picture."""
+        """Lay the sprite, moved down by mm and scaled about its origin, over `rows` of a picture in planes."""
         scale = self._interior.scale
         x, y = ORIGIN_X * scale, ORIGIN_Y * scale
         downwards = down * scale + y * (1 - high) - rows.start
         place = np.array([[wide, 0, x * (1 - wide)], [0, high, downwards]], np.float32)
-        size = (sprite.shape[1], len(picture))
-        moved = np.asarray(cv2.warpAffine(sprite, place, size, flags=cv2.INTER_LINEAR), np.float32)
-        picture *= 1 - moved[..., 3:] * np.float32(opacity)
-        picture += moved[..., :3] * np.float32(gain * opacity)
+        size = (sprite.shape[1], picture.shape[1])
+        moved = _planes(np.asarray(cv2.warpAffine(sprite, place, size, flags=cv2.INTER_LINEAR), np.float32))
+        picture *= 1 - moved[3] * np.float32(opacity)
+        picture += moved[:3] * np.float32(gain * opacity)
+
+
+def _planes(picture: Array) -> Array:
+    """(h, w, channels) as (channels, h, w)."""
+    return np.ascontiguousarray(picture.transpose(2, 0, 1))

@@ -54,9 +54,10 @@ def curve_columns(x: Array) -> Array:
 def at_columns(curves: Array, columns: Array) -> Array:
     """Curves (..., SAMPLES) read at fractional indices, linearly; float32 (..., *columns.shape)."""
     left = columns.astype(np.int32)
-    fraction = columns - left
-    low: Array = curves[..., left]
-    return low + (curves[..., left + 1] - low) * fraction
+    # By itself, float32 less int32 would be float64.
+    fraction = columns - left.astype(np.float32)
+    low: Array = curves.take(left, -1)
+    return low + (curves.take(left + 1, -1) - low) * fraction
 
 
 def with_corner(aside: ArrayLike) -> Array:
@@ -201,7 +202,7 @@ def displacements(field: MouthField, frame: MouthFrame, motion: LipMotion, shape
     here = np.s_[field.top : field.top + field.rows, field.left : field.left + field.columns]
     fields = []
     for layer in field.layers:
-        down = np.einsum("cn,cn->n", layer.curves, curves) + layer.jaw * np.float32(motion.jaw) + cheek
+        down = (layer.curves * curves).sum(0) + layer.jaw * np.float32(motion.jaw) + cheek
         moved = np.zeros((*shape, 2), np.float32)
         for axis in (0, 1):
             inside = along * frame.across[axis] + down * frame.down[axis]

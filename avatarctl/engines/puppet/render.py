@@ -32,6 +32,8 @@ BEHIND_LIPS = 0.10
 """How far the teeth stand behind the lips, u."""
 LEAST_TUCK = 0.05
 """A lip tucked less than this does not reach the teeth."""
+BAND = 32
+"""Rows of a texture that are read at a time: what is between the calls stays in the processor's cache."""
 EYE_SEARCH = 8
 """Pixels between the places where the eyes are looked for in the head's box."""
 Picture = NDArray[np.uint8]
@@ -56,14 +58,15 @@ class Renderer:
             self._cutout = Cutout(rig.texture, rig.scene.alpha, behind, rig.head.box, self._head)
         else:
             self._texture = Texture(rig.texture)
-        # As large as a film's frame, and new memory has to be cleared: it is kept.
+        # As large as a film's frame, and new memory has to be cleared: they are kept.
         self._source: Array = np.empty((rig.head.height, rig.head.width, 2), np.float32)
+        self._picture = np.empty_like(rig.canvas)
         self._moving = np.ascontiguousarray(_part(rig.moving, rig.head.box))
 
     def twin(self) -> Renderer:
         """Another one of the same rig, for another thread; what both only read is not there twice."""
         other = copy(self)
-        other._source = np.empty_like(self._source)
+        other._source, other._picture = np.empty_like(self._source), np.empty_like(self._picture)
         if self._cutout is not None:
             other._cutout = self._cutout.twin()
         return other
@@ -77,7 +80,15 @@ class Renderer:
         Returns:
             RGB uint8 (height, width, 3), a new array.
         """
-        rig = self.rig
+        return self._drawn(row).copy()
+
+    def render_i420(self, row: NDArray[np.float32]) -> Picture:
+        """The same as the encoder takes it: I420, uint8 (height * 3 // 2, width)."""
+        return np.asarray(cv2.cvtColor(self._drawn(row), cv2.COLOR_RGB2YUV_I420), np.uint8)
+
+    def _drawn(self, row: NDArray[np.float32]) -> Picture:
+        """The picture, in an array that the next one is drawn in."""
+        rig, picture = self.rig, self._picture
         value = {name: float(row[column]) for name, column in INDEX.items()}
         shape = MouthShape(**{name: value[name] for name in SHAPE_CONTROLS})
         unit = rig.frame.unit
@@ -98,21 +109,20 @@ class Renderer:
         backward = self._head.invert(forward, HEAD_ITERATIONS)
         source = self._head.source_map(backward, TEXTURE_SCALE, (0, 0), self._source)
         if self._cutout is None:
-            picture = rig.canvas.copy()
-            head = cv2.cvtColor(self._texture.read(source), cv2.COLOR_RGBA2RGB)
-            cv2.copyTo(head, self._moving, _part(picture, rig.head.box))
+            np.copyto(picture, rig.canvas)
+            head = _part(picture, rig.head.box)
+            for start in range(0, len(source), BAND):
+                rows = slice(start, start + BAND)
+                read = cv2.cvtColor(self._texture.read(source[rows]), cv2.COLOR_RGBA2RGB)
+                cv2.copyTo(read, self._moving[rows], head[rows])
         else:
             tiles = self._cutout.tiles(backward)
-            picture = self._cutout.person(source, tiles)
+            self._cutout.person(picture, source, tiles)
         self._draw_mouth(picture, motion, shape, turn, displacement(rig.mouth.expression, expression))
         self._draw_eyes(picture, source, blink, value["lid"], (value["gaze_x"], value["gaze_y"]))
         if self._cutout is not None:
             self._cutout.put_behind(picture, tiles)
         return picture
-
-    def render_i420(self, row: NDArray[np.float32]) -> Picture:
-        """The same as the encoder takes it: I420, uint8 (height * 3 // 2, width)."""
-        return np.asarray(cv2.cvtColor(self.render(row), cv2.COLOR_RGB2YUV_I420), np.uint8)
 
     def _forward(self, patch: Patch, points: Array, local: Array, expression: Array | None, turn: Pose) -> Array:
         if expression is not None:
@@ -141,14 +151,16 @@ class Renderer:
         left, top = left + int(carried[0]), top + int(carried[1])
         here = (left, top, width, height)
         inside = self._interior.compose(motion, shape)
-        mouth = self._place_interior(inside, turn, here)
         upper, lower = drawn
-        drawn = [lower, upper]
+        mouth = np.asarray(cv2.cvtColor(lower, cv2.COLOR_RGBA2RGB), np.uint8)
+        x, y, columns, rows = _between(upper, lower)
+        if columns:
+            gap = np.s_[y : y + rows, x : x + columns]
+            behind = self._place_interior(inside, turn, (left + x, top + y, columns, rows))
+            mouth[gap] = _laid(lower[gap], behind)
         if shape.tuck > LEAST_TUCK:
-            drawn.insert(1, self._place_interior(self._interior.biting(inside, motion, shape), turn, here))
-        for layer in drawn:
-            alpha = layer[..., 3] * np.float32(1 / 255)
-            mouth = _blend(np.asarray(cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), np.uint8), mouth, alpha)
+            mouth = _laid(self._place_interior(self._interior.biting(inside, motion, shape), turn, here), mouth)
+        mouth = _laid(upper, mouth)
         # The head may carry the mouth's box over the canvas's border.
         x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + width, rig.width), min(top + height, rig.height)
         seen = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
@@ -200,6 +212,19 @@ def _showing(source: Array, box: Box) -> Box:
     inside = cv2.inRange(source, (x, y, 0, 0), (x + columns - 1, y + rows - 1, 0, 0))
     left, top, width, height = cv2.boundingRect(inside)
     return left, top, width, height
+
+
+def _between(upper: Picture, lower: Picture) -> Box:
+    """The box of the pixels that neither of two RGBA pictures hides; it is small, also of an open mouth."""
+    shown, other = (cv2.bitwise_not(cv2.extractChannel(layer, 3)) for layer in (upper, lower))
+    left, top, width, height = cv2.boundingRect(cv2.multiply(shown, other, scale=1 / 255))
+    return left, top, width, height
+
+
+def _laid(over: Picture, under: Picture) -> Picture:
+    """An RGBA picture over an RGB one, uint8 (h, w, 3)."""
+    weight = cv2.extractChannel(over, 3) * np.float32(1 / 255)
+    return _blend(np.asarray(cv2.cvtColor(over, cv2.COLOR_RGBA2RGB), np.uint8), under, weight)
 
 
 def _blend(over: Picture, under: Picture, weight: Array) -> Picture:
