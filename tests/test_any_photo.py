@@ -15,8 +15,6 @@ from tests.mouth_support import Picture, rig_of
 from tests.quality import paint, prints, worn
 
 SIZE = 192
-FLESH = np.array([255, 120, 110], np.float32)
-"""Of a tongue in white light, about."""
 
 
 def light_of(photo: Picture, points: NDArray[np.float32]) -> PhotoLight:
@@ -64,6 +62,24 @@ def test_white_light_is_white_on_every_skin(name: str, photos: dict[str, Picture
     ):
         light = light_of(photo, points)
         assert light.cast.tolist() == [1, 1, 1] and light.saturation > 0.9
+
+
+@pytest.mark.parametrize("name", ["astronaut", "hopper"])
+def test_a_shadow_on_the_mouth_falls_into_it(name: str, photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    """Of a face half of which lies in the shade, the teeth there shone."""
+    points = mesh.landmarks(photos[name]).points
+    inside = rig_of(prints.half_shadow(photos[name], points), mesh).interior
+    width = inside.tongue.shape[1]
+    shaded, lit = (
+        np.concatenate(
+            [sprite[:, part, :3][sprite[:, part, 3] > 0.99] for sprite in (inside.tongue, inside.lower_teeth)]
+        )
+        for part in (slice(width // 4), slice(3 * width // 4, width))
+    )
+    assert shaded.mean() < 0.45 * lit.mean()
+    assert inside.wall[width // 5].mean() < 0.45 * inside.wall[-width // 5].mean()
+    for bare in (photos[name], paint.beard(photos[name], points, (52, 36, 26)), paint.bright(photos[name], 0.3)):
+        assert light_of(bare, points).across.tolist() == [1.0] * 33
 
 
 @pytest.mark.parametrize("name", ["astronaut", "hopper"])

@@ -108,7 +108,7 @@ def test_a_mood_between_phrases_is_called_for(mood: str, silence: Path) -> None:
     is it late."""
     moves, clip = film_of(SAID, mood, silence)
     frames = len(moves.values)
-    film = Film(silence, frames, FPS, 0.0, 0.0, 1)
+    film = Film(silence, frames, FPS, 0.0, 0.0, 512, 1)
     seen = moves.values[:, INDEX["open"]].astype(np.float64)
     sync, late = mouth.best_lag(expect([clip], film, frames).opening, seen, FPS)
     assert sync is not None and sync > 0.97

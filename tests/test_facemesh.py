@@ -249,11 +249,11 @@ def test_results_do_not_depend_on_threads_or_instance(
 def test_bilinear_sampling_counts_from_cell_centres() -> None:
     row, column = np.mgrid[:6, :8].astype(np.float32)
     features = np.stack([column, row], axis=-1)
-    same = sample(features, np.array([[1, 0, 0], [0, 1, 0]], np.float32), 6)
+    same = sample(features, [np.array([[1, 0, 0], [0, 1, 0]], np.float32)], 6)[0]
     assert np.allclose(same, features[:, :6])
-    halved = sample(features, np.array([[0.5, 0, 1], [0, 0.5, 1]], np.float32), 6)
+    halved = sample(features, [np.array([[0.5, 0, 1], [0, 0.5, 1]], np.float32)], 6)[0]
     assert np.allclose(halved[2, 3], [1 + 0.5 * 3.5 - 0.5, 1 + 0.5 * 2.5 - 0.5])
-    assert (sample(features, np.array([[1, 0, 50], [0, 1, 0]], np.float32), 6) == 0).all()
+    assert (sample(features, [np.array([[1, 0, 50], [0, 1, 0]], np.float32)], 6)[0] == 0).all()
 
 
 def test_wrong_model_files(tmp_path: Path, face_models: dict[str, Path]) -> None:

@@ -9,9 +9,9 @@ import pytest
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.puppet.lips import positions
 from avatarctl.engines.puppet.render import Renderer
-from avatarctl.engines.puppet.rig import Rig
-from tests.mouth_support import Picture, opening, rig_of, row, viseme
-from tests.quality import paint
+from avatarctl.engines.puppet.rig import Rig, build_rig
+from tests.mouth_support import SIZE, Picture, mouth_part, opening, rig_of, row, viseme
+from tests.quality import paint, worn
 
 
 @pytest.mark.parametrize(("name", "smile"), [("open", 0.0), ("open", 1.0), ("mid front", 1.0), ("sibilant", 0.0)])
@@ -88,3 +88,17 @@ def grain(rig: Rig, picture: Picture) -> float:
     fine = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 0.02 * unit))
     rows = slice(int(y - 0.15 * unit), int(y - 0.06 * unit))
     return float(np.median(fine[rows, int(x - 0.34 * unit) : int(x - 0.17 * unit)]))
+
+
+@pytest.mark.parametrize("colour", [(92, 12, 34), (190, 40, 52)])
+def test_the_paint_of_a_smile_does_not_reach_past_the_lips(
+    colour: tuple[int, int, int], photos: dict[str, Picture], mesh: FaceMesh
+) -> None:
+    """Beside and above the corners of smiling painted lips the skin took their colour, as far as a clown's."""
+    face = mesh.landmarks(photos["astronaut"])
+    made = build_rig(worn.lipstick(photos["astronaut"], face.points, colour), face.points, SIZE, 0.42)
+    for controls, widest in ((row(), 0.47), (viseme("mid round"), 0.34)):
+        picture = mouth_part(made, Renderer(made).render(controls)).astype(float)
+        painted = (picture[..., 0] > 1.9 * picture[..., 1]) & (picture[..., 0] > 60)
+        x = np.flatnonzero(painted.sum(0) > 1) + made.mouth.box[0] - made.frame.origin[0]
+        assert np.abs(x).max() < widest * made.frame.unit

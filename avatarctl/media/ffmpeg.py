@@ -17,12 +17,12 @@ import shutil
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import ffmpeg
 
@@ -35,6 +35,8 @@ FILM_FORMATS = "mov,matroska,avi"
 """Demuxers for films from outside."""
 
 PIPE_BYTES = 1 << 20
+_PIPED = {"fflags": "+bitexact", "flush_packets": 0}
+"""Without the second, every packet of sound and every line of a listing wakes the reader."""
 _CHECK_SECONDS = 0.2
 
 _OLDEST_LIBAVUTIL = (57, 28)  # ffmpeg 5.1, the first with -fps_mode and named channel layouts
@@ -130,7 +132,12 @@ def sink(*streams: Any, path: Path, **options: Any) -> Any:
 
 def to_pipe(*streams: Any, **options: Any) -> Any:
     """An output node that the owner of the child reads."""
-    return ffmpeg.output(*streams, "pipe:1", fflags="+bitexact", **options)
+    return ffmpeg.output(*streams, "pipe:1", **_PIPED, **options)
+
+
+def to_file(*streams: Any, file: IO[bytes], **options: Any) -> Any:
+    """An output node beside another one, into an open file that has to be among the `files` of the child."""
+    return ffmpeg.output(*streams, f"pipe:{file.fileno()}", **_PIPED, **options)
 
 
 def command(stream: Any, level: str = "error") -> list[str]:
@@ -149,6 +156,7 @@ class Child:
         what: what is being done, for the error: "the film cannot be decoded".
         blame: the class of error raised when ffmpeg fails.
         check: called several times a second while waiting; it may raise to end the child.
+        files: that it writes to.
     """
 
     def __init__(
@@ -160,6 +168,7 @@ class Child:
         feed: bool = False,
         level: str = "error",
         check: Callable[[], None] | None = None,
+        files: Sequence[IO[bytes]] = (),
     ) -> None:
         self._what = what
         self._blame = blame
@@ -179,6 +188,7 @@ class Child:
             # Ctrl-C at a terminal reaches its whole group; the child's end is for its owner to decide.
             process_group=0,
             env=environment,
+            pass_fds=[file.fileno() for file in files],
         )
         self._listener = threading.Thread(target=self._listen, name="ffmpeg-log", daemon=True)
         self._listener.start()

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryFile
 
+import ffmpeg as ffmpeg_python
 import numpy as np
 
 from avatarctl.errors import AvatarctlError, StepFailed
 from avatarctl.media import ffmpeg
+
+_WHAT = "the film does not decode"
+_FORMATS = f"{ffmpeg.FILM_FORMATS},{ffmpeg.SOUND_FORMATS}"
 
 FULL_SCALE = 0.999
 """A sample at or above this share of full scale counts as clipped."""
@@ -31,6 +37,7 @@ _COUNTED = {"format": "framecrc", "c:v": "wrapped_avframe", "fps_mode": "passthr
 _COPIED = {"format": "framecrc", "c": "copy"}
 """A listing of packets, with the checksum of each."""
 _SOUND_DECODED = {"format": "framecrc", "c:v": "copy"}
+_SAMPLES = {"format": "f32le"}
 
 _AT_ONCE = 50
 """Films opened by one process: each costs it a file and a thread."""
@@ -139,23 +146,50 @@ def decode_all(
     Raises:
         StepFailed: (or the class `blame`) it does not decode, or holds neither picture nor sound.
     """
-    what = "the film does not decode"
-    formats = f"{ffmpeg.FILM_FORMATS},{ffmpeg.SOUND_FORMATS}"
-    given = ffmpeg.source(path, formats, **_UNFILTERED)
-    options = _SOUND_DECODED if joined and _consists_of(path, joined) else _COUNTED
-    listing = ffmpeg.to_pipe(given["V:0?"], given["a:0?"], **options)
-    output, log = ffmpeg.run(listing, what=what, blame=blame, check=check)
+    found = _decode_joined(path, joined, levels, check) if joined else None
+    if found is not None:
+        return found
+    given = ffmpeg.source(path, _FORMATS, **_UNFILTERED)
+    listing = ffmpeg.to_pipe(given["V:0?"], given["a:0?"], **_COUNTED)
+    output, log = ffmpeg.run(listing, what=_WHAT, blame=blame, check=check)
     complaints = ffmpeg.complaints(log)
     if strict and complaints:
-        raise blame(what, why=complaints[0])
-    played = [track for track in tracks(output).values() if track.times]
-    video = next((_video_facts(t) for t in played if t.properties.get("media_type") == "video"), None)
-    audio = next((_audio_facts(t) for t in played if t.properties.get("media_type") == "audio"), None)
-    if video is None and audio is None:
-        raise blame(what, why="it holds neither a picture nor sound")
-    if audio is not None and levels:
-        audio = _with_levels(path, audio, formats, what, blame, check)
-    return Probe(video, audio)
+        raise blame(_WHAT, why=complaints[0])
+    found = _facts(list(tracks(output).values()))
+    if found.video is None and found.audio is None:
+        raise blame(_WHAT, why="it holds neither a picture nor sound")
+    if found.audio is not None and levels:
+        samples = ffmpeg.to_pipe(ffmpeg.source(path, _FORMATS)["a:0"], **_SAMPLES)
+        with ffmpeg.Child(samples, what=_WHAT, blame=blame, check=check) as child:
+            peak, clipped = _levels(child)
+        return replace(found, audio=replace(found.audio, peak=peak, clipped=clipped))
+    return found
+
+
+def _decode_joined(path: Path, clips: Sequence[Path], levels: bool, check: Callable[[], None] | None) -> Probe | None:
+    """A film whose pictures are the packets of clips: they are compared and its sound is decoded, all in one process.
+
+    None where they are not, and where anything is amiss: decoding all of it will tell what.
+    """
+    film = ffmpeg.source(path, _FORMATS)
+    parts = [ffmpeg.source(clip, ffmpeg.FILM_FORMATS)["V:0"] for clip in clips[:_AT_ONCE]]
+    with TemporaryFile() as listing, suppress(StepFailed):
+        output = ffmpeg.to_file(film["V:0"], film["a:0?"], *parts, file=listing, **_SOUND_DECODED)
+        if levels:
+            output = ffmpeg_python.merge_outputs(output, ffmpeg.to_pipe(film["a:0"], **_SAMPLES))
+        with ffmpeg.Child(output, what=_WHAT, check=check, files=[listing]) as child:
+            peak, clipped = _levels(child)
+            if child.errors:
+                return None
+        listing.seek(0)
+        listed = list(tracks(listing.read()).values())
+        own = len(listed) - len(parts)
+        if _consists_of(listed[0], [*listed[own:], *packets(*clips[_AT_ONCE:])]):
+            found = _facts(listed[:own])
+            if found.audio is None:
+                return found
+            return replace(found, audio=replace(found.audio, peak=peak, clipped=clipped))
+    return None
 
 
 def packets(*paths: Path) -> list[Track]:
@@ -172,12 +206,8 @@ def packets(*paths: Path) -> list[Track]:
     return found
 
 
-def _consists_of(film: Path, clips: Sequence[Path]) -> bool:
+def _consists_of(made: Track, parts: Sequence[Track]) -> bool:
     """Whether a film's pictures are the clips' packets, to be decoded with the same settings."""
-    try:
-        made, *parts = packets(film, *clips)
-    except StepFailed:
-        return False
     wanted = [packet for part in parts for packet in zip(part.sizes, part.checksums, strict=True)]
     alike = all(part.properties.get("extradata") == made.properties.get("extradata") for part in parts)
     return alike and wanted == list(zip(made.sizes, made.checksums, strict=True))
@@ -191,7 +221,7 @@ def picture_times(path: Path, check: Callable[[], None] | None = None) -> list[i
     """
     pictures = ffmpeg.source(path, ffmpeg.FILM_FORMATS, **_UNFILTERED)["V:0"]
     listing = ffmpeg.to_pipe(pictures, **_COUNTED)
-    output, _ = ffmpeg.run(listing, what="the film does not decode", check=check)
+    output, _ = ffmpeg.run(listing, what=_WHAT, check=check)
     times = next(iter(tracks(output).values())).times
     return [time - times[0] for time in times]
 
@@ -237,11 +267,11 @@ def _video_facts(track: Track) -> VideoFacts:
     last = track.durations[-1] * track.time_base
     step = (times[1] - times[0]) / (frames - 1) if frames > 1 else last
     ticks = step / track.time_base
-    tolerance = _EVEN / track.time_base
-    even = step > 0 and all(
-        abs(time - (track.times[0] + index * ticks)) <= min(tolerance, ticks / 4)
-        for index, time in enumerate(track.times)
-    )
+    tolerance = min(_EVEN / track.time_base, ticks / 4)
+    # In whole numbers, which are as exact as fractions and much faster.
+    scale, numerator = ticks.denominator, ticks.numerator
+    farthest = max(abs((time - track.times[0]) * scale - index * numerator) for index, time in enumerate(track.times))
+    even = step > 0 and farthest <= tolerance * scale
     return VideoFacts(
         frames=frames,
         width=width,
@@ -264,27 +294,24 @@ def _audio_facts(track: Track) -> AudioFacts:
     )
 
 
-def _with_levels(
-    path: Path,
-    facts: AudioFacts,
-    formats: str,
-    what: str,
-    blame: type[AvatarctlError],
-    check: Callable[[], None] | None,
-) -> AudioFacts:
-    samples = ffmpeg.to_pipe(ffmpeg.source(path, formats)["a:0"], format="f32le")
+def _facts(listed: Sequence[Track]) -> Probe:
+    played = [track for track in listed if track.times]
+    video = next((_video_facts(t) for t in played if t.properties.get("media_type") == "video"), None)
+    audio = next((_audio_facts(t) for t in played if t.properties.get("media_type") == "audio"), None)
+    return Probe(video, audio)
+
+
+def _levels(child: ffmpeg.Child) -> tuple[float | None, float | None]:
+    """`peak` and `clipped` of the samples that a child puts out, to its end; None if there are none."""
     count, clipped, peak = 0, 0, 0.0
-    with ffmpeg.Child(samples, what=what, blame=blame, check=check) as child:
-        for data in child.chunks(unit=4):
-            block = np.abs(np.frombuffer(data, dtype="<f4"))
-            if block.size:
-                count += block.size
-                peak = max(peak, float(block.max()))
-                clipped += int(np.count_nonzero(block >= FULL_SCALE))
-        child.finish()
-    if count == 0:
-        return facts
-    return replace(facts, peak=peak, clipped=clipped / count)
+    for data in child.chunks(unit=4):
+        block = np.abs(np.frombuffer(data, dtype="<f4"))
+        if block.size:
+            count += block.size
+            peak = max(peak, float(block.max()))
+            clipped += int(np.count_nonzero(block >= FULL_SCALE))
+    child.finish()
+    return (peak, clipped / count) if count else (None, None)
 
 
 def tags(path: Path) -> dict[str, str]:
@@ -294,8 +321,7 @@ def tags(path: Path) -> dict[str, str]:
     Raises:
         StepFailed: it cannot be opened.
     """
-    formats = f"{ffmpeg.FILM_FORMATS},{ffmpeg.SOUND_FORMATS}"
-    dump = ffmpeg.to_pipe(ffmpeg.source(path, formats), format="ffmetadata", map=0, c="copy")
+    dump = ffmpeg.to_pipe(ffmpeg.source(path, _FORMATS), format="ffmetadata", map=0, c="copy")
     output, _ = ffmpeg.run(dump, what="the film cannot be opened")
     found: dict[str, str] = {}
     for entry in re.split(r"(?<!\\)\n", output.decode("utf-8", "replace")):

@@ -160,7 +160,7 @@ def _worth_a_look(film: Film, clips: list[Clip], late_sound: float) -> NDArray[n
     chosen = mouth.still_frames(pauses, film.fps, film.frames)
     for moment in expected.closures(clips) + late_sound:
         chosen[mouth.around(moment, film.fps)] = True
-    return chosen | (np.nan_to_num(expected.expect(clips, film, film.frames).blink) > mouth.MEANT)
+    return chosen | (np.nan_to_num(expected.intention(clips, film, film.frames, "blink")) > mouth.MEANT)
 
 
 def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | None) -> Figures:

@@ -85,22 +85,35 @@ def _curves(path: Path | None) -> tuple[dict[str, Floats], float]:
 
 def expect(clips: list[Clip], film: Film, frames: int) -> Expected:
     """What the clips call for, laid on the film's `frames` pictures."""
-    made = Expected(*(np.full(frames, np.nan) for _ in range(3)))
-    times = np.arange(frames) / film.fps
+    intended, blink = (intention(clips, film, frames, name) for name in ("open", "blink"))
+    opening = np.full(frames, np.nan)
     for clip in clips:
-        inside = (times >= clip.start - 0.5 / film.fps) & (times < clip.start + clip.duration)
-        local = times[inside] - clip.start
+        inside, local = _place(clip, film, frames)
         if clip.timings is not None and clip.timings.phonemes:
             rate = max(1, round(film.fps))
             loud = loudness.measure(clip.speech)
             poses = articulation.poses(clip.timings, rate, loudness=loud)[:, articulation.INDEX["open"]]
             poses = poses + (1 - articulation.voiced(clip.timings, rate)) * _at_rest(clip, len(poses), rate)
-            made.opening[inside] = np.interp(local * rate, np.arange(len(poses)), poses)
-        for name, row in (("open", made.intended), ("blink", made.blink)):
-            curve = clip.curves.get(name)
-            if curve is not None and curve.size:
-                row[inside] = np.interp(local * clip.fps, np.arange(len(curve)), curve)
-    return made
+            opening[inside] = np.interp(local * rate, np.arange(len(poses)), poses)
+    return Expected(opening, intended, blink)
+
+
+def intention(clips: list[Clip], film: Film, frames: int, name: str) -> Floats:
+    """The animator's curve of that name, laid on the film's `frames` pictures; NaN where there is none."""
+    row = np.full(frames, np.nan)
+    for clip in clips:
+        curve = clip.curves.get(name)
+        if curve is not None and curve.size:
+            inside, local = _place(clip, film, frames)
+            row[inside] = np.interp(local * clip.fps, np.arange(len(curve)), curve)
+    return row
+
+
+def _place(clip: Clip, film: Film, frames: int) -> tuple[NDArray[np.bool_], Floats]:
+    """Which of the film's pictures belong to a clip, and the seconds since its beginning of each of them."""
+    times = np.arange(frames) / film.fps
+    inside = (times >= clip.start - 0.5 / film.fps) & (times < clip.start + clip.duration)
+    return inside, times[inside] - clip.start
 
 
 def _at_rest(clip: Clip, frames: int, fps: float) -> Floats:

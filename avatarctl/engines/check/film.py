@@ -24,14 +24,15 @@ Check = Callable[[], None]
 @dataclass(frozen=True, slots=True)
 class Film:
     """A film's tracks by their packets. `frames`: pictures; `fps`: their mean rate; `start`: time of the first one,
-    seconds; `uneven`: how far the picture farthest from its place in an even row is off it, seconds; `channels` of
-    the sound, 0 without one."""
+    seconds; `uneven`: how far the picture farthest from its place in an even row is off it, seconds; `side`: the
+    shorter one of a picture, pixels; `channels` of the sound, 0 without one."""
 
     path: Path
     frames: int
     fps: float
     start: float
     uneven: float
+    side: int
     channels: int
 
     @property
@@ -68,12 +69,15 @@ def survey(path: Path, check: Check) -> Film:
         fps=1 / step,
         start=float(times[0]),
         uneven=float(np.abs(times - even).max()),
+        side=min(int(side) for side in pictures.properties["dimensions"].split("x")),
         channels=0 if sound is None else 1 if layout == "mono" else 2,
     )
 
 
-def pictures(film: Film, size: tuple[int, int] | None, threads: int, check: Check) -> Generator[NDArray[np.uint8]]:
-    """Every picture as I420, uint8 (height * 3 // 2, width).
+def pictures(
+    film: Film, size: tuple[int, int] | None, threads: int, check: Check, *, first_alone: bool = False
+) -> Generator[NDArray[np.uint8]]:
+    """Every picture, or the `first_alone`, as I420, uint8 (height * 3 // 2, width).
 
     Args:
         size: width and height, both even; None for the film's own, as it is seen, rounded to even numbers.
@@ -84,7 +88,8 @@ def pictures(film: Film, size: tuple[int, int] | None, threads: int, check: Chec
     width, height = size or ("max(16,2*round(iw/2))", "max(16,2*round(ih/2))")
     stream = ffmpeg.source(film.path, _FORMATS, threads=threads)["V:0"].filter("scale", width, height, flags="area")
     # A format that says itself how large the pictures are, which before their rotation nobody else can.
-    raw = ffmpeg.to_pipe(stream, format="yuv4mpegpipe", pix_fmt="yuv420p", fps_mode="passthrough")
+    options = {"frames:v": 1} if first_alone else {}
+    raw = ffmpeg.to_pipe(stream, format="yuv4mpegpipe", pix_fmt="yuv420p", fps_mode="passthrough", **options)
     with ffmpeg.Child(raw, what=_WHAT, blame=BadInput, check=check) as child:
         blocks = child.chunks()
         head = b""

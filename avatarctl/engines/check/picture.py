@@ -102,15 +102,16 @@ def look(
     """
     every = 1 if film.frames <= _ALL_UP_TO else 2
     with ExitStack() as stack:
-        coming = stack.enter_context(closing(pictures(film, None, threads, check)))
+        # A face in a large picture is nearly always large, too; and pipes are slow, so its decoder is to shrink it.
+        large = film.side > SHORTER_SIDE
+        coming = stack.enter_context(closing(pictures(film, None, threads, check, first_alone=large)))
         i420 = next(coming, None)
         if i420 is None:
             raise BadInput("the film cannot be measured", why="its first picture does not decode")
         first, begun = _rgb(i420), [i420]
         found = _face(meshes[0], first)
         size = _size(first, found)
-        if size != first.shape[1::-1]:
-            # Shrunk where they are decoded, since pipes are slow; the few that were decoded ahead are decoded again.
+        if large or size != first.shape[1::-1]:
             coming.close()
             coming, begun = stack.enter_context(closing(pictures(film, size, threads, check))), []
             found = None if found is None else _scaled(found, size[0] / first.shape[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -77,15 +78,22 @@ def measure(film: Film, check: Check) -> Sound:
     )
 
 
+@cache
+def _response(size: int) -> NDArray[np.complex128]:
+    """What the K-weighting does to each frequency of a spectrum of so many samples, complex128 (size // 2 + 1,)."""
+    turn = np.exp(-2j * np.pi * np.arange(size // 2 + 1) / size)
+    response = np.ones_like(turn)
+    for above, below in _STAGES:
+        response *= np.polyval(above[::-1], turn) / np.polyval(below[::-1], turn)
+    return np.asarray(response)
+
+
 class _KWeighting:
     """The filters as products of spectra, since a recursion sample by sample would be slow here."""
 
     def __init__(self, channels: int) -> None:
         self._size = round(_BLOCK * RATE) + _TAIL
-        turn = np.exp(-2j * np.pi * np.arange(self._size // 2 + 1) / self._size)
-        self._response = np.ones_like(turn)
-        for above, below in _STAGES:
-            self._response *= np.polyval(above[::-1], turn) / np.polyval(below[::-1], turn)
+        self._response = _response(self._size)
         self._before = np.zeros((_TAIL, channels), np.float32)
 
     def energies(self, block: Floats) -> list[float]:

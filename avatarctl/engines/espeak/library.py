@@ -121,7 +121,8 @@ class Espeak:
             BadConfig: there is no such voice or variant.
         """
         language, _, variant = voice.partition("+")
-        if self._library.espeak_SetVoiceByName(language.encode()) != 0:
+        place = _places().get(language, language)
+        if self._library.espeak_SetVoiceByName(place.encode()) != 0:
             raise BadInput(f"espeak-ng does not speak {language!r}", hint="name another with --set speak.language=en")
         if variant and not variants().get(variant, True):
             raise BadConfig(
@@ -129,7 +130,9 @@ class Espeak:
                 why="its breath sounds different each time, so a film could not be made again to the same bytes",
                 hint="for example f1, f4, m3 or m7",
             )
-        if variant and (variant not in variants() or self._library.espeak_SetVoiceByName(voice.encode()) != 0):
+        if variant and (
+            variant not in variants() or self._library.espeak_SetVoiceByName(f"{place}+{variant}".encode()) != 0
+        ):
             raise BadConfig(f"espeak-ng has no voice variant {variant!r}", hint="for example f1, f4, m3 or m7")
         for parameter, value in ((_RATE, rate), (_PITCH, pitch), (_RANGE, intonation)):
             if self._library.espeak_SetParameter(parameter, value, 0) != 0:
@@ -181,6 +184,13 @@ class Espeak:
             part = self._library.espeak_TextToPhonemes(ctypes.byref(pointer), _UTF8, form)
             parts.append((part or b"").decode("utf-8", "ignore"))
         return [p for p in parts if p]
+
+
+@cache
+def _places() -> dict[str, str]:
+    """Where each language's voice lies: to find one by its name alone, espeak-ng reads all of them."""
+    folder = Path(espeakng_loader.get_data_path()) / "lang"
+    return {file.name: str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
 
 
 _BREATH = re.compile(rb"^breath\b.*[1-9]", re.MULTILINE)

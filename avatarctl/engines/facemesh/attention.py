@@ -12,6 +12,7 @@ has. The file is cut in two around them and they are done here, in NumPy:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,20 +68,21 @@ class _Region:
         return np.column_stack([linear, offset]).astype(np.float32)
 
 
-def sample(features: Floats, transform: Floats, grid: int) -> Floats:
-    """Bilinear samples (grid, grid, channels) of `features` (height, width, channels); zero outside.
+def sample(features: Floats, transforms: Sequence[Floats], grid: int) -> Floats:
+    """Bilinear samples (transforms, grid, grid, channels) of `features` (height, width, channels); zero outside.
 
     Cells are sampled at their centres, half a cell from the corner, on both sides of the map.
     """
     height, width, channels = features.shape
     cells = np.arange(grid) + 0.5
     column, row = cells[None, :], cells[:, None]
-    x = transform[0, 0] * column + transform[0, 1] * row + transform[0, 2] - 0.5
-    y = transform[1, 0] * column + transform[1, 1] * row + transform[1, 2] - 0.5
+    maps = np.stack(transforms)[..., None, None]
+    x = maps[:, 0, 0] * column + maps[:, 0, 1] * row + maps[:, 0, 2] - 0.5
+    y = maps[:, 1, 0] * column + maps[:, 1, 1] * row + maps[:, 1, 2] - 0.5
     x0, y0 = np.floor(x).astype(np.intp), np.floor(y).astype(np.intp)
     all_inside = x0.min() >= 0 and y0.min() >= 0 and x0.max() < width - 1 and y0.max() < height - 1
     rows = features.reshape(height * width, channels)
-    total = np.zeros((grid * grid, channels), np.float32)
+    total = np.zeros((x.size, channels), np.float32)
     for dy, weight_y in ((0, y0 + 1 - y), (1, y - y0)):
         for dx, weight_x in ((0, x0 + 1 - x), (1, x - x0)):
             xs, ys = x0 + dx, y0 + dy
@@ -91,7 +93,7 @@ def sample(features: Floats, transform: Floats, grid: int) -> Floats:
             corner = rows.take((ys * width + xs).ravel(), axis=0)
             corner *= weight.astype(np.float32).reshape(-1, 1)
             total += corner
-    return total.reshape(grid, grid, channels)
+    return total.reshape(-1, grid, grid, channels)
 
 
 def _placed(points: Floats, transform: Floats, stride: float) -> Floats:
@@ -135,10 +137,7 @@ class AttentionMesh:
         stride = SIDE / features.shape[1]
         regions = (self._lips, self._right_eye, self._left_eye)
         transforms = [region.transform(mesh / stride) for region in regions]
-        crops = [
-            sample(features[0], transform, region.grid)[None]
-            for region, transform in zip(regions, transforms, strict=True)
-        ]
+        crops = sample(features[0], transforms, self._lips.grid)[:, None]
         lips, right_eye, right_iris, left_eye, left_iris = (out.reshape(-1, 2) for out in self._heads(*crops))
 
         points = np.empty((COUNT, 3), np.float32)

@@ -54,6 +54,8 @@ UNDER_TEETH, SHADOW = 0.7, 0.34
 """How far below their edges the upper teeth darken what lies behind them, mm, and how much."""
 GLOW = np.array([0.20, 0.04, -0.03], np.float32)
 """What light the red of the mouth throws back into its shadows."""
+BESIDE_LIPS = np.array([0.95, 0.85, 0.85], np.float32)
+"""Of the tongue: redder and darker than the lips, for one of which it would be taken where it touches the lower one."""
 WALL = 0.52
 """Light of the flesh in which the lips meet at the corners, in lights of the lips."""
 ENDS = 0.72, 1.02
@@ -63,7 +65,7 @@ ENDS = 0.72, 1.02
 @dataclass(frozen=True)
 class Interior:
     """`upper_teeth`, `lower_teeth`, `tongue`: RGBA float32 (h, w, 4), 0..255, colour premultiplied, alpha
-    0..1. `cavity`: RGB float32 (h, w, 3). `wall`: of the flesh at the corners, RGB float32 (3,). `glow`: how much
+    0..1. `cavity`: RGB float32 (h, w, 3). `wall`: of the flesh at the corners, RGB float32 (w, 3). `glow`: how much
     of red, green and blue a full shadow keeps, float32 (3,). `scale`: sprite pixels per mm. `from_photo`: the
     upper teeth are the photo's own. `bite`: how far the upper teeth reach below the closed lips, mm."""
 
@@ -90,15 +92,19 @@ def build_interior(canvas: NDArray[np.uint8], light: PhotoLight, frame: MouthFra
     lip = light.lip / light.cast
     gum = np.asarray(0.25 * lip + 0.75 * np.array([158, 88, 85]) * light.strength, np.float32)
     flesh = np.asarray(0.35 * lip + 0.65 * np.array([192, 106, 107]) * light.strength, np.float32)
+    flesh *= light.coloured(BESIDE_LIPS)
     upper, lower = (
         shrunk(drawn_teeth(enamel, gum, arch, lips.middle, upper=up), scale, blur)
         for arch, up in ((UPPER_ARCH, True), (LOWER_ARCH, False))
     )
     tongue = shrunk(_tongue(flesh, lips.middle), scale, blur)
     cavity = _cavity(light.strength, scale)
+    place = millimetres(scale)[0][0] * np.float32(frame.unit / EYE_DISTANCE / frame.half_width) + lips.middle
+    across = np.interp(place, np.linspace(-1, 1, len(light.across)), light.across).astype(np.float32)[:, None]
     for sprite in (upper, lower, tongue, cavity):
         grey = sprite[..., :3].mean(-1, keepdims=True)
         sprite[..., :3] = (sprite[..., :3] * light.saturation + grey * (1 - light.saturation)) * light.cast
+        sprite[..., :3] *= across
         cover = sprite[..., 3:] if sprite.shape[-1] == 4 else np.float32(1)
         sprite[..., :3] = sprite[..., :3] * np.float32(light.depth) + light.black * cover
     bite = SHOWN_TEETH
@@ -110,13 +116,13 @@ def build_interior(canvas: NDArray[np.uint8], light: PhotoLight, frame: MouthFra
         upper = shifted(upper, (bite - reach) * scale)
     # A shadow in a faded print ends at its black.
     glow = light.coloured(GLOW) + np.float32(0.8 * (1 - light.depth)) * (1 - light.coloured(GLOW))
-    wall = np.asarray(light.black + (light.lip - light.black) * WALL ** light.coloured(REDDENING), np.float32)
+    wall = light.black + (light.lip - light.black) * across * WALL ** light.coloured(REDDENING)
     return Interior(
         upper_teeth=upper,
         lower_teeth=lower,
         tongue=tongue,
         cavity=cavity,
-        wall=wall,
+        wall=np.asarray(wall, np.float32),
         glow=np.asarray(glow, np.float32),
         scale=scale,
         from_photo=shown is not None,
@@ -160,7 +166,7 @@ class Mouth:
         self._unlit = np.asarray(cv2.convertScaleAbs(interior.cavity), np.uint8)
         self._cavity = _planes(interior.cavity)
         self._cover = np.ascontiguousarray(interior.upper_teeth[..., 3])
-        self._wall, self._glow = interior.wall[:, None, None], interior.glow[:, None, None]
+        self._wall, self._glow = np.atleast_2d(interior.wall).T[:, None], interior.glow[:, None, None]
         back = np.minimum(self._across**2 / ARCH, FURTHEST_BACK)
         self._raised = np.asarray(back / TO_HINGE * interior.scale, np.float32)
         """How far each column of the lower teeth stays up when the jaw drops, pixels a mm."""

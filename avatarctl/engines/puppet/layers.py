@@ -183,15 +183,19 @@ class _Cleaner:
         found = self._colour(x, y).astype(np.float32)
         found += (np.float32(0.85) * lip - found) * (_unlike(found, lip) * outwards * past)[..., None]
         clean = np.where((self._near > 0)[..., None], found, picture).astype(np.float32)
+        # Past the corners is skin, of painted lips, too; only the mouth's dark that reaches there is no part of it.
+        skin = smoothstep(0.97, 1.05, self._aside) * smoothstep(0.95, 1.15, picture.mean(-1) / (clean.mean(-1) + 1))
+        clean += (picture - clean) * skin[..., None]
         # What is dark beside the lips' ends is the photo's open mouth, seen through their soft edge.
         inward = self._x + self._pull
         end = self._colour(inward, self._limit(inward, inner, outer, way)).astype(np.float32)
         end = np.float32(0.93) * (end + (np.float32(0.85) * lip - end) * _unlike(end, lip)[..., None])
         beside = smoothstep(0.55, 0.75, self._aside) * self._up_to(self._aside, (0.98, 1.06), (1.05, 1.22))
         beside = (beside * (1 - smoothstep(0.03 * unit, 0.09 * unit, np.abs(self._y - limit))))[..., None]
-        # Its colour goes with its dark.
-        missing = end - clean
-        clean += beside * np.maximum(missing, missing * _unlike(clean, end)[..., None])
+        # Its colour goes with its dark. The skin beside painted lips is of another colour, too, but lighter than they.
+        missing, lighter = end - clean, clean.mean(-1) / np.maximum(end.mean(-1), 1)
+        other = _unlike(clean, end) * (1 - smoothstep(1.05, 1.3, lighter))
+        clean += beside * np.maximum(missing, missing * other[..., None])
         blurred = cv2.GaussianBlur(
             clean, (0, 0), sigmaX=0.025 * unit * TEXTURE_SCALE, sigmaY=0.008 * unit * TEXTURE_SCALE
         )

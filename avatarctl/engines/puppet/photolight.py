@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.facemesh import landmarks as mesh
 from avatarctl.engines.puppet import anatomy
+from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.smooth import Array, smoothstep
 
 USUAL_BLACK = 45.0
@@ -24,6 +25,9 @@ LIGHTEST = 99.0
 """Of a hundred pixels, how many are darker than what is white in a picture, or would be but for the light's colour."""
 NO_CAST, CAST = 0.9, 0.75
 """What the light leaves of its weakest colour in a photo that has white in it, and in one that certainly has a cast."""
+FROM_SIDE = 0.35, 0.6
+"""How much less light there is at one corner of the mouth than at the other: up to here it is the face's own shade,
+from here on the light's."""
 TONED, COLOURED = 0.006, 0.014
 """How far a face's colours stray from those of a print in one colour, over its light: toned, scanned and faded prints
 0.002 to 0.005, photos 0.022 (pale skin) to 0.16."""
@@ -37,7 +41,8 @@ class PhotoLight:
     `saturation`: 0 in a grey photo or a print in one colour, 1 in a coloured one. `blur`: sigma of the photo's
     unsharpness, pixels of the canvas. `black`: what its darkest places have in excess of those of a full print, RGB,
     float32 (3,), and `depth`: what is left of the range from there to the skin, 0..1. `relief`: 0 in a drawing of
-    flat colours, 1 in a photo."""
+    flat colours, 1 in a photo. `across`: what falls on the mouth from its image-left corner to the other one, in parts
+    of the most, float32 (n,): 1 everywhere but in a light from the side."""
 
     strength: float
     cast: Array
@@ -48,6 +53,7 @@ class PhotoLight:
     black: Array
     depth: float
     relief: float
+    across: Array
 
     def coloured(self, exponents: Array) -> Array:
         """Exponents or tints of red, green and blue, as far as the photo has colours."""
@@ -81,6 +87,7 @@ def photo_light(canvas: NDArray[np.uint8], landmarks: Array) -> PhotoLight:
         black=black,
         depth=depth,
         relief=_relief(canvas, landmarks),
+        across=_across(canvas, landmarks),
     )
 
 
@@ -189,6 +196,27 @@ def _relief(canvas: NDArray[np.uint8], landmarks: Array) -> float:
     here = grey[:-step, :-step]
     flat = (np.abs(grey[step:, :-step] - here) < 1) & (np.abs(grey[:-step, step:] - here) < 1)
     return float(1 - smoothstep(0.06, 0.22, flat.mean()))
+
+
+def _across(canvas: NDArray[np.uint8], landmarks: Array) -> Array:
+    """See `PhotoLight.across`: by the skin right above and below the lips, of which a beard leaves one."""
+    corners = landmarks[[mesh.MOUTH_CORNER_RIGHT, mesh.MOUTH_CORNER_LEFT], :2]
+    width = float(np.linalg.norm(corners[1] - corners[0]))
+    along = (corners[1] - corners[0]) / max(width, 1.0)
+    down = np.array([-along[1], along[0]], np.float32) * np.float32(0.1 * width)
+    calm = np.asarray(cv2.GaussianBlur(canvas, (0, 0), max(0.5, 0.03 * width)), np.uint8)
+    where = np.linspace(0, 1, 33, dtype=np.float32)
+    sides = []
+    for path, away in ((mesh.LIPS_OUTER_UPPER, -down), (mesh.LIPS_OUTER_LOWER, down)):
+        outline = landmarks[list(path), :2]
+        places = (outline + away).astype(np.float32)
+        light = remap(calm, places[None])[0].astype(np.float32).mean(-1)
+        sides.append(np.interp(where, (outline - corners[0]) @ along / max(width, 1.0), light))
+    light = np.maximum(*sides)
+    ends = float(np.median(light[:11])), float(np.median(light[-11:]))
+    most, least = max(*ends, 1.0), min(ends)
+    from_side = float(smoothstep(*FROM_SIDE, 1 - least / most))
+    return np.asarray(1 - from_side * (1 - np.clip(light, least, most) / most), np.float32)
 
 
 def _unsharpness(canvas: NDArray[np.uint8], landmarks: Array) -> float:
