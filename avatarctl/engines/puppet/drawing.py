@@ -83,7 +83,7 @@ class Second:
     def open(self, rig: Path, background: Picture | None) -> None:
         """What it is to draw from now on; `ready` tells when it can."""
         self.start()
-        if self._shown is not None and self._shown[0] == rig and _alike(self._shown[1], background):
+        if self._shown is not None and self._shown[0] == rig and alike(self._shown[1], background):
             return
         if self._shown is not None and not self._is_ready:
             # It would answer for the other one first.
@@ -146,7 +146,8 @@ class Second:
                     pipe.close()
 
 
-def _alike(one: Picture | None, other: Picture | None) -> bool:
+def alike(one: Picture | None, other: Picture | None) -> bool:
+    """Whether two backgrounds are the same."""
     return one is other or (one is not None and other is not None and np.array_equal(one, other))
 
 

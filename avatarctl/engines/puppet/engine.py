@@ -125,11 +125,17 @@ def _chosen(face: str) -> tuple[float, float, float] | None:
     return x, y, width
 
 
+_File = tuple[Path, int, int]
+"""A file's path, its number and when it was written."""
+
+
 class AnimateEngine:
     """Speech and its timings to a silent clip of the rig's face, and the curves that moved it."""
 
     def __init__(self) -> None:
         self._second = drawing.Second()
+        self._rig: tuple[_File, Rig] | None = None
+        self._renderer: tuple[Rig, NDArray[np.uint8] | None, Renderer] | None = None
 
     def load(self, models: Mapping[str, Path]) -> None:
         """Nothing to read before the first rig."""
@@ -155,7 +161,7 @@ class AnimateEngine:
         if both:
             with suppress(drawing.Lost):
                 self._second.start()
-        rig = Rig.load(_given(job, "rig"))
+        rig = self._opened(_given(job, "rig"))
         wanted = picture_size(params.size, params.aspect)
         if (rig.width, rig.height) != wanted:
             raise BadInput(
@@ -170,7 +176,7 @@ class AnimateEngine:
         second = (self._second, (job.inputs["rig"], behind)) if both else None
         with (
             video.Encoder(job.out / "clip.mp4", rig.width, rig.height, params.fps, crf=params.crf) as encoder,
-            closing(drawing.frames(Renderer(rig, behind), moves.values, second)) as frames,
+            closing(drawing.frames(self._drawer(rig, behind), moves.values, second)) as frames,
         ):
             for number, frame in enumerate(frames):
                 if job.cancelled():
@@ -180,9 +186,27 @@ class AnimateEngine:
                     job.progress(number, total, "frames")
         job.progress(total, total, "frames")
 
+    def _opened(self, path: Path) -> Rig:
+        """The rig of a file, kept for the next clip: a film's clips are all of one rig, and often a batch's films."""
+        found = path.stat()
+        # A damaged file is put aside and made anew under the same name.
+        file = path, found.st_ino, found.st_mtime_ns
+        if self._rig is None or self._rig[0] != file:
+            self._rig = self._renderer = None
+            self._rig = file, Rig.load(path)
+        return self._rig[1]
+
+    def _drawer(self, rig: Rig, behind: NDArray[np.uint8] | None) -> Renderer:
+        """What draws this rig before this background, kept as the rig is."""
+        kept = self._renderer
+        if kept is None or kept[0] is not rig or not drawing.alike(kept[1], behind):
+            kept = self._renderer = rig, behind, Renderer(rig, behind)
+        return kept[2]
+
     def close(self) -> None:
-        """End the second process. Rigs are mapped files: they go with their run."""
+        """End the second process, and let go of the rig."""
         self._second.close()
+        self._rig = self._renderer = None
 
 
 def _given(job: Job, role: str) -> Path:
