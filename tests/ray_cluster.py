@@ -5,8 +5,11 @@ installed, whoever imports this is skipped.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +32,8 @@ OBJECT_STORE = 80 << 20
 """Bytes, of each node."""
 PATIENCE = 120.0
 """Seconds within which anything happens, on however busy a machine."""
+APART = ["unshare", "--user", "--map-root-user", "--mount"]
+"""Begins a command that may mount what it likes, and be the only one to see it."""
 HEALTH = {
     # A process that is gone refuses connections: five times, a second apart, and Ray takes its machine for dead.
     "RAY_health_check_initial_delay_ms": "1000",
@@ -93,6 +98,7 @@ class RayCluster:
         self._cluster: Any = None
         self._count = 0
         self.machines: list[TestMachine] = []
+        self._apart: list[subprocess.Popen[bytes]] = []
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.s3_port: int = probe.getsockname()[1]
@@ -119,6 +125,12 @@ class RayCluster:
     def __exit__(self, *error: object) -> None:
         if ray.is_initialized():
             ray.shutdown()
+        for process in self._apart:
+            children = psutil.Process(process.pid).children(recursive=True)
+            process.terminate()
+            process.wait(PATIENCE)
+            for child in psutil.wait_procs(children, timeout=10)[1]:
+                child.kill()
         self._cluster.shutdown()
 
     def add(self, **environment: str) -> TestMachine:
@@ -126,6 +138,19 @@ class RayCluster:
         machine = self._add(num_cpus=1, **environment)
         self.machines.append(machine)
         return machine
+
+    def add_apart(self, hidden: Path) -> Path:
+        """A machine that shares no files with this one: `hidden` is empty there. Its folder of temporary files.
+
+        `hidden` must not hold the folder of this cluster.
+        """
+        before = len(self._cluster.global_state._live_node_ids())
+        home, variables = self._home()
+        command = [*APART, sys.executable, str(ROOT / "tests" / "ray_machine.py"), self.address, str(hidden)]
+        self._apart.append(subprocess.Popen(command, env={**os.environ, **variables}))
+        until(lambda: len(self._cluster.global_state._live_node_ids()) > before or self._apart[-1].poll() is not None)
+        assert self._apart[-1].poll() is None
+        return home / "tmp"
 
     def kill(self, machine: TestMachine) -> None:
         """A machine is gone. Ray finds that out some seconds later: see `settle`."""
@@ -155,23 +180,8 @@ class RayCluster:
         return [path for machine in self.machines for path in machine.actors]
 
     def _add(self, num_cpus: int, include_dashboard: bool | None = None, **environment: str) -> TestMachine:
-        self._count += 1
-        home = self._folder / f"machine{self._count}"
-        (home / "tmp").mkdir(parents=True)
-        (home / "models").symlink_to(self._models, target_is_directory=True)
-        variables = {
-            "AVATARCTL_HOME": str(home),
-            "AVATARCTL_OFFLINE": "1",
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": str(ROOT),
-            "TMPDIR": str(home / "tmp"),
-            # Ray's sockets lie below it: a path of theirs may have 107 characters.
-            "RAY_TMPDIR": tempfile.gettempdir(),
-            "RAY_USAGE_STATS_ENABLED": "0",
-            **HEALTH,
-            **self.s3,
-            **environment,
-        }
+        home, variables = self._home()
+        variables |= environment
         before = dict(os.environ)
         try:
             # Its processes get the environment of this one.
@@ -183,6 +193,49 @@ class RayCluster:
         finally:
             os.environ.clear()
             os.environ.update(before)
+
+    def _home(self) -> tuple[Path, dict[str, str]]:
+        """Of another machine, and the variables of its processes."""
+        self._count += 1
+        home = self._folder / f"machine{self._count}"
+        (home / "tmp").mkdir(parents=True)
+        (home / "models").symlink_to(self._models, target_is_directory=True)
+        return home, {
+            "AVATARCTL_HOME": str(home),
+            "AVATARCTL_OFFLINE": "1",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(ROOT),
+            "TMPDIR": str(home / "tmp"),
+            # Ray's sockets lie below it: a path of theirs may have 107 characters.
+            "RAY_TMPDIR": tempfile.gettempdir(),
+            "RAY_USAGE_STATS_ENABLED": "0",
+            **HEALTH,
+            **self.s3,
+        }
+
+
+def can_live_apart() -> bool:
+    """Whether `add_apart` works here: in many containers it is forbidden."""
+    probe = [*APART, "mount", "-t", "tmpfs", "none", tempfile.gettempdir()]
+    return (
+        shutil.which(APART[0]) is not None and subprocess.run(probe, capture_output=True, check=False).returncode == 0
+    )
+
+
+@contextmanager
+def bucket(cluster: RayCluster) -> Iterator[Any]:
+    """An empty bucket of an S3 server on this machine, named `films`."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=cluster.s3_port, verbose=False)
+    server.start()
+    client = boto3.resource("s3", endpoint_url=cluster.s3["FSSPEC_S3_ENDPOINT_URL"], region_name="us-east-1",
+                            aws_access_key_id="key", aws_secret_access_key="secret")  # fmt: skip
+    try:
+        yield client.create_bucket(Bucket="films")
+    finally:
+        server.stop()
 
 
 def until(true: Callable[[], Any], seconds: float = PATIENCE) -> None:

@@ -210,6 +210,18 @@ def test_a_reader_who_goes_away_ends_no_batch_and_hides_no_failure(studio: Studi
     assert len(films(studio)) == 4
 
 
+def test_another_folder_while_it_runs_is_the_folder_of_all(studio: Studio) -> None:
+    four(studio)
+    first = studio.start("batch", "run", "films.yaml", "--jobs", "1")
+    wait_until_running(studio)
+    studio.ok("batch", "run", "films.yaml", "--out", "there", "--jobs", "1")
+    _, err = first.communicate(timeout=60)
+    assert first.returncode == 0, err
+    ended = studio.ok("batch", "status", "films.yaml", "--json").json["jobs"]
+    assert [job["output"] for job in ended] == [f"{studio.work}/there/{job['name']}.mp4" for job in ended]
+    assert len(list((studio.work / "there").iterdir())) == 4
+
+
 def test_cancelled_from_outside(studio: Studio) -> None:
     four(studio)
     process = studio.start("batch", "run", "films.yaml", "--jobs", "1")
@@ -219,6 +231,7 @@ def test_cancelled_from_outside(studio: Studio) -> None:
     assert process.returncode == 1, err
     assert set(status(studio).values()) <= {"cancelled", "done"}
     assert "cancelled" in status(studio).values()
+    assert b"the step was" not in err, "who cancelled it asks for no step"
 
 
 def test_who_wants_to_be_alone_waits_and_gives_up(studio: Studio) -> None:
@@ -244,6 +257,37 @@ def test_a_report_that_cannot_be_written_is_found_out_first(studio: Studio) -> N
     refused(studio.run("batch", "run", "films.yaml", "--junit", "reports/results.xml"), 4, "reports", "--junit")
     refused(studio.run("batch", "run", "films.yaml", "--junit", "."), 4, "is a folder", "--junit")
     assert studio.delivered() == []
+
+
+def test_results_that_cannot_be_written_are_found_out_first(studio: Studio) -> None:
+    four(studio)
+    (studio.work / "taken").write_text("a file")
+    for command in ("run", "check"):
+        result = studio.run("batch", command, "films.yaml", "--out", "taken/films")
+        assert result.code == 4 and "taken is no folder" in result.err and "--out" in result.err
+    assert studio.ok("batch", "status", "--json").json["batches"] == [], "nothing was queued"
+    # Of two files it is only the other one's.
+    write(studio, "outputs: taken/films\ndefaults: {avatar: astronaut}\njobs: [{text: Пять.}]\n", "more.yaml")
+    result = studio.run("batch", "check", "films.yaml", "more.yaml")
+    assert result.code == 4 and "more.yaml:3: пять" in result.err and "films.yaml:" not in result.err
+
+
+def test_films_of_another_file_are_not_replaced_in_silence(finished: tuple[Studio, Result], tmp_path: Path) -> None:
+    studio = finished[0].copy(tmp_path / "other")
+    first = write(studio, "defaults: {avatar: astronaut, preset: lite}\njobs: [{text: Раз., name: a}]\n", "first.yaml")
+    second = write(
+        studio, "defaults: {avatar: astronaut, preset: lite}\njobs: [{text: Два., name: a}]\n", "second.yaml"
+    )
+    assert "warning" not in studio.ok("batch", "run", "first.yaml").err
+    said = studio.ok("batch", "run", "second.yaml").err
+    assert f"{studio.work}/outputs/a.mp4 is a film of {first}, and will be replaced" in said
+    assert "warning" not in studio.ok("batch", "run", "second.yaml", "--out", "elsewhere").err
+    # Of a file that is gone nobody waits for any film; but it can still be asked what became of it.
+    first.rename(studio.work / "renamed.yaml")
+    assert "warning" not in studio.ok("batch", "run", "renamed.yaml", "--out", "renamed").err
+    assert "a film of" not in studio.ok("batch", "run", "second.yaml").err
+    assert studio.ok("batch", "status", "first.yaml", "--json").json["file"] == str(first)
+    assert second.exists()
 
 
 def test_two_files_that_write_the_same_films_are_refused(studio: Studio) -> None:
@@ -340,7 +384,7 @@ def test_a_job_whose_end_cannot_be_written_ends_the_batch(tmp_path: Path, monkey
         job = Job(file="f.yaml", line=1, name="a", output="a", text="А.", avatar="nobody")
         queued = store.ledger.queue_batch("/f.yaml", "d", [Wanted("a", job.as_request(), "x")], store.is_alive)
         executor = batch.local_executor(1)
-        work = batch.BatchRun(store, [queued.id], executor, folders={queued.id: tmp_path})
+        work = batch.BatchRun(store, [queued.id], executor)
         with monkeypatch.context() as patch, pytest.raises(Unavailable, match="the disk is full"):
             patch.setattr(store.ledger, "finish_job", full)
             work.perform()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from avatarctl import presets
-from avatarctl.cli.batch import _ending
+from avatarctl.cli.batch_tables import _ending
 from avatarctl.engines import registry
 from avatarctl.engines.contract import Job, Requirements, Rung, on_the_cpu
 from avatarctl.engines.sadtalker.spec import SadTalkerParams

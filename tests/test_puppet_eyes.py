@@ -371,3 +371,15 @@ def test_a_tiny_eye_stays_still_without_failing(photos: dict[str, Picture], mesh
     renderer = Renderer(tiny)
     for controls in ({"gaze_x": 15.0, "gaze_y": 10.0}, {"blink": 1.0}, {"lid": -0.3}):
         assert renderer.render(row(**controls)).shape == tiny.canvas.shape
+
+
+def test_the_grain_of_a_lid_in_the_shade_is_as_faint_as_its_light(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    """Behind tinted glasses the lids were a mosaic, in a painting they were striped."""
+    points = mesh.landmarks(photos["hopper"]).points
+    tinted = paint.glasses(photos["hopper"], points, 0.75)
+    for picture, most in ((tinted, 0.08), (paint.painting(photos["hopper"]), 0.15)):
+        made = build_rig(picture, points, 256, 0.42)
+        for eye in made.eyes:
+            skin, lid = eye.skin.astype(np.float32), eye.masks[..., 0] > 200
+            fine = skin - cv2.GaussianBlur(skin, (0, 0), 0.06 * made.frame.unit)
+            assert fine[lid].std() < most * skin[lid].mean()

@@ -12,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
-from avatarctl.engines.puppet import anatomy, lips
+from avatarctl.engines.puppet import anatomy, emotion, lips
 from avatarctl.engines.puppet.controls import INDEX
 from avatarctl.engines.puppet.render import SHAPE_CONTROLS, Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
+from avatarctl.text.emotions import EMOTIONS
+from avatarctl.text.visemes import POSE
 from tests.mouth_support import (
     PARTS,
     SIZE,
@@ -38,6 +41,31 @@ def test_the_opening_is_as_large_as_was_asked(rig: Rig, mesh: FaceMesh) -> None:
     assert np.corrcoef(wanted, found)[0, 1] > 0.98
     assert 0.9 < np.polyfit(wanted, found, 1)[0] < 1.2
     assert gap(mesh.landmarks(renderer.render(viseme("open")))) > 0.24
+
+
+def mouths_in(mood: str, share: float) -> NDArray[np.float32]:
+    """A loud A, as far open as `share` of it, in an emotion at full strength."""
+    controls = emotion.pose(mood, 1.0).astype(np.float32)
+    columns = [INDEX[name] for name in POSE]
+    controls[columns] = np.float32(share) * viseme("open")[columns]
+    return controls
+
+
+@pytest.mark.parametrize("mood", EMOTIONS)
+def test_an_open_mouth_is_read_as_one_through_every_emotion(mood: str, rig: Rig, mesh: FaceMesh) -> None:
+    """From wherever one looks: a lower lip that is hardly redder than skin, below corners that hang, is taken for a
+    tongue, and the opening for twice what it is."""
+    renderer, unit = Renderer(rig), rig.frame.unit
+    looks = [np.array([x, y, 0], np.float32) * np.float32(unit) for x, y in ((0, 0), (0.09, 0), (-0.09, 0), (0, 0.09))]
+    ratios = []
+    for share in (0.5, 0.7, 0.9, 1.0):
+        controls = mouths_in(mood, share)
+        picture = renderer.render(controls)
+        face = mesh.landmarks(picture)
+        seen = [gap(mesh.track(picture, Landmarks(face.points + look, face.score))) for look in looks]
+        ratios.append(np.mean(seen) / controls[INDEX["open"]])
+    assert min(ratios) > 0.8 and max(ratios) < 1.45, ratios
+    assert max(ratios) < 1.55 * min(ratios), ratios
 
 
 shapes = st.fixed_dictionaries(

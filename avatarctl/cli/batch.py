@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json as jsons
+import shlex
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from avatarctl.amounts import duration, size
 from avatarctl.cli import common
 from avatarctl.cli.batch_display import Display
+from avatarctl.cli.batch_tables import batch_json, counted, job_json, print_jobs, raise_for, state_of, tell
 from avatarctl.cli.options import print_json, print_table, reader_gone, say, state
-from avatarctl.errors import AvatarctlError, BadInput
+from avatarctl.errors import BadInput
 from avatarctl.jobs import BadJobFile, Job, JobFile, Problem
 from avatarctl.stages.params import nearest
-from avatarctl.store.model import BatchRecord, JobRecord
+from avatarctl.store.model import BatchRecord
 from avatarctl.store.store import Store
 
 app = typer.Typer(
@@ -33,13 +35,6 @@ BatchArgument = Annotated[str, typer.Argument(metavar="[BATCH]", help="A job fil
 OutsideOption = Annotated[
     bool, typer.Option("--allow-outside", help="Let jobs read and write outside the job file's folder.")
 ]
-
-
-class SomeFailed(AvatarctlError):
-    """A batch came to its end, and not every film was made."""
-
-    code = "jobs_failed"
-    exit_code = 1
 
 
 @app.command()
@@ -82,7 +77,6 @@ def run(
                 stack.enter_context(lock.exclusive(wait_lock))
         _preflight(store, read, out)
         batches = [_queue(store, f, out) for f in read]
-        folders = {b.id: _outputs(f, out) for b, f in zip(batches, read, strict=True)}
         display = stack.enter_context(Display(store, batches, jsonl=jsonl))
         performing = batch.EXECUTORS[executor](jobs)
         stack.callback(performing.close)
@@ -90,7 +84,6 @@ def run(
             store,
             [b.id for b in batches],
             performing,
-            folders=folders,
             told=display.told,
             options=batch.Options(jobs, keep_going, retries),
         ).perform()
@@ -100,7 +93,8 @@ def run(
         seconds = time.monotonic() - began
         _hold_retention(store)
     try:
-        _tell(batches, ended, seconds, jsonl)
+        if not jsonl:
+            tell(batches, ended, seconds)
         sys.stdout.flush()
     except BrokenPipeError:
         reader_gone()  # What became of the films is told by the exit code all the same.
@@ -108,7 +102,7 @@ def run(
         from avatarctl.recipes.junit import write
 
         write(junit, ended, seconds)
-    _raise_for(ended)
+    raise_for(ended)
 
 
 @app.command()
@@ -133,7 +127,7 @@ def check(
         raise
     with session.open_store(readonly=True) as store:
         wanted = [job for f in read for job in f.jobs]
-        report = preflight.look(store, wanted, _outputs(read[0], out))
+        report = preflight.look(store, wanted, _folders(read, out))
     if state.json:
         print_json(report.as_dict())
     else:
@@ -164,19 +158,19 @@ def status(
         if batch is None:
             found = [(b, store.ledger.job_counts(b.id)) for b in store.ledger.batches()]
             if state.json:
-                print_json({"batches": [{**_batch_json(b), "counts": counts} for b, counts in found]})
+                print_json({"batches": [{**batch_json(b), "counts": counts} for b, counts in found]})
                 return
-            rows = [[b.id, _state(b, c), _counts(c), common.one_line(b.source, 60)] for b, c in found]
+            rows = [[b.id, state_of(b, c), counted(c), common.one_line(b.source, 60)] for b, c in found]
             print_table(["batch", "state", "jobs", "file"], rows)
             return
         chosen = _find(store, batch)
         jobs = store.ledger.jobs(chosen.id)
         counts = store.ledger.job_counts(chosen.id)
     if state.json:
-        print_json({**_batch_json(chosen), "counts": counts, "jobs": [_job_json(job) for job in jobs]})
+        print_json({**batch_json(chosen), "counts": counts, "jobs": [job_json(job) for job in jobs]})
         return
-    _print_jobs(jobs)
-    say(f"{_state(chosen, counts)}: {_counts(counts)}")
+    print_jobs(jobs)
+    say(f"{state_of(chosen, counts)}: {counted(counts)}")
 
 
 @app.command()
@@ -192,9 +186,9 @@ def retry(
         chosen = _find(store, batch)
         count = store.ledger.retry_jobs(chosen.id, permanent=permanent)
     if state.json:
-        print_json({**_batch_json(chosen), "queued": count})
+        print_json({**batch_json(chosen), "queued": count})
     else:
-        say(f"{count} queued again" + (f": avatarctl batch run {chosen.source}" if count else ""))
+        say(f"{count} queued again" + (f": avatarctl batch run {shlex.quote(chosen.source)}" if count else ""))
 
 
 @app.command()
@@ -208,7 +202,7 @@ def cancel(batch: BatchArgument = "last", json: common.JsonOption = False) -> No
         queued, running = store.ledger.cancel_jobs(chosen.id)
         store.ledger.end_batch(chosen.id)
     if state.json:
-        print_json({**_batch_json(chosen), "cancelled": queued, "asked_to_stop": running})
+        print_json({**batch_json(chosen), "cancelled": queued, "asked_to_stop": running})
     else:
         say(f"{queued} cancelled, {running} asked to stop")
 
@@ -298,6 +292,18 @@ def _outputs(file: JobFile, out: Path | None) -> Path:
     return Path(file.outputs or common.resolve(None, None).outputs).absolute()
 
 
+def _folders(read: Sequence[JobFile], out: Path | None) -> dict[str, Path]:
+    """Where the results of each job file go."""
+    return {str(file.path): _outputs(file, out) for file in read}
+
+
+def _films_of_others(store: Store, read: Sequence[JobFile], out: Path | None) -> dict[str, str]:
+    """Films that lie where these jobs put theirs, and the job files, still there, that they were made for."""
+    made = store.ledger.films([str(file.path.absolute().resolve()) for file in read])
+    targets = (str(_outputs(file, out) / (job.output + ".mp4")) for file in read for job in file.jobs) if made else ()
+    return {film: made[film] for film in targets if film in made and Path(film).exists() and Path(made[film]).exists()}
+
+
 def _refuse_equal_outputs(read: Sequence[JobFile], out: Path | None) -> None:
     """Each file was looked at alone; together they must not overwrite each other's films."""
     seen: dict[str, Job] = {}
@@ -318,11 +324,13 @@ def _preflight(store: Store, read: Sequence[JobFile], out: Path | None) -> None:
     from avatarctl.recipes import preflight
 
     wanted = [job for f in read for job in f.jobs]
-    report = preflight.look(store, wanted, _outputs(read[0], out))
+    report = preflight.look(store, wanted, _folders(read, out))
     if len(report.findings) >= len(wanted):
         raise report.findings[0].error
     for finding in report.findings:
         say(f"warning: {finding.problem()}")
+    for film, source in _films_of_others(store, read, out).items():
+        say(f"warning: {film} is a film of {source}, and will be replaced (give another --out, or other names)")
     films = f"{report.jobs} jobs, about {duration(report.media_seconds)} of film"
     say(films + ("" if report.seconds is None else f", done in about {duration(report.seconds)}"))
 
@@ -351,81 +359,8 @@ def _lock_name(path: Path) -> str:
 
 
 def _find(store: Store, wanted: str) -> BatchRecord:
-    path = Path(wanted)
-    return store.ledger.batch(str(path.absolute().resolve()) if path.is_file() else wanted)
-
-
-# -- what people read
-
-
-def _tell(batches: Sequence[BatchRecord], jobs: Sequence[JobRecord], seconds: float, jsonl: bool) -> None:
-    if jsonl:
-        return
-    if state.json:
-        document: dict[str, Any] = {
-            "batches": [_batch_json(b) for b in batches],
-            "seconds": round(seconds, 3),
-            "jobs": [_job_json(job) for job in jobs],
-        }
-        print_json(document)
-        return
-    _print_jobs(jobs)
-    made = sum(job.media_seconds for job in jobs if job.status == "done")
-    done = sum(job.status == "done" for job in jobs)
-    cached = sum(job.cached for job in jobs)
-    factor = f", real-time factor {seconds / made:.2f}" if made else ""
-    say(f"{done} of {len(jobs)} done ({cached} cached), {duration(made)} of film in {duration(seconds)}{factor}")
-
-
-def _print_jobs(jobs: Sequence[JobRecord]) -> None:
-    rows = []
-    for job in jobs:
-        word = "cached" if job.status == "done" and job.cached else job.status
-        took = f"{job.seconds:.1f} s" if job.seconds else ""
-        factor = f"{job.seconds / job.media_seconds:.2f}" if job.media_seconds and not job.cached else ""
-        rows.append([job.name, word, took, factor, _ending(job)])
-    print_table(["job", "status", "work", "rtf", "film, or why not"], rows)
-
-
-def _ending(job: JobRecord) -> str:
-    """The film, and what is different about it; or why there is none."""
-    said = job.output or common.one_line(job.error, 100)
-    return f"{said} ({job.remark})" if job.remark else said
-
-
-def _raise_for(jobs: Sequence[JobRecord]) -> None:
-    wrong = [job for job in jobs if job.status != "done"]
-    if wrong:
-        raise SomeFailed(
-            f"{len(wrong)} of {len(jobs)} films were not made",
-            why=f"{wrong[0].name}: {wrong[0].error or wrong[0].status}",
-            hint="the same command tries them again; avatarctl batch status shows each",
-        )
-
-
-def _counts(counts: dict[str, int]) -> str:
-    order = ("done", "failed", "cancelled", "running", "queued")
-    return ", ".join(f"{counts[name]} {name}" for name in order if counts.get(name))
-
-
-def _state(batch: BatchRecord, counts: dict[str, int]) -> str:
-    if batch.ended:
-        return "ended"
-    return "running" if counts.get("running") else "waiting"
-
-
-def _batch_json(batch: BatchRecord) -> dict[str, Any]:
-    return {
-        "batch": batch.id,
-        "file": batch.source,
-        "outputs": batch.outputs,
-        "round": batch.round,
-        "created": batch.created,
-        "ended": batch.ended,
-    }
-
-
-def _job_json(job: JobRecord) -> dict[str, Any]:
-    from avatarctl.cli.batch_display import job_json
-
-    return job_json(job)
+    """A batch by its job file, which may be gone by now, or as `Ledger.batch` takes it."""
+    try:
+        return store.ledger.batch(str(Path(wanted).absolute().resolve()) if wanted else "")
+    except (BadInput, ValueError, OSError):
+        return store.ledger.batch(wanted)

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from avatarctl.amounts import duration
+from avatarctl.cli.batch_tables import job_json
 from avatarctl.cli.options import SCHEMA_VERSION, reader_gone, say, state
 from avatarctl.recipes.batch import JobBegan, JobEnded
-from avatarctl.store.model import BatchRecord, JobRecord
+from avatarctl.store.model import BatchRecord
 from avatarctl.store.store import Store
 
 HEARTBEAT_SECONDS = 30.0
@@ -101,20 +102,3 @@ def _bar(total: int, over: int) -> Any:
     bar = Progress(TextColumn("films"), BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn(), console=console)
     bar.add_task("", total=total, completed=over)
     return bar
-
-
-def job_json(job: JobRecord) -> dict[str, Any]:
-    """A job as programs read it."""
-    return {
-        "job": job.id,
-        "name": job.name,
-        "status": job.status,
-        "cached": job.cached,
-        "attempt": job.attempt,
-        "run": job.run_id,
-        "output": job.output,
-        "remark": job.remark,
-        "seconds": round(job.seconds, 3),
-        "media_seconds": round(job.media_seconds, 3),
-        "error": {"code": job.error_code, "message": job.error, "retryable": job.retryable} if job.error else None,
-    }

@@ -254,6 +254,9 @@ class _Reader:
         try:
             path = (self._folder / Path(text).expanduser()).resolve()
             inside = path.is_relative_to(self._folder.resolve())
+        except UnicodeEncodeError:
+            self._wrong(line, f"{name}: {text} has letters that this locale cannot write", "export LC_ALL=C.UTF-8")
+            return None
         except (OSError, ValueError, RuntimeError) as error:
             self._wrong(line, f"{name}: {text!r} is not a path: {error}")
             return None

@@ -102,16 +102,13 @@ class BatchRun:
         batch_ids: Sequence[str],
         executor: Executor,
         *,
-        folders: Mapping[str, Path],
         told: Told = lambda event: None,
         listener: events.Listener = events.silent,
         options: Options = Options(),
     ) -> None:
-        """`folders`: of the results, by a batch's id. Its file may have been queued under another name of its path."""
         self._store = store
         self._batches = list(batch_ids)
         self._executor = executor
-        self._folders = folders
         self._told = told
         self._listener = listener
         self._options = options
@@ -253,7 +250,7 @@ class BatchRun:
             return {
                 "status": "cancelled" if cancelled else "failed",
                 "error_code": "cancelled" if cancelled else getattr(failed, "code", type(failed).__name__),
-                "error": _told_error(failed),
+                "error": "it was cancelled" if cancelled else _told_error(failed),
                 "retryable": bool(getattr(failed, "retryable", False)),
                 "seconds": opened.worked,
                 "output": delivered[0]["path"] if delivered else "",
@@ -276,7 +273,9 @@ class BatchRun:
         said = jobs.spoken_text(job)
         avatar = jobs.avatar_of(job, store, settings)
         request = jobs.request_of(job, avatar, store, said)
-        target = self._folders[opened.record.batch_id] / (job.output + ".mp4")
+        # The queue says where, not the command of this process: another one may have asked for another folder since.
+        folder = store.ledger.batch(opened.record.batch_id).outputs
+        target = Path(folder) / (job.output + ".mp4")
         session.check_writable(target)
         # What would be refused in its middle is not begun.
         preflight.look_ahead_of(store, job, settings, avatar, said)

@@ -6,6 +6,7 @@ that one of ten thousand jobs costs little more than one of ten.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -68,13 +69,13 @@ class Report:
         }
 
 
-def look(store: Store, wanted: Sequence[Job], folder: Path) -> Report:
+def look(store: Store, wanted: Sequence[Job], folders: Mapping[str, Path]) -> Report:
     """Look at every job.
 
     Args:
-        folder: of the results.
+        folders: of the results, by job file.
     """
-    return _Preflight(store).report(wanted, folder)
+    return _Preflight(store).report(wanted, folders)
 
 
 def look_ahead(store: Store, settings: Settings, walk: Callable[[Run], object], options: Mapping[str, Any]) -> None:
@@ -124,14 +125,17 @@ class _Preflight:
         self._missing: dict[tuple[Any, ...], AvatarctlError | None] = {}
         self._recordings: dict[str, float | AvatarctlError] = {}
 
-    def report(self, wanted: Sequence[Job], folder: Path) -> Report:
+    def report(self, wanted: Sequence[Job], folders: Mapping[str, Path]) -> Report:
         report = Report(jobs=len(wanted))
         side_by_side = max(1, min(config.threads(), len(wanted)))
         cores, others = 0.0, 0.0
         known = True
+        closed = {file: _closed(folder) for file, folder in folders.items()}
         for job in wanted:
             try:
                 choice, length = self._look_at(job)
+                if (fault := closed[job.file]) is not None:
+                    raise fault
             except AvatarctlError as error:
                 report.findings.append(Finding(job, error))
                 continue
@@ -143,7 +147,8 @@ class _Preflight:
                 others += choice.rate.elsewhere * length
             report.bytes_needed += int(length * choice.pixels * _BYTES_A_PIXEL_SECOND)
         report.seconds = max(cores, others) if known else None
-        report.bytes_free = min(shutil.disk_usage(_existing(p)).free for p in (folder, self._store.cache))
+        places = [*(folder for file, folder in folders.items() if closed[file] is None), self._store.cache]
+        report.bytes_free = min(shutil.disk_usage(_existing(place)).free for place in places)
         if wanted and report.bytes_needed > report.bytes_free:
             full = Unavailable(
                 f"the films may need {report.bytes_needed / 1e6:.0f} MB, and {report.bytes_free / 1e6:.0f} MB are free",
@@ -296,6 +301,17 @@ def _seconds(facts: Mapping[str, Any]) -> float:
     if facts.get("duration"):
         return float(facts["duration"])
     return float(facts["frames"]) / float(facts["fps"]) if facts.get("fps") and facts.get("frames") else 0.0
+
+
+def _closed(folder: Path) -> Unavailable | None:
+    """Why nothing could be written into a folder that may not be there yet; None if it could."""
+    there = _existing(folder)
+    why = "" if there.is_dir() else f"{there} is no folder"
+    if not why and not os.access(there, os.W_OK | os.X_OK):
+        why = f"{there} cannot be written"
+    if not why:
+        return None
+    return Unavailable(f"nothing can be written into {folder}", why=why, hint="choose another folder with --out")
 
 
 def _existing(path: Path) -> Path:

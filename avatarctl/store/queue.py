@@ -295,6 +295,17 @@ class QueueTables(LedgerFile):
             raise BadInput(f"there is no job {job_id!r}", hint="avatarctl batch status")
         return _job(found)
 
+    def films(self, besides: Sequence[str]) -> dict[str, str]:
+        """Paths of the films that batches have made, but for those of these job files; each with its job file."""
+        found = self.rows(
+            f"""
+            SELECT jobs.output, batches.source FROM jobs JOIN batches ON batches.id = jobs.batch_id
+            WHERE jobs.output != '' AND batches.source NOT IN ({_marks(besides)})
+            """,
+            tuple(besides),
+        )
+        return {str(row["output"]): str(row["source"]) for row in found}
+
     def job_counts(self, batch_id: str) -> dict[str, int]:
         """How many jobs of a batch have each status."""
         found = self.rows("SELECT status, count(*) AS n FROM jobs WHERE batch_id = ? GROUP BY status", (batch_id,))

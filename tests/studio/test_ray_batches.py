@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.ray_cluster import PATIENCE, RayCluster, until
+from tests.conftest import TEST_MODELS
+from tests.ray_cluster import PATIENCE, RayCluster, bucket, can_live_apart, until
 from tests.tools import Studio, refused
 
 JOBS = "defaults: {avatar: astronaut, preset: lite}\njobs:\n" + "".join(
@@ -39,34 +42,63 @@ def steps(studio: Studio, what: str) -> list[tuple[Any, ...]]:
     return found
 
 
-@pytest.fixture
-def bucket(cluster: RayCluster) -> Iterator[Any]:
-    """An empty bucket of an S3 server on this machine."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=cluster.s3_port, verbose=False)
-    server.start()
-    client = boto3.resource("s3", endpoint_url=cluster.s3["FSSPEC_S3_ENDPOINT_URL"], region_name="us-east-1",
-                            aws_access_key_id="key", aws_secret_access_key="secret")  # fmt: skip
-    yield client.create_bucket(Bucket="films")
-    server.stop()
-
-
 @pytest.mark.parametrize("store", ["", "store", "s3://films/some/prefix"])
-def test_a_batch_makes_the_same_films(
-    cluster: RayCluster, studio: Studio, films: dict[str, bytes], store: str, bucket: Any
-) -> None:
+def test_a_batch_makes_the_same_films(cluster: RayCluster, studio: Studio, films: dict[str, bytes], store: str) -> None:
     (studio.work / "films.yaml").write_text(JOBS, encoding="utf-8")
     settings = {"AVATARCTL_RAY_ADDRESS": cluster.address, "AVATARCTL_RAY_STORE": store, **cluster.s3}
-    result = studio.ok("batch", "run", "films.yaml", "--executor", "ray", "--json", **settings)
+    with bucket(cluster) as there:
+        result = studio.ok("batch", "run", "films.yaml", "--executor", "ray", "--json", **settings)
+        assert list(there.objects.all()) == []
     # Nothing that Ray, or an engine, prints gets between.
     assert [job["status"] for job in json.loads(result.out)["jobs"]] == ["done"] * 4
     assert delivered(studio) == films
     assert steps(studio, "key, count(*) FROM steps WHERE status = 'done' GROUP BY key HAVING count(*) > 1") == []
     devices = steps(studio, "DISTINCT device FROM steps WHERE stage IN ('animate', 'check') AND status = 'done'")
     assert devices and all(device.startswith("cpu on ") for (device,) in devices)
-    assert cluster.actors == [] and list(bucket.objects.all()) == []
+    assert cluster.actors == []
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RayCluster, list[Path]]]:
+    """A cluster of two machines that have none of pytest's folders, so none of what this one reads and writes; with
+    their folders of temporary files."""
+    if not can_live_apart():
+        pytest.skip("not tried: mount namespaces are forbidden here (unshare --user --mount)")
+    with (
+        tempfile.TemporaryDirectory(prefix="hosts-") as folder,
+        RayCluster(Path(folder), TEST_MODELS, machines=0) as cluster,
+    ):
+        yield cluster, [cluster.add_apart(tmp_path_factory.getbasetemp()) for _ in range(2)]
+
+
+def left_on(hosts: list[Path]) -> list[Path]:
+    """What actors have left of their files."""
+    return [path for folder in hosts for path in folder.glob(f"avatarctl-ray-{os.getuid()}/*")]
+
+
+@pytest.mark.parametrize("store", ["", "s3://films/some/prefix"])
+def test_machines_that_share_no_files(
+    hosts: tuple[RayCluster, list[Path]], studio: Studio, films: dict[str, bytes], store: str
+) -> None:
+    cluster, folders = hosts
+    (studio.work / "films.yaml").write_text(JOBS, encoding="utf-8")
+    settings = {"AVATARCTL_RAY_ADDRESS": cluster.address, "AVATARCTL_RAY_STORE": store, **cluster.s3}
+    with bucket(cluster) as there:
+        studio.ok("batch", "run", "films.yaml", "--executor", "ray", **settings)
+        assert list(there.objects.all()) == []
+    assert delivered(studio) == films
+    assert steps(studio, "DISTINCT substr(device, 1, 7) FROM steps WHERE stage = 'animate'") == [("cpu on ",)]
+    assert left_on(folders) == []
+
+
+def test_a_store_that_only_one_machine_has_is_told(hosts: tuple[RayCluster, list[Path]], studio: Studio) -> None:
+    cluster, folders = hosts
+    (studio.work / "films.yaml").write_text(JOBS, encoding="utf-8")
+    settings = {"AVATARCTL_RAY_ADDRESS": cluster.address, "AVATARCTL_RAY_STORE": str(studio.work / "store")}
+    result = studio.run("batch", "run", "films.yaml", "--executor", "ray", "--retries", "0", **settings)
+    assert result.code == 1 and "store cannot be used" in result.err and "[ray] store" in result.err
+    assert delivered(studio) == {}
+    assert left_on(folders) == []
 
 
 def test_a_machine_dies_during_a_batch(cluster: RayCluster, studio: Studio, films: dict[str, bytes]) -> None:

@@ -125,17 +125,14 @@ def _chosen(face: str) -> tuple[float, float, float] | None:
     return x, y, width
 
 
-_File = tuple[Path, int, int]
-"""A file's path, its number and when it was written."""
-
-
 class AnimateEngine:
     """Speech and its timings to a silent clip of the rig's face, and the curves that moved it."""
 
     def __init__(self) -> None:
         self._second = drawing.Second()
-        self._rig: tuple[_File, Rig] | None = None
-        self._renderer: tuple[Rig, NDArray[np.uint8] | None, Renderer] | None = None
+        self._last: tuple[drawing.Shown, Renderer] | None = None
+        self._file = 0
+        """The number of the last rig's file."""
 
     def load(self, models: Mapping[str, Path]) -> None:
         """Nothing to read before the first rig."""
@@ -157,11 +154,13 @@ class AnimateEngine:
         params: PuppetAnimateParams = job.params
         # Whole frames are shared out: OpenCV's own threads cost more than they save on pieces as small as ours.
         cv2.setNumThreads(1)
+        path = _given(job, "rig")
+        self._forget_damaged(path)
         both = job.threads > 1 and wav.info(job.inputs["speech"]).duration >= WORTH_A_PROCESS
         if both:
             with suppress(drawing.Lost):
                 self._second.start()
-        rig = self._opened(_given(job, "rig"))
+        rig = self._last[1].rig if self._last is not None and self._last[0][0] == path else Rig.load(path)
         wanted = picture_size(params.size, params.aspect)
         if (rig.width, rig.height) != wanted:
             raise BadInput(
@@ -173,10 +172,13 @@ class AnimateEngine:
         moves = timeline.build(_timings(job), params.fps, job.seed, params, loudness.measure(job.inputs["speech"]))
         save_curves(job.out / "curves.npz", moves)
         total = len(moves.values)
-        second = (self._second, (job.inputs["rig"], behind)) if both else None
+        shown = path, behind
+        if self._last is None or not drawing.alike(self._last[0], shown):
+            self._last = shown, Renderer(rig, behind)
+        second = (self._second, shown) if both else None
         with (
             video.Encoder(job.out / "clip.mp4", rig.width, rig.height, params.fps, crf=params.crf) as encoder,
-            closing(drawing.frames(self._drawer(rig, behind), moves.values, second)) as frames,
+            closing(drawing.frames(self._last[1], moves.values, second)) as frames,
         ):
             for number, frame in enumerate(frames):
                 if job.cancelled():
@@ -186,27 +188,17 @@ class AnimateEngine:
                     job.progress(number, total, "frames")
         job.progress(total, total, "frames")
 
-    def _opened(self, path: Path) -> Rig:
-        """The rig of a file, kept for the next clip: a film's clips are all of one rig, and often a batch's films."""
-        found = path.stat()
-        # A damaged file is put aside and made anew under the same name.
-        file = path, found.st_ino, found.st_mtime_ns
-        if self._rig is None or self._rig[0] != file:
-            self._rig = self._renderer = None
-            self._rig = file, Rig.load(path)
-        return self._rig[1]
-
-    def _drawer(self, rig: Rig, behind: NDArray[np.uint8] | None) -> Renderer:
-        """What draws this rig before this background, kept as the rig is."""
-        kept = self._renderer
-        if kept is None or kept[0] is not rig or not drawing.alike(kept[1], behind):
-            kept = self._renderer = rig, behind, Renderer(rig, behind)
-        return kept[2]
+    def _forget_damaged(self, path: Path) -> None:
+        """Let go of a rig that was found damaged since, put aside and made anew under the same name."""
+        number = path.stat().st_ino if path.exists() else 0
+        if self._last is not None and self._last[0][0] == path and number != self._file:
+            self.close()
+        self._file = number
 
     def close(self) -> None:
-        """End the second process, and let go of the rig."""
+        """End the second process, and let go of the last rig, which is kept for the next clip: most are of one face."""
         self._second.close()
-        self._rig = self._renderer = None
+        self._last = None
 
 
 def _given(job: Job, role: str) -> Path:

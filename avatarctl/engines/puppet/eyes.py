@@ -191,7 +191,9 @@ def _build(
         skin += (bare - skin) * np.maximum(1 - lid, wing)[..., None]
         # Past the outer corner only what lashes darken is painted.
         lid = lid * (1 - smoothstep(0.94, 1.12, outwards * x))
-        skin += np.pad(grain, ((0, height), (0, width), (0, 0)), "symmetric")[:height, :width]
+        skin += np.pad(grain, ((0, height), (0, width), (0, 0)), "symmetric")[:height, :width] * skin.mean(
+            -1, keepdims=True
+        )
     near = (places[..., 0] > -0.4 * opening - 0.03 * unit) & (places[..., 0] < opening + 0.08 * unit)
     masks = (
         np.maximum(lid, wing) * inside,
@@ -308,23 +310,23 @@ def _skin_around(
 
 
 def _grain(texture: NDArray[np.uint8], points: Array, unit: float) -> Array:
-    """Fine texture of the skin, of about an eye's size: pores, wrinkles, noise, traces of JPEG; around zero, float32
-    (h, w, 3). Taken at one of the `points` that are calm, where the least stands out of it: a hair or the rim of
-    glasses would be seen on the lids, and mirrored there."""
+    """Fine texture of the skin, of about an eye's size: pores, wrinkles, noise, traces of JPEG; around zero, in parts
+    of the light there, float32 (h, w, 3). Taken at one of the `points` that are calm, where the least stands out of
+    it: a hair or the rim of glasses would be seen on the lids, and mirrored there."""
     size = texture.shape[1::-1]
     width, height = (min(n, m) for n, m in zip((max(8, int(0.34 * unit)), max(6, int(0.24 * unit))), size, strict=True))
-    found = []
+    found, lights = [], []
     for x, y in points:
         left, top = (int(np.clip(v - n / 2, 0, m - n)) for v, n, m in zip((x, y), (width, height), size, strict=True))
         patch = texture[top : top + height, left : left + width].astype(np.float32)
         fine = patch - cv2.GaussianBlur(patch, (0, 0), GRAIN * unit)
         found.append(fine - fine.mean(0) - fine.mean(1)[:, None] + fine.mean((0, 1)))
+        lights.append(max(float(patch.mean()), 8.0))
     strength = [float(np.abs(fine).mean()) for fine in found]
-    calm = [fine for fine, strong in zip(found, strength, strict=True) if strong <= np.median(strength)]
-    usual = [1.4826 * float(np.median(np.abs(fine))) for fine in calm]
-    outliers = [np.percentile(np.abs(fine), 99.5) / max(level, 0.5) for fine, level in zip(calm, usual, strict=True)]
-    best = int(np.argmin(outliers))
-    return np.asarray(np.clip(calm[best], -3 * usual[best], 3 * usual[best]), np.float32)
+    calm = [n for n, strong in enumerate(strength) if strong <= np.median(strength)]
+    usual = {n: 1.4826 * float(np.median(np.abs(found[n]))) for n in calm}
+    best = min(calm, key=lambda n: float(np.percentile(np.abs(found[n]), 99.5)) / max(usual[n], 0.5))
+    return np.asarray(np.clip(found[best], -3 * usual[best], 3 * usual[best]) / lights[best], np.float32)
 
 
 def _lash_colour(canvas: NDArray[np.uint8], landmarks: Array, unit: float, indices: EyeIndices) -> Array:

@@ -54,6 +54,8 @@ UNDER_TEETH, SHADOW = 0.7, 0.34
 """How far below their edges the upper teeth darken what lies behind them, mm, and how much."""
 GLOW = np.array([0.20, 0.04, -0.03], np.float32)
 """What light the red of the mouth throws back into its shadows."""
+BESIDE_LIPS = np.array([0.95, 0.85, 0.85], np.float32)
+"""Of the tongue: redder and darker than the lips, for one of which it would be taken where it touches the lower one."""
 WALL = 0.52
 """Light of the flesh in which the lips meet at the corners, in lights of the lips."""
 ENDS = 0.72, 1.02
@@ -90,6 +92,7 @@ def build_interior(canvas: NDArray[np.uint8], light: PhotoLight, frame: MouthFra
     lip = light.lip / light.cast
     gum = np.asarray(0.25 * lip + 0.75 * np.array([158, 88, 85]) * light.strength, np.float32)
     flesh = np.asarray(0.35 * lip + 0.65 * np.array([192, 106, 107]) * light.strength, np.float32)
+    flesh *= light.coloured(BESIDE_LIPS)
     upper, lower = (
         shrunk(drawn_teeth(enamel, gum, arch, lips.middle, upper=up), scale, blur)
         for arch, up in ((UPPER_ARCH, True), (LOWER_ARCH, False))

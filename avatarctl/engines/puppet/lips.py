@@ -310,7 +310,9 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     # Lips that are made round have no smile in them, however little they part.
     release = max(float(smoothstep(0.0, 0.22, opening)), 0.9 * parted * rounded) * (1 - 0.6 * happy)
     drop = lips.smile_drop * (1 - happy) + release * (0.95 * lips.smile_arc - lips.smile_drop * (1 - happy))
-    drop += sad * (0.07 + 0.6 * (lips.smile_arc - lips.smile_drop)) - happy * max(0.02, 0.085 - 0.5 * lips.smile_arc)
+    # What the opening lets go of a smile, sadness need not take: its lower lip would lie under an arch like a tongue.
+    drop += sad * (0.07 * (1 - 0.3 * release) + 0.6 * (1 - release) * (lips.smile_arc - lips.smile_drop))
+    drop -= happy * max(0.02, 0.085 - 0.5 * lips.smile_arc)
     # Closed lips cannot follow the arc of a laugh.
     drop += 0.35 * lips.smile_arc * happy * (1 - parted) * float(lips.is_open)
     # A tucked lip meets the canines' lip already, so that only the incisors are seen over it.
@@ -325,7 +327,8 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     gap = np.maximum(opening * (1 + 0.2 * rounded) * unit * profile + evened, 0)
 
     # What the jaw takes down is an arch over the opening: a parabola would flatten the opening's floor.
-    lowered = 0.28 * max(0.0, shape.jaw) * (1 - 0.35 * happy) + opening * (0.05 + 0.06 * rounded)
+    hanging = (0.2 if lips.is_open else 0.28) * (1 - 0.35 * happy)
+    lowered = hanging * max(0.0, shape.jaw) + opening * (0.05 + 0.06 * rounded)
     corners = unit * (drop * x ** (1.7 + 0.3 * happy) + lowered * (1 - profile))
     raised = np.clip(1 - (x / (1 - 0.2 * rounded)) ** 2.2, 0, 1)
     rise = shape.up + 0.025 * happy * parted + 0.012 * sad * (1 - parted) + rounded * -0.034 * parted

@@ -31,6 +31,13 @@ DEEPEST = 0.8
 """Of a fold, in logarithms of light."""
 BLOOD = np.array([0.8, 1.05, 1.15], np.float32)
 """How much a shadow on skin takes of red, green and blue: light that comes through skin is red."""
+FLUSH, PALENESS = np.array([0.05, 0.15, 0.12], np.float32), 0.15
+"""What the blood that comes back into a lip takes of red, green and blue, in logarithms of light, where the lip is as
+much paler than `RELAXED` as this."""
+UNDER_LIP = 0.06
+"""Shadow under such a lip, which stands out again, in logarithms of light."""
+RELAXED = 0.20
+"""How much less green a lip at rest has beside its red than the skin below it, in logarithms: 0.1 to 0.5."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ def build_shading(
     if strength > 0:
         kept = line_of_fold(landmarks, frame, lips, x, y)[..., None] * _lines(canvas, frame.unit, points)
         released = strength * _relaxed(canvas, frame, lips, points, near, kept) * at_border[..., None]
+        released -= strength * light.relief * _flush(canvas, points, frame, lips, light) * at_border[..., None]
     smiling = (1 - strength) * _creased(x, y, near, frame)[..., None] * blood * at_border[..., None]
     rounded = _rounded(x, y, frame, lips)[..., None] * blood + _vermilion(canvas, points, frame, lips, light)
     rounded = rounded * at_border[..., None]
@@ -185,6 +193,28 @@ def _vermilion(
     change = np.clip(np.log(np.maximum(wanted, 0.05) / np.maximum(found, 0.05)), -0.2, 0.2)
     change += np.clip(np.log((light.lip.mean() + 6) / (local.mean(-1, keepdims=True) + 6)), -0.12, 0.0)
     return np.asarray(float(lips.is_open) * change * on_lip[..., None], np.float32)
+
+
+def _flush(canvas: NDArray[np.uint8], points: Array, frame: MouthFrame, lips: PhotoLips, light: PhotoLight) -> Array:
+    """What is taken from the light of a lower lip that a smile had drawn thin and pale, when the smile is let go: blood
+    comes back into it, most of all along its rim, and it stands out. Without that the lip of an open mouth can be told
+    neither from the skin below it nor from the tongue above it; in logarithms, float32 (rows, columns, 3)."""
+    x, y = frame.local(points)
+    inner, outer = at_columns(np.stack([lips.lower_inner, lips.lower_outer]), curve_columns(x))
+    place, aside = (y - inner) / np.maximum(outer - inner, 1.0), np.abs(x)
+    soft = np.asarray(cv2.GaussianBlur(canvas.astype(np.float32), (0, 0), 0.03 * frame.unit), np.float32)
+    red, green, _ = np.moveaxis(np.log(remap(soft, points) + 6), -1, 0)
+    sides = (aside > 0.25) & (aside < 0.65)
+    lip, skin = (
+        float(np.median((red - green)[sides & (place > first) & (place < last)]))
+        for first, last in ((0.0, 0.6), (1.0, 1.5))
+    )
+    pale = float(lips.is_open) * float(np.clip((RELAXED - lip + skin) / PALENESS, 0, 1))
+    between, near = 1 - smoothstep(0.6, 0.9, aside), 1 - smoothstep(0.5, 0.8, aside)
+    blood = 0.6 * smoothstep(-0.5, -0.1, place) * (1 - smoothstep(0.75, 1.1, place)) * between
+    blood += 0.8 * np.exp(-(((place - 0.85) / 0.2) ** 2)) * near
+    below = UNDER_LIP * np.exp(-(((place - 1.15) / 0.35) ** 2)) * near
+    return np.asarray(pale * (blood[..., None] * light.coloured(FLUSH) + below[..., None]), np.float32)
 
 
 def gain(shading: Shading, motion: LipMotion) -> Array | None:
