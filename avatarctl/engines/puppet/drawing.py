@@ -83,7 +83,7 @@ class Second:
     def open(self, rig: Path, background: Picture | None) -> None:
         """What it is to draw from now on; `ready` tells when it can."""
         self.start()
-        if self._shown is not None and self._shown[0] == rig and _alike(self._shown[1], background):
+        if self._shown is not None and alike(self._shown, (rig, background)):
             return
         if self._shown is not None and not self._is_ready:
             # It would answer for the other one first.
@@ -146,8 +146,13 @@ class Second:
                     pipe.close()
 
 
-def _alike(one: Picture | None, other: Picture | None) -> bool:
-    return one is other or (one is not None and other is not None and np.array_equal(one, other))
+def alike(one: Shown, other: Shown) -> bool:
+    """Whether both look the same. A rig's file is never another one later: it is named by what it holds."""
+    (rig, picture), (other_rig, other_picture) = one, other
+    same = picture is other_picture
+    if picture is not None and other_picture is not None:
+        same = np.array_equal(picture, other_picture)
+    return rig == other_rig and same
 
 
 _Task = tuple[Row, "Future[Picture]"]

@@ -130,6 +130,7 @@ class AnimateEngine:
 
     def __init__(self) -> None:
         self._second = drawing.Second()
+        self._last: tuple[drawing.Shown, Renderer] | None = None
 
     def load(self, models: Mapping[str, Path]) -> None:
         """Nothing to read before the first rig."""
@@ -155,7 +156,8 @@ class AnimateEngine:
         if both:
             with suppress(drawing.Lost):
                 self._second.start()
-        rig = Rig.load(_given(job, "rig"))
+        path = _given(job, "rig")
+        rig = self._last[1].rig if self._last is not None and self._last[0][0] == path else Rig.load(path)
         wanted = picture_size(params.size, params.aspect)
         if (rig.width, rig.height) != wanted:
             raise BadInput(
@@ -167,10 +169,13 @@ class AnimateEngine:
         moves = timeline.build(_timings(job), params.fps, job.seed, params, loudness.measure(job.inputs["speech"]))
         save_curves(job.out / "curves.npz", moves)
         total = len(moves.values)
-        second = (self._second, (job.inputs["rig"], behind)) if both else None
+        shown = path, behind
+        if self._last is None or not drawing.alike(self._last[0], shown):
+            self._last = shown, Renderer(rig, behind)
+        second = (self._second, shown) if both else None
         with (
             video.Encoder(job.out / "clip.mp4", rig.width, rig.height, params.fps, crf=params.crf) as encoder,
-            closing(drawing.frames(Renderer(rig, behind), moves.values, second)) as frames,
+            closing(drawing.frames(self._last[1], moves.values, second)) as frames,
         ):
             for number, frame in enumerate(frames):
                 if job.cancelled():
@@ -181,8 +186,9 @@ class AnimateEngine:
         job.progress(total, total, "frames")
 
     def close(self) -> None:
-        """End the second process. Rigs are mapped files: they go with their run."""
+        """End the second process, and let go of the last rig, which is kept for the next clip: most are of one face."""
         self._second.close()
+        self._last = None
 
 
 def _given(job: Job, role: str) -> Path:

@@ -36,12 +36,14 @@ class Lattice:
         x, y, width, height = box
         self.box = box
         self.shape = (rows, columns)
-        self._step = np.array([width / columns, height / rows], np.float32)
+        # For every node, as everything of two channels here: to broadcast two numbers takes ten times as long.
+        self._step = np.full((rows, columns, 2), (width / columns, height / rows), np.float32)
         across, down = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
         self._across, self._down = across, down
         self._nodes = np.stack([across, down], -1)
         self._origin = np.array([x - 0.5, y - 0.5], np.float32)
         self.points: Array = (self._nodes + np.float32(0.5)) * self._step + self._origin
+        self._still_maps: dict[tuple[int, tuple[int, int]], Array] = {}
 
     def invert(self, displacement: Array, iterations: int) -> Array:
         """The backward field b of a forward field d: x = p + b(p) solves x + d(x) = p.
@@ -64,7 +66,7 @@ class Lattice:
                 x_by_x, x_by_y, y_by_x, y_by_y = split(read(slope, across, down))
             back_x -= held(-LONGEST_STEP, LONGEST_STEP, x_by_x * error_x + x_by_y * error_y)
             back_y -= held(-LONGEST_STEP, LONGEST_STEP, y_by_x * error_x + y_by_y * error_y)
-        return np.asarray(cv2.merge((back_x * self._step[0], back_y * self._step[1])), np.float32)
+        return np.asarray(cv2.merge((back_x, back_y)) * self._step, np.float32)
 
     def source_map(self, backward: Array, scale: int, origin: tuple[int, int], out: Array | None = None) -> Array:
         """For each pixel of the box, where to read a texture; float32 (height, width, 2) in its pixels.
@@ -72,9 +74,16 @@ class Lattice:
         The texture has `scale` pixels per pixel of the canvas, and begins at `origin` on the canvas. `out`: taken
         for the result.
         """
-        shift = np.array(origin, np.float32) - np.float32(0.5)
-        source = (self.points + backward - shift) * np.float32(scale) - np.float32(0.5)
+        still = self._still_map(scale, origin)
+        source = cv2.scaleAdd(backward, scale, still)
         return np.asarray(cv2.resize(source, self.box[2:], out, interpolation=cv2.INTER_LINEAR), np.float32)
+
+    def _still_map(self, scale: int, origin: tuple[int, int]) -> Array:
+        """Where the nodes themselves lie in such a texture."""
+        if (scale, origin) not in self._still_maps:
+            shift = np.array(origin, np.float32) - np.float32(0.5)
+            self._still_maps[scale, origin] = (self.points - shift) * np.float32(scale) - np.float32(0.5)
+        return self._still_maps[scale, origin]
 
     def carried(self, values: Array, backward: Array) -> Array:
         """`values` at the nodes of the photo, float32 (rows, columns, ...), as a backward field carries them."""
@@ -82,7 +91,7 @@ class Lattice:
 
     def sample(self, field: Array, points: Array) -> Array:
         """A field given at the nodes, float32 (rows, columns, ...), read at other pixels, bilinearly."""
-        where = (points - self._origin) / self._step - np.float32(0.5)
+        where = (points - self._origin) / self._step[0, 0] - np.float32(0.5)
         return np.asarray(
             remap(field, where.astype(np.float32)),
             np.float32,

@@ -26,7 +26,7 @@ from avatarctl.engines.puppet.teeth import EYE_DISTANCE, ORIGIN_X, ORIGIN_Y
 from avatarctl.engines.puppet.texture import Texture
 
 HEAD_ITERATIONS = 3
-MOUTH_ITERATIONS = 5
+MOUTH_ITERATIONS = 4
 """Of the fields' inversion; the mouth's are steeper."""
 BEHIND_LIPS = 0.10
 """How far the teeth stand behind the lips, u."""

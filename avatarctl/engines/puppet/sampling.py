@@ -37,8 +37,8 @@ def nearest(source: NDArray[Scalar], places: Array) -> NDArray[Scalar]:
 
 def split(picture: NDArray[Scalar]) -> tuple[NDArray[Scalar], ...]:
     """The channels of (h, w, channels), contiguous, (h, w) each."""
-    channels: Any = cv2.split(picture)
-    return channels  # type: ignore[no-any-return]  # as above
+    # In half the time of `cv2.split`.
+    return tuple(picture.transpose(2, 0, 1).copy())
 
 
 def coloured(weight: NDArray[np.float32]) -> NDArray[np.float32]:

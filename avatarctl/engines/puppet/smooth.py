@@ -27,9 +27,8 @@ def smoothstep(start: ArrayLike, end: ArrayLike, x: ArrayLike) -> Array:
 
 
 def held(low: float, high: float, x: Array) -> Array:
-    """`x` between `low` and `high`, in place: `np.clip` takes longer to begin than for a small field."""
-    np.maximum(x, np.float32(low), out=x)
-    return np.minimum(x, np.float32(high), out=x)
+    """`x` between `low` and `high`, in place. The method: `np.clip` takes longer to begin than for a small field."""
+    return x.clip(low, high, out=x)
 
 
 def ramp(start: float, end: float, x: Array) -> Array:
