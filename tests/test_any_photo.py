@@ -11,7 +11,9 @@ from avatarctl.engines.facemesh.landmarks import CHIN, FACE_OVAL, FOREHEAD, Land
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.puppet.framing import CLOSEST_FACE, View, frame, view
 from avatarctl.engines.puppet.photolight import PhotoLight, photo_light
-from tests.mouth_support import Picture, rig_of
+from avatarctl.engines.puppet.render import Renderer
+from avatarctl.engines.puppet.rig import build_rig
+from tests.mouth_support import Picture, rig_of, row
 from tests.quality import paint, prints, worn
 
 SIZE = 192
@@ -95,14 +97,35 @@ def test_a_film_of_a_close_photo_shows_nothing_but_the_photo(
     assert face <= (CLOSEST_FACE + 0.01) * seen.height
 
 
+@pytest.mark.parametrize("around", [(0.6, 0.6, 0.6, 0.5), (0.5, 0.5, 0.5, -0.12)])
+def test_what_the_frame_cuts_off_stays_at_its_border(
+    around: tuple[float, float, float, float], photos: dict[str, Picture], mesh: FaceMesh
+) -> None:
+    """A head that turned brought its own mirrored hair into view."""
+    photo, points = cut_out(photos["astronaut"], mesh.landmarks(photos["astronaut"]).points, *around)
+    made = build_rig(photo, points, SIZE, 0.42)
+    renderer, rest = Renderer(made), made.canvas.astype(float)
+    for turned in (row(yaw=9, roll=5), row(yaw=-9, roll=-5, tx=0.05), row(pitch=-6, ty=-0.05)):
+        picture = renderer.render(turned).astype(float)
+        sides = ((picture[side] - rest[side]) for side in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]))
+        assert max(float(np.abs(change).mean()) for change in sides) < 5
+        assert np.abs(picture - rest)[SIZE // 4 : SIZE // 2].mean() > 3
+
+
 def close(photo: Picture, points: NDArray[np.float32], *around: float) -> tuple[View, Picture]:
     """How a photo that was cut at so many u from the face is framed, and that photo."""
+    cut, there = cut_out(photo, points, *around)
+    return view(cut, there, SIZE, SIZE, 0.42), cut
+
+
+def cut_out(photo: Picture, points: NDArray[np.float32], *around: float) -> tuple[Picture, NDArray[np.float32]]:
+    """A photo cut at so many u from the face, and the landmarks in it."""
     cut = prints.framed(photo, points, *around)
     u = paint.unit(points)
     corner = points[list(FACE_OVAL), :2].min(0) - np.array(around[:2]) * u
     there = points.copy()
     there[:, :2] -= np.maximum(0, corner.astype(int))
-    return view(cut, there, SIZE, SIZE, 0.42), cut
+    return cut, there
 
 
 def test_a_photo_smaller_than_its_face_needs_is_shown_whole(photos: dict[str, Picture], mesh: FaceMesh) -> None:

@@ -15,7 +15,7 @@ from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.puppet import anatomy, glasses
 from avatarctl.engines.puppet.framing import frame, view
 from avatarctl.engines.puppet.head import face_axes
-from avatarctl.engines.puppet.lids import closure
+from avatarctl.engines.puppet.lids import closure, draw
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
 from tests.mouth_support import Picture, rig_of, row
@@ -51,6 +51,19 @@ VARIANTS: dict[str, Callable[[Picture], Picture]] = {
 @pytest.fixture(scope="module")
 def rigs(photos: dict[str, Picture], mesh: FaceMesh) -> dict[str, Rig]:
     return {name: build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42) for name, photo in photos.items()}
+
+
+@pytest.mark.parametrize("closed", [-0.2, 0.3, 0.7, 1.0])
+def test_what_lies_outside_the_box_of_an_eye_stays_as_it_is(closed: float, rig: Rig) -> None:
+    """Of a head that is turned, the upright part of the picture around the box shows more than the box."""
+    for eye in rig.eyes:
+        rows, columns = eye.places.shape[:2]
+        x, y = np.meshgrid(*(np.arange(-40, n + 40, dtype=np.float32) for n in (columns, rows)))
+        under = np.random.default_rng(5).integers(0, 256, (*x.shape, 3), np.uint8)
+        drawn = draw(eye, under, np.dstack([x, y]), closed, (6.0, 4.0))
+        outside = (x < 0) | (y < 0) | (x > columns - 1) | (y > rows - 1)
+        assert np.array_equal(drawn[outside], under[outside])
+        assert not np.array_equal(drawn[~outside], under[~outside])
 
 
 def looking(face: Landmarks) -> NDArray[np.float64]:

@@ -40,6 +40,8 @@ SHARP = 1.3
 """Blur of a sharp photo's edges, sigma in canvas pixels."""
 REACH, WING_REACH = 1.22, 1.62
 """How far beyond its corners an eye's lids change, and lashes may stand out, in half widths."""
+EDGE = 0.02
+"""Width of the border within which an eye's box gives way to the picture around it, u."""
 TRAVEL = 0.9
 """Part of the eye's opening that the upper lid covers; the lower one rises by the rest."""
 PAPER, LINES, COLOUR = 0.5, 0.2, 16
@@ -57,8 +59,9 @@ class Eye:
     distance below the margin of the open upper lid; height of the opening; place along the eye, -1 and 1
     at its corners; height of the skin above the margin that moves with the lid.
     `skin`: the closed lid, RGB uint8 (h, w, 3). `own`: the photo without what lies over the eye, likewise.
-    `masks`: uint8 (h, w, 3): how far a place is of the painted lid, can be of the eyeball, has a frame or its glare
-    over it; `framed`: whether any has. `drawn`: with a pen. `lash`: colour, float32 (3,).
+    `masks`: uint8 (h, w, 4): how far a place is of the painted lid, can be of the eyeball, has a frame or its glare
+    over it, is within the box: 0 along its border, so that what lies outside reads as none of it. `framed`: whether any
+    place has a frame over it. `drawn`: with a pen. `lash`: colour, float32 (3,).
     """
 
     left: int
@@ -199,6 +202,7 @@ def _build(
         np.maximum(lid, wing) * inside,
         (1 - smoothstep(0.92, 1.04, np.abs(x))) * near,
         over,
+        smoothstep(0.0, EDGE * unit * TEXTURE_SCALE, _to_border(height, width)),
     )
     iris = landmarks[list(indices.iris), :2]
     origin = np.array([left, top], np.float32) - np.float32(0.5)
@@ -223,6 +227,12 @@ def _build(
             2 * frame.half,
         ),
     )
+
+
+def _to_border(height: int, width: int) -> Array:
+    """How far each pixel is from the border of a picture, whose own pixels are at 0; float32 (height, width)."""
+    down, across = (np.minimum(n := np.arange(length, dtype=np.float32), n[::-1]) for length in (height, width))
+    return np.minimum(down[:, None], across[None])
 
 
 def _heights(frame: _EyeFrame, landmarks: Array, indices: EyeIndices, unit: float) -> tuple[float, float]:

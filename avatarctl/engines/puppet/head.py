@@ -107,6 +107,14 @@ def head_weight(axes: FaceAxes, points: Array) -> Array:
     return (around * neck).astype(np.float32)
 
 
+def within_frame(points: Array, width: int, height: int) -> Array:
+    """0 at the borders of the frame, 1 further in: what the frame cuts off stays at its border, where nothing is known
+    of what would come into view. The lower border holds less, for the sake of the chin."""
+    x, y = points[..., 0], points[..., 1]
+    inwards = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, 2 * (height - 1 - y)))
+    return smoothstep(0, HELD * min(width, height), inwards)
+
+
 def carried_weight(axes: FaceAxes, points: Array) -> Array:
     """The same for a person who is cut out: all of the head and its hair follow as one, the neck less and less.
 
@@ -119,6 +127,8 @@ def carried_weight(axes: FaceAxes, points: Array) -> Array:
     return (1 - smoothstep(0, 1.05 * unit, below)).astype(np.float32)
 
 
+HELD = 0.12
+"""How far a frame holds what it cuts off, shorter sides of it."""
 BREATH, SPREAD, RIDE = 0.026, 0.009, 0.3
 """A full breath raises the shoulders and spreads them, in u; the head rides up by that part of the rise."""
 FOLLOW = 0.12

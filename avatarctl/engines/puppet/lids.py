@@ -55,7 +55,7 @@ def draw(eye: Eye, under: Picture, place: Array, closed: float, gaze: tuple[floa
         closed, gaze = max(closed, 0.0), (0.0, 0.0)
     picture = under.copy()
     below, opening, x, reach = split(remap(eye.places, place))
-    lid, zone, cover = split(remap(eye.masks, place))
+    lid, zone, cover, inside = split(remap(eye.masks, place))
     fall = np.asarray(opening * np.float32(TRAVEL * closed), np.float32)
     margin = np.asarray(below - fall, np.float32)
     left, top, width, height = cv2.boundingRect(zone)
@@ -66,8 +66,9 @@ def draw(eye: Eye, under: Picture, place: Array, closed: float, gaze: tuple[floa
     if closed:
         colour = _skin(eye, place, closed, lid, (below, fall, opening, reach))
         soft = 2.8 * max(0.5, 0.006 * eye.unit, 0.7 * eye.blur)
-        # Above what moves and beside the eye the lid's colour is the photo's own: no need to fade there.
-        weight = ramp(soft / 2, -soft / 2, margin)
+        # Above what moves and beside the eye the lid's colour is the photo's own. Of a head that is turned, the part of
+        # the picture that shows the eye's box shows what is outside, too.
+        weight = ramp(soft / 2, -soft / 2, margin) * (inside * np.float32(1 / 255))
         if abs(closed) < ONSET:
             weight *= smoothstep(0, ONSET, abs(closed))
         picture = _mixed(colour, picture, weight)

@@ -25,6 +25,7 @@ from avatarctl.engines.puppet.head import (
     head_weight,
     neck_pivot,
     stance,
+    within_frame,
 )
 from avatarctl.engines.puppet.interior import Interior, build_interior
 from avatarctl.engines.puppet.lattice import TILE_COLUMNS, TILE_ROWS, Box, Lattice
@@ -163,7 +164,7 @@ def build_rig(
 
     def patch(box: Box, nodes: tuple[int, int], layered: bool) -> Patch:
         at = Lattice(box, *nodes).points
-        weight = carried_weight(axes, at) if trusted else head_weight(axes, at)
+        weight = carried_weight(axes, at) if trusted else head_weight(axes, at) * within_frame(at, width, height)
         return Patch(
             *box,
             follows=trusted,
@@ -181,7 +182,7 @@ def build_rig(
         moving = _reached(whole, stage.scene.alpha, neck, chest, axes.unit)
     else:
         at = Lattice((0, 0, width, height), *nodes).points
-        weight = head_weight(axes, at)
+        weight = head_weight(axes, at) * within_frame(at, width, height)
         lifted = np.abs(breath_field(axes, at, weight, everywhere=False)).max(-1) / np.float32(axes.unit)
         follows = cv2.resize(np.maximum(weight, lifted), (width, height), interpolation=cv2.INTER_LINEAR)
         moving = (follows > STILL).astype(np.uint8)

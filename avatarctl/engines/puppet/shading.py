@@ -34,6 +34,8 @@ BLOOD = np.array([0.8, 1.05, 1.15], np.float32)
 FLUSH, PALENESS = np.array([0.05, 0.15, 0.12], np.float32), 0.15
 """What the blood that comes back into a lip takes of red, green and blue, in logarithms of light, where the lip is as
 much paler than `RELAXED` as this."""
+PALEST = 1.4
+"""In those: a little more than that of a lip of the very colour of the skin, as JPEG leaves it."""
 UNDER_LIP = 0.06
 """Shadow under such a lip, which stands out again, in logarithms of light."""
 RELAXED = 0.20
@@ -209,7 +211,7 @@ def _flush(canvas: NDArray[np.uint8], points: Array, frame: MouthFrame, lips: Ph
         float(np.median((red - green)[sides & (place > first) & (place < last)]))
         for first, last in ((0.0, 0.6), (1.0, 1.5))
     )
-    pale = float(lips.is_open) * float(np.clip((RELAXED - lip + skin) / PALENESS, 0, 1))
+    pale = float(lips.is_open) * float(np.clip((RELAXED - lip + skin) / PALENESS, 0, PALEST))
     between, near = 1 - smoothstep(0.6, 0.9, aside), 1 - smoothstep(0.5, 0.8, aside)
     blood = 0.6 * smoothstep(-0.5, -0.1, place) * (1 - smoothstep(0.75, 1.1, place)) * between
     blood += 0.8 * np.exp(-(((place - 0.85) / 0.2) ** 2)) * near
