@@ -180,6 +180,30 @@ def test_the_same_work_gives_the_same_bytes(rig_file: Path, tmp_path: Path) -> N
         assert one.with_name(name).read_bytes() != other.with_name(name).read_bytes()
 
 
+def test_an_engine_that_stays_draws_what_it_is_given(
+    rig_engine: RigEngine, rig_file: Path, portraits: dict[str, Path], tmp_path: Path
+) -> None:
+    """What it keeps of one clip is not seen in the next one, even if another rig has come under the same name."""
+    inputs = {"rig": tmp_path / "rig.rig", **spoken(tmp_path, 0.6)}
+    rigs = [rig_file.read_bytes()]
+    portrait = png(tmp_path / "portrait.png", portraits["hopper"])
+    (tmp_path / "other").mkdir()
+    rig_engine.run(Job(inputs={"portrait": portrait}, out=tmp_path / "other", params=PuppetRigParams(size=SIZE)))
+    rigs.append((tmp_path / "other" / "rig.rig").read_bytes())
+    params = PuppetAnimateParams(size=SIZE)
+    green = replace(params, background="#208040")
+    engine = AnimateEngine()
+    for number, (rig, wanted) in enumerate([(0, params), (0, params), (0, green), (1, green), (1, params)]):
+        (tmp_path / "new.rig").write_bytes(rigs[rig])
+        (tmp_path / "new.rig").replace(inputs["rig"])
+        out = tmp_path / str(number)
+        out.mkdir()
+        engine.run(Job(inputs=inputs, out=out, params=wanted, threads=1))
+        fresh = animate(tmp_path / f"fresh-{number}", inputs, params=wanted, threads=1)
+        assert (out / "clip.mp4").read_bytes() == fresh.read_bytes(), number
+    engine.close()
+
+
 def test_progress_goes_to_the_end(rig_file: Path, tmp_path: Path) -> None:
     seen: list[tuple[float, float, str]] = []
     inputs = {"rig": rig_file, **spoken(tmp_path, 2.5)}

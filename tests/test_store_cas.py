@@ -10,7 +10,7 @@ import pytest
 
 from avatarctl.errors import BadInput, StepFailed, Unavailable
 from avatarctl.store.cas import ContentStore
-from avatarctl.store.keys import digest_bytes
+from avatarctl.store.keys import digest_bytes, digest_file
 from tests.store_support import finish, start, together
 
 
@@ -89,6 +89,25 @@ def test_damage_is_found_and_put_aside(cas: ContentStore) -> None:
     cas.quarantine(digest, "gone already")
     assert cas.add_bytes(b"0123456789") == (digest, size)
     assert cas.verify(digest)
+
+
+def test_what_was_read_is_read_again_only_if_it_was_written(cas: ContentStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest, size = cas.add_bytes(b"0123456789")
+    read: list[Path] = []
+    monkeypatch.setattr("avatarctl.store.cas.digest_file", lambda path: (read.append(path), digest_file(path))[1])
+    assert [cas.verify(digest, again=again) for again in (False, False, True)] == [True] * 3
+    assert len(read) == 2
+    path = cas.path(digest)
+    found = path.stat()
+    path.chmod(0o644)
+    path.write_bytes(b"0123456780")
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert path.stat().st_size == size
+    assert not cas.verify(digest, again=False)
+    cas.quarantine(digest, "changed")
+    assert not cas.verify(digest, again=False)
+    cas.add_bytes(b"0123456789")
+    assert cas.verify(digest, again=False)
 
 
 def test_adding_again_repairs_a_truncated_artefact(cas: ContentStore) -> None:

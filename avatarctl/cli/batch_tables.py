@@ -11,6 +11,9 @@ from avatarctl.cli.options import print_json, print_table, say, state
 from avatarctl.errors import AvatarctlError
 from avatarctl.store.model import BatchRecord, JobRecord
 
+_TOLD = 100
+"""Characters of an error in a table; `batch status --json` has all of them."""
+
 
 class SomeFailed(AvatarctlError):
     """A batch came to its end, and not every film was made."""
@@ -51,7 +54,7 @@ def print_jobs(jobs: Sequence[JobRecord]) -> None:
 
 def _ending(job: JobRecord) -> str:
     """The film, and what is different about it; or why there is none."""
-    said = job.output or common.one_line(job.error, 100)
+    said = job.output if job.status == "done" else common.one_line(job.error, _TOLD)
     return f"{said} ({job.remark})" if job.remark else said
 
 

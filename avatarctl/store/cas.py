@@ -23,6 +23,10 @@ from avatarctl.store.keys import BLOCK, digest_bytes, digest_file, digest_open, 
 _READ_ONLY = 0o444
 
 
+_REMEMBERED = 1000
+"""Artefacts of which it is known that they were read: what many films share is one of the last."""
+
+
 class ContentStore:
     """The artefacts below `root`. Safe for many threads and processes at once."""
 
@@ -33,6 +37,8 @@ class ContentStore:
         """Files on their way in."""
         self.quarantined = root / "quarantine"
         """Damaged files, kept for a while with the reason in a `.txt` beside each."""
+        self._read: dict[str, tuple[int, ...]] = {}
+        """Artefacts that were read whole by this process: their files as they were then."""
 
     def path(self, digest: str) -> Path:
         """Where the artefact is, or would be. Raises `ValueError` if `digest` is not a SHA-256 in hex."""
@@ -91,12 +97,26 @@ class ContentStore:
             return False
         return stat.S_ISREG(found.st_mode) and found.st_size == size
 
-    def verify(self, digest: str) -> bool:
-        """Whether the artefact is there and its content still has this digest."""
+    def verify(self, digest: str, *, again: bool = True) -> bool:
+        """Whether the artefact is there and its content still has this digest.
+
+        Args:
+            again: read it even if it was read before and has, by its file's times, not been written since.
+        """
         try:
-            return digest_file(self.path(digest)) == digest
+            path = self.path(digest)
+            found = path.stat()
+            file = found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+            if not again and self._read.get(digest) == file:
+                return True
+            whole = digest_file(path) == digest
         except OSError:
             return False
+        if whole:
+            if len(self._read) >= _REMEMBERED:
+                self._read.clear()
+            self._read[digest] = file
+        return whole
 
     def quarantine(self, digest: str, reason: str) -> None:
         """Put a damaged artefact aside. Nothing happens if it is gone already."""

@@ -228,12 +228,12 @@ class Store:
         raise self._damaged(artefact.digest, destination.name, "delivered")
 
     def verified(self, artefact: Artefact, name: str) -> Path:
-        """The file of an artefact, after reading all of it: for steps, whose results would outlive the damage.
+        """The file of an artefact, once all of it was read: for steps, whose results would outlive the damage.
 
         Raises:
             StepFailed: it was damaged in the cache. `name` tells people what it is.
         """
-        if not self.cas.verify(artefact.digest):
+        if not self.cas.verify(artefact.digest, again=False):
             raise self._damaged(artefact.digest, name, "read")
         return self.cas.path(artefact.digest)
 

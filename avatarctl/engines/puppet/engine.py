@@ -131,6 +131,8 @@ class AnimateEngine:
     def __init__(self) -> None:
         self._second = drawing.Second()
         self._last: tuple[drawing.Shown, Renderer] | None = None
+        self._file = 0
+        """The number of the last rig's file."""
 
     def load(self, models: Mapping[str, Path]) -> None:
         """Nothing to read before the first rig."""
@@ -152,11 +154,12 @@ class AnimateEngine:
         params: PuppetAnimateParams = job.params
         # Whole frames are shared out: OpenCV's own threads cost more than they save on pieces as small as ours.
         cv2.setNumThreads(1)
+        path = _given(job, "rig")
+        self._forget_damaged(path)
         both = job.threads > 1 and wav.info(job.inputs["speech"]).duration >= WORTH_A_PROCESS
         if both:
             with suppress(drawing.Lost):
                 self._second.start()
-        path = _given(job, "rig")
         rig = self._last[1].rig if self._last is not None and self._last[0][0] == path else Rig.load(path)
         wanted = picture_size(params.size, params.aspect)
         if (rig.width, rig.height) != wanted:
@@ -184,6 +187,13 @@ class AnimateEngine:
                 if number % PROGRESS_EVERY == 0:
                     job.progress(number, total, "frames")
         job.progress(total, total, "frames")
+
+    def _forget_damaged(self, path: Path) -> None:
+        """Let go of a rig that was found damaged since, put aside and made anew under the same name."""
+        number = path.stat().st_ino if path.exists() else 0
+        if self._last is not None and self._last[0][0] == path and number != self._file:
+            self.close()
+        self._file = number
 
     def close(self) -> None:
         """End the second process, and let go of the last rig, which is kept for the next clip: most are of one face."""
