@@ -62,9 +62,11 @@ def raise_for(jobs: Sequence[JobRecord]) -> None:
     """Raises `SomeFailed` if a film was not made."""
     wrong = [job for job in jobs if job.status != "done"]
     if wrong:
+        # With --fail-fast others may stand before it that had not begun.
+        first = next((job for job in wrong if job.status == "failed"), wrong[0])
         raise SomeFailed(
             f"{len(wrong)} of {len(jobs)} films were not made",
-            why=f"{wrong[0].name}: {wrong[0].error or wrong[0].status}",
+            why=f"{first.name}: {first.error or first.status}",
             hint="the same command tries them again; avatarctl batch status last shows each",
         )
 
