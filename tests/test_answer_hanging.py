@@ -145,6 +145,17 @@ def test_a_silent_server_costs_one_job_its_time(server: ModelServer, studio: Stu
     assert (first["error"]["code"], second["status"]) == ("timeout", "done"), result.err
 
 
+def test_a_batch_asks_first_whether_its_server_is_there(server: ModelServer, studio: Studio) -> None:
+    write(studio)
+    studio.ok("batch", "check", "films.yaml")
+    assert server.gets == ["/api/tags"], "asked once, for however many jobs"
+    server.documents["/api/tags"] = (200, {"models": []})
+    for command in ("check", "run"):
+        result = studio.run("batch", command, "films.yaml")
+        assert result.code == 4 and "ollama pull" in result.err
+    assert studio.ok("batch", "status", "--json").json["batches"] == [] and server.posts == []
+
+
 @pytest.mark.rigged
 def test_a_signal_ends_a_batch_whose_server_drips(server: ModelServer, studio: Studio) -> None:
     server.answer = for_ever(start("ollama"), b"x", 0.05)

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,7 +21,9 @@ from avatarctl.presets import Settings
 from avatarctl.recipes import answers, exports, jobs
 from avatarctl.recipes.enroll import MAX_SAMPLE_BYTES, readable_file
 from avatarctl.runtime import dryrun, session
+from avatarctl.runtime.external import ExternalDigests
 from avatarctl.runtime.runner import Run
+from avatarctl.stages.params import Params
 from avatarctl.store.model import AvatarRecord
 from avatarctl.store.store import Store
 
@@ -123,6 +126,8 @@ class _Preflight:
         self._store = store
         self._choices: dict[tuple[Any, ...], _Choice | AvatarctlError] = {}
         self._missing: dict[tuple[Any, ...], AvatarctlError | None] = {}
+        self._silent: dict[tuple[Any, ...], AvatarctlError | None] = {}
+        self._servers: dict[tuple[str, str, Params], Mapping[str, str] | AvatarctlError] = {}
         self._recordings: dict[str, float | AvatarctlError] = {}
 
     def report(self, wanted: Sequence[Job], folders: Mapping[str, Path]) -> Report:
@@ -167,9 +172,11 @@ class _Preflight:
         kinds = (*key, bool(job.question), bool(job.audio), job.idle is not None)
         if kinds not in self._missing:
             self._missing[kinds] = _missing(choice.settings, job)
+            self._silent[kinds] = _caught(lambda: self._ask_servers(choice.settings, job))
         said = jobs.spoken_text(job)
         if self._missing[kinds] is not None and (fault := self._fault(job, choice, said)):
             raise fault
+        _or_raise(self._silent[kinds])
         if job.audio:
             if job.audio not in self._recordings:
                 self._recordings[job.audio] = _caught(lambda: _length(Path(job.audio)))
@@ -177,6 +184,15 @@ class _Preflight:
         if job.idle is not None:
             return choice, job.idle
         return choice, _ANSWER_SECONDS if job.question else max(len(said) / _LETTERS_A_SECOND, 1.0)
+
+    def _ask_servers(self, settings: Settings, job: Job) -> None:
+        """Raises what servers say whose models the job uses, or that there is none: without them no step is named."""
+        for stage in _stages(settings, job):
+            chosen = settings.choice(stage, presets.every_role(stage))
+            key = (stage, chosen.spec.name, chosen.params)
+            if chosen.spec.external and key not in self._servers:
+                self._servers[key] = _caught(partial(ExternalDigests().of, chosen.spec, chosen.params))
+            _or_raise(self._servers.get(key, {}))
 
     def _fault(self, job: Job, choice: _Choice, said: str) -> AvatarctlError | None:
         """Why a step of the job that is not kept already could not be performed."""
