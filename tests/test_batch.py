@@ -185,12 +185,12 @@ def test_a_job_may_take_only_so_long(studio: Studio) -> None:
 def test_fail_fast_stops_at_the_first(studio: Studio) -> None:
     write(
         studio,
-        "jobs:\n  - {name: broken, text: А., avatar: nobody, priority: 9}\n"
-        "  - {text: Раз., avatar: astronaut}\n  - {text: Два., avatar: astronaut}\n",
+        "jobs:\n  - {text: Раз., avatar: astronaut}\n  - {text: Два., avatar: astronaut}\n"
+        "  - {name: broken, text: А., avatar: nobody, priority: 9}\n",
     )
     result = studio.run("batch", "run", "films.yaml", "--fail-fast", "--jobs", "1", "--json")
-    assert result.code == 1
-    assert status(studio) == {"broken": "failed", "раз": "queued", "два": "queued"}
+    assert result.code == 1 and "broken: there is no avatar" in json.loads(result.err.splitlines()[-1])["message"]
+    assert status(studio) == {"раз": "queued", "два": "queued", "broken": "failed"}
     assert studio.delivered() == []
 
 

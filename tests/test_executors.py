@@ -146,6 +146,7 @@ def test_a_step_is_cancelled(executor: Executor, tmp_path: Path) -> None:
 
 def test_steps_wait_for_their_turn(executor: Executor, tmp_path: Path) -> None:
     guard, done, busy, most = threading.Lock(), [], 0, 0
+    over = threading.Semaphore(0)
 
     def work(number: int) -> Callable[[], None]:
         def perform() -> None:
@@ -157,11 +158,13 @@ def test_steps_wait_for_their_turn(executor: Executor, tmp_path: Path) -> None:
             with guard:
                 busy -= 1
                 done.append(made(tmp_path / str(number)).partition("|")[0])
+            over.release()
 
         return perform
 
     for number in range(12):
         executor.submit(work(number), SPEC, SPEC.params())
+    assert all(over.acquire(timeout=60) for _ in range(12))
     executor.close()
     assert sorted(done, key=int) == [str(number) for number in range(12)]
     # As many as there is room for, on all machines.

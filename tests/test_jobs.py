@@ -200,6 +200,12 @@ def test_a_tab_is_named(tmp_path: Path) -> None:
     assert "tabs" not in problems(write(tmp_path, "jobs:\n  - text: [\n"))[0][2]
 
 
+def test_a_name_that_no_file_system_takes_is_told(tmp_path: Path) -> None:
+    (found,) = problems(write(tmp_path, f"jobs:\n  - {{text: А., output: {'д' * 101}}}\n"))
+    assert "too long" in found[1] and "200 bytes" in found[2]
+    assert len(read(write(tmp_path, f"jobs:\n  - {{text: А., output: {'д' * 100}}}\n")).jobs) == 1
+
+
 def test_a_wrong_template_is_told_once(tmp_path: Path) -> None:
     found = problems(write(tmp_path, "defaults: {output: '{nam}'}\njobs:\n  - text: А.\n  - text: Б.\n"))
     assert len(found) == 1 and "unknown placeholder {nam}" in found[0][1]

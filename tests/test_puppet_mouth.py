@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
-from avatarctl.engines.puppet import anatomy, emotion, lips
+from avatarctl.engines.puppet import anatomy, emotion, lips, teeth
 from avatarctl.engines.puppet.controls import INDEX
 from avatarctl.engines.puppet.render import SHAPE_CONTROLS, Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
@@ -66,6 +66,21 @@ def test_an_open_mouth_is_read_as_one_through_every_emotion(mood: str, rig: Rig,
         ratios.append(np.mean(seen) / controls[INDEX["open"]])
     assert min(ratios) > 0.8 and max(ratios) < 1.45, ratios
     assert max(ratios) < 1.55 * min(ratios), ratios
+
+
+def test_the_lower_teeth_are_lit_by_what_is_red_around_them() -> None:
+    """Beside lips and tongue a row of grey is no row of teeth."""
+    enamel, gum = np.array([240, 232, 222], np.float32), np.array([160, 90, 85], np.float32)
+
+    def colour(upper: bool) -> NDArray[np.float32]:
+        row_of = teeth.drawn_teeth(enamel, gum, teeth.UPPER_ARCH if upper else teeth.LOWER_ARCH, 0.0, upper=upper)
+        edges = np.abs(np.arange(row_of.shape[0]) / teeth.SUPERSAMPLING - teeth.ORIGIN_Y) < 3
+        crowns = row_of[edges][row_of[edges][..., 3] > 0.95]
+        return np.asarray(np.median(crowns[:, :3], 0), np.float32)
+
+    above, below = colour(True), colour(False)
+    assert 0.7 < below.mean() / above.mean() < 0.95
+    assert below[0] / below[1] > 1.04 * above[0] / above[1] and below[0] / below[2] > 1.05 * above[0] / above[2]
 
 
 shapes = st.fixed_dictionaries(

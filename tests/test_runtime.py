@@ -13,6 +13,7 @@ from avatarctl import presets
 from avatarctl.engines import registry
 from avatarctl.errors import StepFailed, Stopped
 from avatarctl.runtime import events, session
+from avatarctl.runtime.executors.local import LocalExecutor
 from avatarctl.runtime.handles import Ref
 from avatarctl.runtime.plan import Plan
 from avatarctl.runtime.runner import Run
@@ -144,6 +145,28 @@ def test_what_waits_for_a_failed_step_fails_with_its_error(store: Store) -> None
         first = run.step("answer", {"question": run.text("?")})
         second = run.step("answer", {"question": first["answer"]})
         run.wait(second)
+
+
+def test_only_a_run_whose_turn_it_is_counts_as_at_work(store: Store, tmp_path: Path) -> None:
+    fake_engines.GATE.clear()
+    executor = LocalExecutor(tmp_path, widths={"server": 1})
+    with (
+        session.performing(store, "test", {}, settings("writer"), executor=executor) as first,
+        session.performing(store, "test", {}, settings("writer"), executor=executor) as second,
+    ):
+        one = first.step("answer", {"question": first.text("?")})
+        assert next(one.chunks()), "it has begun, and waits for the gate"
+        other = second.step("answer", {"question": second.text("!")})
+        time.sleep(0.05)
+        assert first.at_work.seconds >= 0.05 and second.at_work.seconds == 0
+        fake_engines.GATE.set()
+        first.wait(one)
+        second.wait(other)
+    executor.close()
+    worked = first.at_work.seconds
+    assert worked > 0 and second.at_work.seconds > 0
+    time.sleep(0.01)
+    assert first.at_work.seconds == worked
 
 
 def test_leaving_a_run_cancels_what_is_under_way(store: Store) -> None:

@@ -11,6 +11,9 @@ from avatarctl.cli.options import print_json, print_table, say, state
 from avatarctl.errors import AvatarctlError
 from avatarctl.store.model import BatchRecord, JobRecord
 
+_TOLD = 100
+"""Characters of an error in a table; `batch status --json` has all of them."""
+
 
 class SomeFailed(AvatarctlError):
     """A batch came to its end, and not every film was made."""
@@ -51,7 +54,7 @@ def print_jobs(jobs: Sequence[JobRecord]) -> None:
 
 def _ending(job: JobRecord) -> str:
     """The film, and what is different about it; or why there is none."""
-    said = job.output or common.one_line(job.error, 100)
+    said = job.output if job.status == "done" else common.one_line(job.error, _TOLD)
     return f"{said} ({job.remark})" if job.remark else said
 
 
@@ -59,9 +62,11 @@ def raise_for(jobs: Sequence[JobRecord]) -> None:
     """Raises `SomeFailed` if a film was not made."""
     wrong = [job for job in jobs if job.status != "done"]
     if wrong:
+        # With --fail-fast others may stand before it that had not begun.
+        first = next((job for job in wrong if job.status == "failed"), wrong[0])
         raise SomeFailed(
             f"{len(wrong)} of {len(jobs)} films were not made",
-            why=f"{wrong[0].name}: {wrong[0].error or wrong[0].status}",
+            why=f"{first.name}: {first.error or first.status}",
             hint="the same command tries them again; avatarctl batch status last shows each",
         )
 

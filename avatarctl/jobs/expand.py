@@ -27,6 +27,10 @@ _MAX_JOBS = 100_000
 _NEVER_AXES = {"name", "output"}
 _OF_ONE_JOB = {"name"}
 """Fields that make no sense as a default."""
+_READ_FOR_NAME = 2000
+"""Characters of a text, which may be a book, that its name is made of; names are much shorter."""
+_LONGEST_NAME = 200
+"""Bytes. Most file systems take 255, and suffixes of ours are added."""
 _TEMPLATE = "{name}"
 _PLACEHOLDERS = ("name", "index", "avatar", "preset", "seed", "take", "file")
 
@@ -298,7 +302,10 @@ class _Reader:
             self._wrong(template.line if template else line, f"output: {error}", "{name}, {index:03}, {avatar}, ...")
             return ""
         parts = Path(text).parts
-        if not parts or text.endswith("/") or "\0" in text or any(len(p.encode()) > 200 for p in parts):
+        if any(len(part.encode()) > _LONGEST_NAME for part in parts):
+            hint = f"at most {_LONGEST_NAME} bytes for each folder and name"
+            self._wrong(line, f"output: {text[:40]!r}... is too long for a file's name", hint)
+        elif not parts or text.endswith("/") or "\0" in text:
             self._wrong(line, f"output: {text!r} is not a file's name")
         if not self._allow_outside and (Path(text).is_absolute() or ".." in parts):
             self._wrong(line, f"output: {text} lies outside the folder of results", "--allow-outside lets it")
@@ -341,7 +348,7 @@ def _mark(axis: str, given: _Given, values: list[_Given]) -> str:
 def _spoken(fields: _Fields) -> str:
     for name in ("question", "text"):
         if name in fields:
-            return slug(emotions.untagged(str(fields[name].value)))
+            return slug(emotions.untagged(str(fields[name].value)[:_READ_FOR_NAME]))
     for name in ("audio", "text_file"):
         if name in fields:
             return slug(Path(str(fields[name].value)).stem)

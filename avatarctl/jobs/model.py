@@ -198,5 +198,9 @@ FIELDS: dict[str, Field] = {
     "take": Field(_whole(0, 10_000), "Another take of what is left to chance.", {"type": "integer", "minimum": 0}),
     "output": Field(_line, "Name of the film: {name}, {index}, {avatar}, {preset}, {seed}, {take}, {file}.", _TEXT),
     "priority": Field(_whole(-1000, 1000), "Higher ones begin earlier.", {"type": "integer"}),
-    "timeout": Field(_seconds, "Longest time for the job: 90, 90s, 15m, 2h.", _NUMBER_OR_TEXT),
+    "timeout": Field(
+        _seconds,
+        "Longest time of work, its waiting not counted: 90, 90s, 15m, 2h.",
+        _NUMBER_OR_TEXT,
+    ),
 }

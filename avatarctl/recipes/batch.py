@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ LETTING_GO_SECONDS = 8.0
 
 
 class TimedOut(StepFailed):
-    """A job took longer than it may."""
+    """A job's steps took longer than they may."""
 
     code = "timeout"
 
@@ -72,7 +72,6 @@ class _Open:
     """Seconds that engines worked for it."""
     made: bool = False
     """Whether any step was made for it, not taken from the cache."""
-    began: float = field(default_factory=time.monotonic)
     why: AvatarctlError | None = None
     """Why it was cancelled, where that is a failure."""
     cancelled: bool = False
@@ -148,7 +147,7 @@ class BatchRun:
                     self._cancel(self._open.get(job_id), None)
             for opened in list(self._open.values()):
                 limit = opened.job.timeout
-                if limit is not None and time.monotonic() - opened.began > limit:
+                if limit is not None and opened.run is not None and opened.run.at_work.seconds > limit:
                     why = TimedOut(f"the job took longer than {limit:g} s", hint="give it a longer timeout")
                     self._cancel(opened, why)
             with self._changed:

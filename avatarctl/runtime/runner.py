@@ -26,6 +26,7 @@ from avatarctl.runtime.failures import explained, is_out_of_memory
 from avatarctl.runtime.handles import Handle, OutputOf, Ref
 from avatarctl.runtime.plan import Plan, StepOrder
 from avatarctl.runtime.records import step_record
+from avatarctl.runtime.stopwatch import Stopwatch
 from avatarctl.runtime.turns import Turns, when_known
 from avatarctl.stages.catalog import SCRIPT, stage, stages_from
 from avatarctl.store.locks import Abandoned, key_lock
@@ -77,6 +78,8 @@ class Run:
         self.handles: list[Handle] = []
         self.delivered: list[dict[str, str]] = []
         """What was copied out of the store: path, digest, role."""
+        self.at_work = Stopwatch()
+        """Runs while a step has its turn: a job is not late because others go first."""
         self.remarks: list[str] = []
         """What was made otherwise than asked."""
 
@@ -209,7 +212,8 @@ class Run:
 
     def _perform_guarded(self, handle: Handle, order: StepOrder, key: str, queued: float) -> None:
         try:
-            self._perform(handle, order, key, queued)
+            with self.at_work:
+                self._perform(handle, order, key, queued)
         except BaseException as error:
             # The handle has its error whatever happens here; a ledger that cannot be written has been told already.
             with suppress(Exception):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from avatarctl.engines.puppet.sampling import read, remap, split
+from avatarctl.engines.puppet.sampling import near, read, remap, split
 from avatarctl.engines.puppet.smooth import Array, held
 
 Box = tuple[int, int, int, int]
@@ -21,9 +21,6 @@ TILE_COLUMNS, TILE_ROWS = 4, 8
 
 SMALLEST_AREA = 0.35
 """Skin squeezed to less than this part of its area is folding over; Newton's steps stay bounded there."""
-
-SLOPES = 4
-"""Steps of Newton's iteration for which the field's slope is looked up anew."""
 
 LONGEST_STEP = 4.0
 """Of Newton's iteration, in steps of the lattice."""
@@ -56,14 +53,13 @@ class Lattice:
         x, y = split(displacement / self._step)
         slope = _inverse_jacobian(x, y)
         back_x, back_y = -x, -y
-        for number in range(iterations):
+        for _ in range(iterations):
             across, down = self._across + back_x, self._down + back_y
             error_x, error_y = read(x, across, down), read(y, across, down)
             error_x += back_x
             error_y += back_y
-            # The slope hardly changes any more once the place is nearly known.
-            if number < SLOPES:
-                x_by_x, x_by_y, y_by_x, y_by_y = split(read(slope, across, down))
+            # That of the nearest node leads as quickly to the place as one between the nodes would.
+            x_by_x, x_by_y, y_by_x, y_by_y = split(near(slope, across, down))
             back_x -= held(-LONGEST_STEP, LONGEST_STEP, x_by_x * error_x + x_by_y * error_y)
             back_y -= held(-LONGEST_STEP, LONGEST_STEP, y_by_x * error_x + y_by_y * error_y)
         return np.asarray(cv2.merge((back_x, back_y)) * self._step, np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 
 import cv2
@@ -140,8 +141,8 @@ class Renderer:
         fields = displacements(patch.mouth, rig.frame, motion, patch.depth.shape)
         relief = gain(rig.shading, motion)
         for texture, field in zip((layers.upper, layers.lower), fields, strict=True):
-            forward = self._forward(patch, self._mouth.points, field, expression, turn) - carried
-            backward = self._mouth.invert(forward, MOUTH_ITERATIONS)
+            forward = self._forward(patch, self._mouth.points, field, expression, turn)
+            backward = self._mouth.invert(_less(forward, carried), MOUTH_ITERATIONS)
             source = self._mouth.source_map(backward, TEXTURE_SCALE, (layers.left, layers.top))
             layer = remap(texture, source, cv2.BORDER_REFLECT_101)
             if relief is not None:
@@ -201,8 +202,7 @@ class Renderer:
             left, top, width, height = _showing(source[reach], shown)
             part = np.s_[top : top + height, left : left + width]
             region = _part(picture, self.rig.head.box)[reach][part]
-            # A broadcast over two channels would take ten times as long.
-            place = np.asarray(cv2.subtract(source[reach][part], np.array([x, y, 0, 0], np.float64)), np.float32)
+            place = _less(source[reach][part], (x, y))
             region[:] = draw(eye, region, place, closed, gaze)
 
 
@@ -212,6 +212,11 @@ def _showing(source: Array, box: Box) -> Box:
     inside = cv2.inRange(source, (x, y, 0, 0), (x + columns - 1, y + rows - 1, 0, 0))
     left, top, width, height = cv2.boundingRect(inside)
     return left, top, width, height
+
+
+def _less(places: Array, offset: Sequence[float] | Array) -> Array:
+    """Float32 (rows, columns, 2) less two numbers: as a broadcast over two channels it would take ten times as long."""
+    return np.asarray(cv2.subtract(places, np.array([*offset, 0, 0], np.float64)), np.float32)
 
 
 def _between(upper: Picture, lower: Picture) -> Box:

@@ -29,6 +29,12 @@ def read(source: NDArray[Scalar], x: NDArray[np.float32], y: NDArray[np.float32]
     return found  # type: ignore[no-any-return]  # as above
 
 
+def near(source: NDArray[Scalar], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[Scalar]:
+    """As `read`, without interpolation."""
+    found: Any = cv2.remap(source, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    return found  # type: ignore[no-any-return]  # as above
+
+
 def nearest(source: NDArray[Scalar], places: Array) -> NDArray[Scalar]:
     """As `remap`, without interpolation; the border is held."""
     found: Any = cv2.remap(source, places, _NO_SECOND_MAP, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)

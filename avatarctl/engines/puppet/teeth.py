@@ -28,8 +28,9 @@ LOWER_ARCH: Arch = ((0, 5.2, 10.6, 16.2, 20.8, 24.4, 27.2), (8.8, 9.0, 9.6, 8.2,
 """Borders and heights of the teeth from the middle outwards, as seen from the front, mm (average adult)."""
 UNEVEN = (1.0, 0.985, 0.955, 0.94, 0.92, 0.90)
 """Lightness of the teeth from the middle outwards: canines are darker than incisors."""
-LOWER_LIGHT = 0.92
-"""Of the lower teeth beside the upper ones: they stand further back, and the lower lip keeps light from them."""
+LOWER_LIGHT = 0.87
+"""Of the lower teeth beside the upper ones: they stand further back, and what light they have comes from the red of the
+lower lip and of the tongue, too. Grey, they would be seen as a rim of the lip."""
 REDDENING = np.array([0.75, 1.1, 1.25], np.float32)
 """Exponents of a shadow in the mouth: what light is left there came from its red walls."""
 SHOWN_TEETH = 2.2
@@ -86,10 +87,10 @@ def drawn_teeth(enamel: Array, gum: Array, arch: Arch, middle: float, *, upper: 
     shade *= 1 - 0.10 * np.clip(1 - depth / 1.4, 0, 1) - 0.10 * smoothstep(0.45, 1.0, to_gum)
     shade += 0.045 * np.exp(-(((place + 0.25) / 0.3) ** 2) - ((to_gum - 0.42) / 0.25) ** 2)
     shade *= np.array(UNEVEN, np.float32)[number][None] * (1 - 0.0008 * aside**2)
-    if not upper:
-        shade *= LOWER_LIGHT
     warm = smoothstep(0.4, 1.0, to_gum)[..., None] * np.array([0.02, 0.06, 0.12], np.float32)
     dim = ((0.40 + 0.60 * (1 - smoothstep(13, 29, aside))) * (1.0 if upper else 0.95))[..., None] ** REDDENING
+    if not upper:
+        dim = dim * LOWER_LIGHT**REDDENING
     colour = enamel * shade[..., None] * (1 - warm) * dim
     gums = gum * (0.85 + 0.15 * np.cos(np.clip(place, -1, 1) * np.pi))[..., None] * np.ones_like(colour)
     gums *= dim
