@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from avatarctl.engines.facemesh import quality
+from avatarctl.engines.facemesh import quality, screen
 from avatarctl.engines.facemesh.landmarks import CHIN, FACE_OVAL, FOREHEAD, Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.puppet.framing import CLOSEST_FACE, View, frame, view
@@ -163,3 +163,36 @@ def test_only_what_is_no_lip_covers_the_lip(name: str, photos: dict[str, Picture
     assert quality.covered_lip(paint.grey(held), face) == 0
     beyond = Landmarks(face.points + np.float32(5000), face.score)
     assert quality.covered_lip(photo, beyond) == 0
+
+
+@pytest.mark.parametrize("name", ["astronaut", "hopper"])
+@pytest.mark.parametrize("cell", [0.04, 0.055, 0.08])
+def test_the_dots_of_a_print_are_found_and_smoothed_away(
+    name: str, cell: float, photos: dict[str, Picture], mesh: FaceMesh
+) -> None:
+    photo, face = photos[name], mesh.landmarks(photos[name])
+    printed = prints.halftone(photo, face.points, cell)
+    distance = screen.pitch(printed, face)
+    assert distance == pytest.approx(2**0.5 * max(3.0, cell * face.interocular), rel=0.06)
+    smooth = screen.without(printed, distance)
+    assert screen.pitch(smooth, face) == 0
+    x, y = np.rint(face.xy[50]).astype(int)
+    cheek = np.s_[y - 6 : y + 6, x - 6 : x + 6]
+    assert smooth[cheek].std() < 20 < 60 < printed[cheek].std()
+
+
+@pytest.mark.parametrize("name", ["astronaut", "hopper"])
+def test_nothing_else_is_taken_for_a_print(name: str, photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    photo, face = photos[name], mesh.landmarks(photos[name])
+    others = (
+        photo,
+        paint.jpeg(photo, 5),
+        paint.noise(photo, 25),
+        paint.ink(photo, face.points),
+        prints.blinds(photo, face.points),
+        prints.half_shadow(photo, face.points),
+        np.full_like(photo, 128),
+    )
+    assert [screen.pitch(picture, face) for picture in others] == [0] * len(others)
+    small = Landmarks(face.points * np.float32(0.1), face.score)
+    assert screen.pitch(photo[:60, :60], small) == 0

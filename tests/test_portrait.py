@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -334,6 +334,7 @@ def test_cancelling_leaves_at_once(engine: Engine, portraits: dict[str, Path], t
     assert not (tmp_path / "report.json").exists()
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(20, 300), max_size=6), st.integers(0, 8))
 def test_choice_of_a_face(widths: list[float], wanted: int) -> None:
     faces = []

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.puppet import anatomy, glasses
+from avatarctl.engines.puppet.expression import expression_field
 from avatarctl.engines.puppet.framing import frame, view
 from avatarctl.engines.puppet.head import face_axes
 from avatarctl.engines.puppet.lids import closure, draw
@@ -200,6 +201,18 @@ def test_glasses_are_told_from_bare_faces(photos: dict[str, Picture], mesh: Face
             framed = frame(picture, points, view(picture, points, SIZE, SIZE, 0.42))
             found = glasses.find(framed.canvas, framed.landmarks, face_axes(framed.landmarks))
             assert bool(found.any()) == (name == "hopper"), variant
+
+
+def test_a_brow_rises_as_a_whole_and_leaves_the_lid(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    """Its hairs are not stretched, so a face that raises its brows is as sharp as before."""
+    points = mesh.landmarks(photos["astronaut"]).points
+    axes = face_axes(points)
+    for eye in anatomy.EYES:
+        upper, lower = points[eye.brow[2], :2], points[eye.brow_bottom[2], :2]
+        places = np.stack([upper, lower, points[eye.upper[4], :2]])[None]
+        basis = expression_field(axes, points, places, np.zeros((1, 1), np.uint8)).brow
+        above, below, lid = (float(np.linalg.norm(moved)) for moved in basis[0])
+        assert below > 0.995 * above and lid < 0.2 * above
 
 
 def test_a_frame_of_glasses_neither_bends_nor_is_covered(

@@ -169,7 +169,7 @@ VARIANTS: dict[str, Variant] = {
     "contrasty": _v(_photo(prints.contrasty), "overexposed", of=("astronaut",)),
     # print and file
     "scan": _v(_face(prints.scan)),
-    "halftone": _v(_face(prints.halftone), allowed="overexposed glasses"),
+    "halftone": _v(_face(prints.halftone), "printed", lost="glasses"),
     "thumbnail": _v(_photo(prints.thumbnail, 160), allowed="blurred", lost="small_face", of=("astronaut",)),
     "jpeg 5": _v(_photo(paint.jpeg, 5), of=("astronaut",)),
     # frame

@@ -171,10 +171,13 @@ def refuse(measured: Measurements) -> None:
         )
 
 
-def warnings(measured: Measurements, chosen: int, count: int, turned: int = 0) -> list[dict[str, str]]:
+def warnings(
+    measured: Measurements, chosen: int, count: int, turned: int = 0, *, printed: bool = False
+) -> list[dict[str, str]]:
     """`{code, message, advice}` for each thing that makes the film worse than it could be.
 
-    `turned`: degrees by which the photo was turned clockwise to bring the face upright.
+    `turned`: degrees by which the photo was turned clockwise to bring the face upright. `printed`: in dots, which were
+    smoothed away.
     """
     found: list[dict[str, str]] = []
 
@@ -188,11 +191,13 @@ def warnings(measured: Measurements, chosen: int, count: int, turned: int = 0) -
             f"the photo lay {lay}; it is turned by {turned} degrees",
             "see in the preview if it is upright",
         )
+    if printed:
+        warn("printed", "the photo was printed in dots; they are smoothed away", "the original photo is sharper")
     if count > 1:
         warn("several_faces", f"{count} faces; number {chosen + 1} from the left is taken", "--face N takes another")
     if measured.width < GOOD_WIDTH:
         warn("small_face", f"the face is {measured.width:.0f} pixels wide", f"{GOOD_WIDTH} or more look sharp")
-    if measured.sharpness < GOOD_SHARPNESS:
+    if measured.sharpness < GOOD_SHARPNESS and not printed:
         warn("blurred", f"the face is blurred (sharpness {measured.sharpness:.2f})", "hold the camera still; focus")
     light = measured.exposure
     dark, bright = light.p95 < DARK_P95, light.white_share > WHITE_SHARE

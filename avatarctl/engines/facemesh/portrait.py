@@ -8,6 +8,7 @@ The report is JSON, schema `portrait/1`:
     landmarks    478 x [x, y, z], pixels of portrait.png, z negative towards the camera
     face_width, interocular (pixels), pose (degrees), sharpness, exposure, mouth, glasses, greyscale,
     covered_share, features, covered_lip: see `quality`; doubt: see `FaceMesh.doubt`; filled: see `Measurements`
+    dots         distance between the dots that the photo was printed in, pixels; 0 if it was not
     turned       degrees by which portrait.png is turned clockwise against the photo: 0, 90, 180 or 270
     warnings     [{code, message, advice}]
 """
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from avatarctl.engines.contract import Cancelled, Job
-from avatarctl.engines.facemesh import judgement, preview, quality
+from avatarctl.engines.facemesh import judgement, preview, quality, screen
 from avatarctl.engines.facemesh.crop import Image
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
@@ -49,17 +50,19 @@ class FaceMeshPortrait:
         rgb, notes = image.read_photo(job.inputs["photo"])
         _go_on(job, 1)
         rgb, faces, turned = find(self._mesh, rgb, job.params.face)
+        rgb, faces, dots = unscreened(self._mesh, rgb, faces, job.params.face)
         chosen = judgement.choose(faces, job.params.face)
         face = faces[chosen]
         _go_on(job, 2)
         measured = judgement.measure(rgb, face, self._mesh)
         judgement.refuse(measured)
-        warnings = judgement.warnings(measured, chosen, len(faces), turned)
+        warnings = judgement.warnings(measured, chosen, len(faces), turned, printed=dots > 0)
 
         report = {
             "schema": SCHEMA,
             "image": {**notes, "width": rgb.shape[1], "height": rgb.shape[0]},
             "turned": turned,
+            "dots": round(dots, 2),
             "faces": [_entry(number, one) for number, one in enumerate(faces, start=1)],
             "face": _entry(chosen + 1, face),
             "landmarks": [[round(float(v), 2) for v in point] for point in face.points],
@@ -96,6 +99,18 @@ def find(finder: FaceMesh, rgb: Image, wanted: int = 0) -> tuple[Image, list[Lan
     turned = _turned(rgb, degrees)
     upright = finder.faces(turned, again=False)
     return (turned, upright, degrees) if upright else (rgb, faces, 0)
+
+
+def unscreened(
+    finder: FaceMesh, rgb: Image, faces: list[Landmarks], wanted: int = 0
+) -> tuple[Image, list[Landmarks], float]:
+    """A photo printed in dots without them, and its faces; and how far apart the dots were, pixels, or 0."""
+    dots = screen.pitch(rgb, faces[judgement.choose(faces, wanted)])
+    if not dots:
+        return rgb, faces, 0.0
+    smooth = screen.without(rgb, dots)
+    again = finder.faces(smooth)
+    return (smooth, again, dots) if len(again) == len(faces) else (rgb, faces, 0.0)
 
 
 def _turned(rgb: Image, degrees: int) -> Image:

@@ -13,6 +13,10 @@ from avatarctl.engines.puppet.head import FaceAxes
 from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.smooth import Array
 
+UNDER_BROW = 0.12, 0.05
+"""Below the middle of a brow, u: over how much skin its motion ends, and how far it moves as a whole. A brow that were
+stretched would lose its hairs' sharpness whenever it rises."""
+
 
 @dataclass(frozen=True)
 class ExpressionField:
@@ -31,22 +35,23 @@ def expression_field(axes: FaceAxes, landmarks: Array, points: Array, frame: Arr
     it does not bend."""
     unit, right, down = axes.unit, axes.right * axes.unit, axes.down * axes.unit
 
-    def bump(centre: Array, across: float, above: float, below: float) -> Array:
+    def bump(centre: Array, across: float, above: float, below: float, whole: float = 0.0) -> Array:
         offset = (points - centre) / np.float32(unit)
         x, y = offset @ axes.right / across, offset @ axes.down
-        return np.asarray(np.exp(-(x**2) - (y / np.where(y < 0, above, below)) ** 2), np.float32)[..., None]
+        falls = np.where(y < 0, y / above, np.maximum(y - whole, 0) / below)
+        return np.asarray(np.exp(-(x**2) - falls**2), np.float32)[..., None]
 
     brow = np.zeros_like(points)
     inner, skew, furrow, cheek, squint = (np.zeros_like(points) for _ in range(5))
     for side, eye, cheek_points in zip((-1, 1), anatomy.EYES, anatomy.CHEEKS, strict=True):
         # Slow decay upwards over the forehead, a fast one down to the lid.
         centre = landmarks[list(eye.brow), :2].mean(0)
-        whole = bump(centre, 0.55, 0.55, 0.17)
+        whole = bump(centre, 0.55, 0.55, *UNDER_BROW)
         brow -= whole * down
         # Left and right overlap over the nose: what goes up on one side and down on the other is narrower.
-        skew -= side * bump(centre, 0.38, 0.5, 0.17) * down
-        end = bump(landmarks[eye.brow_inner, :2], 0.22, 0.55, 0.17)
-        inner -= bump(landmarks[eye.brow_inner, :2], 0.26, 0.5, 0.17) * (down + 0.25 * side * right)
+        skew -= side * bump(centre, 0.38, 0.5, *UNDER_BROW) * down
+        end = bump(landmarks[eye.brow_inner, :2], 0.22, 0.55, *UNDER_BROW)
+        inner -= bump(landmarks[eye.brow_inner, :2], 0.26, 0.5, *UNDER_BROW) * (down + 0.25 * side * right)
         furrow += end * (0.64 * down - 0.37 * side * right)
         on_cheek = bump(landmarks[list(cheek_points), :2].mean(0), 0.42, 0.34, 0.34)
         cheek += on_cheek * (0.25 * side * right - down)

@@ -31,7 +31,7 @@ LOWEST_EYES = 0.47
 """How low an upright frame may let them sink, so as not to reach below the photo."""
 ABOVE_HEAD = 0.03
 """Air that is kept above the head, in heights of the frame."""
-BLURS = (0.04, 0.16)
+BLURS = (0.012, 0.045, 0.16)
 """Of what lies beyond a photo, sigma in shorter sides of the frame, each as far from its border: a streak that starts
 there dissolves."""
 BACK_PROJECTIONS = 2

@@ -28,6 +28,8 @@ NO_CAST, CAST = 0.9, 0.75
 FROM_SIDE = 0.35, 0.6
 """How much less light there is at one corner of the mouth than at the other: up to here it is the face's own shade,
 from here on the light's."""
+TONED_WIDTH = 160
+"""Of a face whose colours are looked at, pixels."""
 TONED, COLOURED = 0.006, 0.014
 """How far a face's colours stray from those of a print in one colour, over its light: toned, scanned and faded prints
 0.002 to 0.005, photos 0.022 (pale skin) to 0.16."""
@@ -94,7 +96,7 @@ def photo_light(canvas: NDArray[np.uint8], landmarks: Array) -> PhotoLight:
 def _cast(canvas: NDArray[np.uint8]) -> Array:
     """See `PhotoLight.cast`. Of each colour the lightest places count, wherever they lie: one white collar, one blue
     flag in a photo, and there is none."""
-    lightest = np.percentile(canvas.reshape(-1, 3), LIGHTEST, axis=0)
+    lightest = np.percentile(canvas[::2, ::2].reshape(-1, 3), LIGHTEST, axis=0)
     left = lightest / max(float(lightest.max()), 1.0)
     certain = float(smoothstep(-NO_CAST, -CAST, -left.min()))
     return np.asarray(np.maximum(1 - (1 - left) * certain, 0.05), np.float32)
@@ -103,9 +105,11 @@ def _cast(canvas: NDArray[np.uint8]) -> Array:
 def _toned(canvas: NDArray[np.uint8], landmarks: Array) -> tuple[float, Array]:
     """Whether the photo is a print in one colour, 0..1: every colour of the face then follows from its light. And
     what its light parts have of red, green and blue, as of `PhotoLight.cast`."""
-    outline = landmarks[list(mesh.FACE_OVAL), :2]
-    calm = np.asarray(cv2.GaussianBlur(canvas, (0, 0), max(0.5, 0.01 * float(np.ptp(outline[:, 0])))), np.uint8)
-    pixels = _within(calm, outline)
+    face, outline = _face(canvas, landmarks), landmarks[list(mesh.FACE_OVAL), :2]
+    outline = outline - np.clip(outline.min(0).astype(int), 0, np.array(canvas.shape[1::-1]) - 8)
+    times = max(1.0, face.shape[1] / TONED_WIDTH)
+    small = cv2.resize(face, None, fx=1 / times, fy=1 / times, interpolation=cv2.INTER_AREA)
+    pixels = _within(np.asarray(cv2.GaussianBlur(small, (0, 0), 0.01 * small.shape[1]), np.uint8), outline / times)
     if len(pixels) < 16:
         return 0.0, np.ones(3, np.float32)
     light = pixels.mean(1)
@@ -204,12 +208,15 @@ def _across(canvas: NDArray[np.uint8], landmarks: Array) -> Array:
     width = float(np.linalg.norm(corners[1] - corners[0]))
     along = (corners[1] - corners[0]) / max(width, 1.0)
     down = np.array([-along[1], along[0]], np.float32) * np.float32(0.1 * width)
-    calm = np.asarray(cv2.GaussianBlur(canvas, (0, 0), max(0.5, 0.03 * width)), np.uint8)
+    first = np.clip((corners.min(0) - width).astype(int), 0, np.array(canvas.shape[1::-1]) - 2)
+    last = (corners.max(0) + width + 2).astype(int)
+    around = canvas[first[1] : max(last[1], first[1] + 2), first[0] : max(last[0], first[0] + 2)]
+    calm = np.asarray(cv2.GaussianBlur(around, (0, 0), max(0.5, 0.03 * width)), np.uint8)
     where = np.linspace(0, 1, 33, dtype=np.float32)
     sides = []
     for path, away in ((mesh.LIPS_OUTER_UPPER, -down), (mesh.LIPS_OUTER_LOWER, down)):
         outline = landmarks[list(path), :2]
-        places = (outline + away).astype(np.float32)
+        places = (outline + away - first).astype(np.float32)
         light = remap(calm, places[None])[0].astype(np.float32).mean(-1)
         sides.append(np.interp(where, (outline - corners[0]) @ along / max(width, 1.0), light))
     light = np.maximum(*sides)
