@@ -228,13 +228,25 @@ class Child:
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes of its output, as soon as there are any; empty at the end."""
+        return os.read(self._awaited(), size)
+
+    def fill(self, buffer: memoryview) -> bool:
+        """Read its output into all of a buffer of bytes, without a copy in between; False if it ends before."""
+        while buffer:
+            buffer = buffer[(got := os.readv(self._awaited(), [buffer])) :]
+            if not got:
+                return False
+        return True
+
+    def _awaited(self) -> int:
+        """The pipe with its output, once there is something to be read, or its end."""
         assert self._process.stdout is not None
         pipe = self._process.stdout.fileno()
         while self._check:
             self._check()
             if select.select([pipe], [], [], _CHECK_SECONDS)[0]:
                 break
-        return os.read(pipe, size)
+        return pipe
 
     def chunks(self, size: int = PIPE_BYTES, *, unit: int = 1) -> Iterator[bytes]:
         """All of its output, each piece a multiple of `unit` bytes; what does not fill the last unit is left out."""

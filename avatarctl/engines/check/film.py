@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,30 +90,16 @@ def pictures(
     options = {"frames:v": 1} if first_alone else {}
     raw = ffmpeg.to_pipe(stream, format="yuv4mpegpipe", pix_fmt="yuv420p", fps_mode="passthrough", **options)
     with ffmpeg.Child(raw, what=_WHAT, blame=BadInput, check=check) as child:
-        blocks = child.chunks()
-        head = b""
-        while b"\n" not in head and (block := next(blocks, b"")):
-            head += block
-        if head:
-            line, _, rest = head.partition(b"\n")
-            yield from _frames(line, itertools.chain([rest], blocks))
+        line = b""
+        while not line.endswith(b"\n") and (byte := child.read(1)):
+            line += byte
+        if line:
+            across, down = (int(part[1:]) for part in line.split()[1:3])
+            # Each picture is preceded by a line of its own.
+            start = len(b"FRAME\n")
+            while child.fill((frame := np.empty(start + across * down * 3 // 2, np.uint8)).data):
+                yield frame[start:].reshape(down * 3 // 2, across)
         child.finish()
-
-
-def _frames(line: bytes, blocks: Iterable[bytes]) -> Iterator[NDArray[np.uint8]]:
-    """The pictures of a YUV4MPEG2 stream behind its first line, each of which is preceded by a line of its own."""
-    width, height = (int(part[1:]) for part in line.split()[1:3])
-    start, size = len(b"FRAME\n"), width * height * 3 // 2
-    frame, filled = np.empty(start + size, np.uint8), 0
-    for block in blocks:
-        data = np.frombuffer(block, np.uint8)
-        while data.size:
-            taken = min(start + size - filled, data.size)
-            frame[filled : filled + taken] = data[:taken]
-            data, filled = data[taken:], filled + taken
-            if filled == start + size:
-                yield frame[start:].reshape(height * 3 // 2, width)
-                frame, filled = np.empty(start + size, np.uint8), 0
 
 
 def samples(film: Film, rate: int, seconds: float, check: Check) -> Iterator[NDArray[np.float32]]:

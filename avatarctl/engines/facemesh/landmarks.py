@@ -50,6 +50,10 @@ FACE_OVAL = (
 )
 """The outline, clockwise in the picture, from the middle of the hairline."""
 
+_OVAL = np.array(FACE_OVAL)
+_OUTER_CORNERS = np.array([RIGHT_EYE_OUTER, LEFT_EYE_OUTER])
+_INNER_CORNERS = np.array([RIGHT_EYE_INNER, LEFT_EYE_INNER])
+
 
 @dataclass(frozen=True, slots=True)
 class Landmarks:
@@ -72,12 +76,7 @@ class Landmarks:
 
         The corners, not the irises: they do not move with the gaze.
         """
-        return np.stack(
-            [
-                (self.xy[RIGHT_EYE_OUTER] + self.xy[RIGHT_EYE_INNER]) / 2,
-                (self.xy[LEFT_EYE_OUTER] + self.xy[LEFT_EYE_INNER]) / 2,
-            ]
-        )
+        return np.asarray((self.xy[_OUTER_CORNERS] + self.xy[_INNER_CORNERS]) / 2, np.float32)
 
     @property
     def interocular(self) -> float:
@@ -88,7 +87,7 @@ class Landmarks:
     @property
     def box(self) -> tuple[float, float, float, float]:
         """x0, y0, x1, y1 around the face oval, pixels."""
-        oval = self.xy[list(FACE_OVAL)]
+        oval = self.xy[_OVAL]
         (x0, y0), (x1, y1) = oval.min(axis=0), oval.max(axis=0)
         return float(x0), float(y0), float(x1), float(y1)
 
@@ -109,7 +108,7 @@ def plausible(landmarks: Landmarks) -> bool:
         return False
     right, left = landmarks.eye_centres
     mouth = landmarks.xy[[MOUTH_CORNER_RIGHT, MOUTH_CORNER_LEFT]].mean(axis=0)
-    oval = landmarks.xy[list(FACE_OVAL)].reshape(-1, 1, 2)
+    oval = landmarks.xy[_OVAL].reshape(-1, 1, 2)
     for x, y in (right, left, mouth):
         if cv2.pointPolygonTest(oval, (float(x), float(y)), False) < 0:
             return False
