@@ -209,14 +209,14 @@ class FaceMesh:
         """Once where the detector says, and again where the mesh itself then sees the face."""
         return self._measure(rgb, _square_of_landmarks(self._measure(rgb, square)))
 
-    def _averaged(self, rgb: Image, landmarks: Landmarks, count: int = _LOOKS) -> Landmarks:
+    def _averaged(self, rgb: Image, landmarks: Landmarks) -> Landmarks:
         """The mean over crops that are shifted, scaled and turned a little around the face.
 
         A single crop leaves an error of about a hundredth of the eyes' distance, which depends on where exactly
         the crop lies and does not get smaller by repeating; the mean leaves a third of it.
         """
         square = _square_of_landmarks(landmarks)
-        looks = [self._measure(rgb, _nudged(square, number / count)) for number in range(count)]
+        looks = [self._measure(rgb, _nudged(square, number / _LOOKS)) for number in range(_LOOKS)]
         points = np.stack([look.points for look in looks]).mean(axis=0)
         return Landmarks(points, min(look.score for look in looks))
 
