@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from avatarctl.runtime.lanes import WIDTHS
 from tests.tools import Studio
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,7 +103,7 @@ def running(studio: Studio) -> list[str]:
 def test_engines_of_others_fail_alone_in_the_children_of_a_batch(studio: Studio, site: str) -> None:
     write(studio, "Зависни.", "Однажды.", "Грусти.", "Переполни.", "Раз.", "Два.")
     path = studio.work / "films.yaml"
-    path.write_text(path.read_text().replace("text: Зависни.", "text: Зависни., timeout: 5, priority: 9"))
+    path.write_text(path.read_text().replace("text: Зависни.", "text: Зависни., timeout: 2, priority: 9"))
     result = studio.run("batch", "run", "films.yaml", "--retries", "1", "--json", PYTHONPATH=site)
     assert result.code == 1 and "Traceback" not in result.err
     jobs = ended(studio)
@@ -174,16 +175,14 @@ def test_a_single_command_whose_engine_hangs_lets_go_in_time(studio: Studio, sit
 
 @pytest.mark.parametrize("lane", ["light", "server", "gpu"])
 def test_what_hangs_in_this_process_is_given_up_with_its_job(studio: Studio, site: str, lane: str) -> None:
-    # A lane is one or two steps wide: whoever comes after what hangs would wait for ever.
-    hanging = (f"'Зависни {name}.', timeout: 3, priority: 9" for name in ("один", "два", "три"))
-    write(studio, *hanging, "Раз.")
+    # As many as have room in the lane: whoever comes after them would wait for ever.
+    names = ("один", "два")[: WIDTHS[lane]]
+    write(studio, *(f"'Зависни {name}.', timeout: 2, priority: 9" for name in names), "Раз.")
     result = studio.run("batch", "run", "films.yaml", "--retries", "0", PYTHONPATH=site, GUEST_LANE=lane)
     assert result.code == 1 and "Traceback" not in result.err
     jobs = ended(studio)
     assert {name: job["status"] for name, job in jobs.items()} == {
-        "зависни-один": "failed",
-        "зависни-два": "failed",
-        "зависни-три": "failed",
+        **{f"зависни-{name}": "failed" for name in names},
         "раз": "done",
     }
     assert {job["error"]["code"] for job in jobs.values() if job["error"]} == {"timeout"}
