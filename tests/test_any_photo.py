@@ -148,7 +148,7 @@ def test_no_streaks_run_from_a_photos_border() -> None:
 
 @pytest.mark.parametrize("name", ["astronaut", "hopper"])
 def test_only_what_is_no_lip_covers_the_lip(name: str, photos: dict[str, Picture], mesh: FaceMesh) -> None:
-    """Neither paint nor hair nor shadow does; a microphone does, unless the photo has no colours."""
+    """Neither red paint nor hair nor shadow does; a microphone does, unless the photo has no colours."""
     photo, face = photos[name], mesh.landmarks(photos[name])
     bare = (
         photo,

@@ -227,8 +227,9 @@ def covered_share(rgb: Image, landmarks: Landmarks) -> float:
 def covered_lip(rgb: Image, landmarks: Landmarks) -> float:
     """Share of the lower lip's length that looks like something before it, 0..1: a microphone, a cup.
 
-    Such a place is darker or lighter than the skin of either cheek, and less red than both, which neither paint nor
-    shadow nor a drawing makes of a lip. In a photo without colours nothing can be said, and none is covered.
+    Such a place is darker or lighter than the skin of either cheek, and less red than both, which neither red paint nor
+    shadow nor a drawing makes of a lip; blue paint does, and so may a greyish lip below dark cheeks. In a photo without
+    colours nothing can be said, and none is covered.
     """
     calm = cv2.GaussianBlur(cv2.medianBlur(rgb, 3), (0, 0), max(0.5, 0.02 * landmarks.interocular)).astype(np.float32)
     inner, outer = (_along(landmarks.xy[list(path)]) for path in (mesh.LIPS_INNER_LOWER, mesh.LIPS_OUTER_LOWER))
