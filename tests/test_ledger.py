@@ -260,6 +260,34 @@ def test_a_torn_ledger_is_refused(tmp_path: Path) -> None:
         ledger.runs()
 
 
+@pytest.mark.parametrize("text", [b"\xc2\x28", b'{"a": [1, }'])
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [("runs", "request"), ("steps", "inputs"), ("actions", "manifest"), ("avatars", "portrait_report")],
+)
+def test_a_flipped_bit_in_a_column_is_told(tmp_path: Path, table: str, column: str, text: bytes) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with Ledger.open(path) as ledger:
+        run = run_of(ledger)
+        ledger.add_step(step_of(run, 0))
+        ledger.record_action(Manifest("k", {}, {}, now(), 1.0, "e"), "speak", {})
+        ledger.add_avatar(avatar_of("Anna"))
+    connection = sqlite3.connect(path)
+    connection.execute(f"UPDATE {table} SET {column} = CAST(? AS TEXT)", (text,))
+    connection.commit()
+    connection.close()
+    with Ledger.open(path) as ledger:
+        read = {
+            "runs": ledger.runs,
+            "steps": lambda: ledger.steps(run.id),
+            "actions": lambda: ledger.find_action("k"),
+            "avatars": ledger.avatars,
+        }[table]
+        with pytest.raises(Unavailable, match="damaged") as caught:
+            read()
+    assert "backup" in caught.value.hint
+
+
 def test_a_file_system_without_wal_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Refusing(sqlite3.Connection):
         def execute(self, sql: str, *rest: object) -> sqlite3.Cursor:

@@ -48,6 +48,22 @@ def test_a_copy_that_can_be_edited(store: Store, film: Artefact, tmp_path: Path,
     assert target.read_bytes() == b"film" * 300_000
 
 
+def test_a_new_film_never_has_another_name(
+    store: Store, film: Artefact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is killed between two names would leave the first one lying."""
+
+    def refuse(folder: Path) -> Path:
+        raise AssertionError(f"a name was wanted in {folder}")
+
+    monkeypatch.setattr(deliver, "_name_in", refuse)
+    store.deliver(film, tmp_path / "film.mp4")
+    assert (tmp_path / "film.mp4").read_bytes() == b"film" * 300_000
+    (tmp_path / "film.mp4").write_bytes(b"another one")
+    with pytest.raises(AssertionError, match="a name was wanted"):
+        store.deliver(film, tmp_path / "film.mp4")
+
+
 def test_what_is_there_already_is_left(store: Store, film: Artefact, tmp_path: Path) -> None:
     target = tmp_path / "film.mp4"
     store.deliver(film, target)

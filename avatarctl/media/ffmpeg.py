@@ -297,7 +297,7 @@ class Child:
     def _failure(self) -> AvatarctlError:
         errors = self.errors
         if any("No space left" in line for line in errors):
-            return Unavailable(self._what, why="no space left on the disk", hint="free some space and try again")
+            return Unavailable(self._what, why="the disk is full", hint="make room, or run avatarctl cache gc")
         telling = [line for line in errors if not line.startswith(_GENERIC)]
         code = self._process.returncode
         why = (telling or errors or [f"ffmpeg ended with code {code}"])[-1]

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 
 from avatarctl.store.connection import LedgerFile
+from avatarctl.store.faults import ledger_damage
 from avatarctl.store.ids import now
 from avatarctl.store.model import Artefact, Manifest, StepRecord
 from avatarctl.store.runs import insert_step
@@ -17,7 +18,7 @@ class ActionTables(LedgerFile):
     def find_action(self, key: str) -> Manifest | None:
         """What an action made, by the key of its step."""
         row = self.row("SELECT manifest FROM actions WHERE key = ?", (key,))
-        return Manifest.from_json(row["manifest"]) if row else None
+        return _manifest(row) if row else None
 
     def record_action(
         self,
@@ -43,7 +44,7 @@ class ActionTables(LedgerFile):
                 insert_step(connection, step)
             row = connection.execute("SELECT manifest FROM actions WHERE key = ?", (manifest.key,)).fetchone()
             if row is not None:
-                before = Manifest.from_json(row["manifest"])
+                before = _manifest(row)
                 if not replaces(before):
                     return before
                 connection.execute("DELETE FROM actions WHERE key = ?", (manifest.key,))
@@ -164,3 +165,10 @@ def _note_origins(connection: sqlite3.Connection, digest: str, origins: set[str]
         connection.executemany(
             "INSERT INTO origins (digest, origin) VALUES (?, ?)", [(digest, origin) for origin in sorted(origins)]
         )
+
+
+def _manifest(row: sqlite3.Row) -> Manifest:
+    try:
+        return Manifest.from_json(row["manifest"])
+    except ValueError as error:
+        raise ledger_damage(str(error)) from error

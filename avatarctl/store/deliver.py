@@ -81,9 +81,14 @@ def _replace(destination: Path, fill: Callable[[int], bool]) -> bool:
             return False
         os.fsync(writing)
         if temporary is None:
-            temporary = _name_in(destination.parent)
-            _link(writing, temporary)
-        temporary.replace(destination)
+            try:
+                # Under its own name at once, where nothing has it yet: nobody can be killed between two steps.
+                _link(writing, destination)
+            except FileExistsError:
+                temporary = _name_in(destination.parent)
+                _link(writing, temporary)
+        if temporary is not None:
+            temporary.replace(destination)
         sync_folder(destination.parent)
         return True
     finally:

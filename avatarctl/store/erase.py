@@ -12,7 +12,7 @@ from avatarctl.store import deliver, dictionaries, gc
 from avatarctl.store.keys import digest_bytes
 from avatarctl.store.ledger import Ledger
 from avatarctl.store.model import Artefact, AvatarRecord
-from avatarctl.store.runs import to_json
+from avatarctl.store.runs import from_json, to_json
 from avatarctl.store.store import Store, remove
 
 
@@ -139,7 +139,7 @@ def _forget(store: Store, found: Derived, artefacts: Set[str], avatars: list[str
     ledger = store.ledger
     with ledger.write(durable=True, secure=True) as connection:
         for run in ledger.rows("SELECT id, outputs FROM runs WHERE outputs != '[]'"):
-            outputs = json.loads(run["outputs"])
+            outputs = from_json(run["outputs"])
             others = [o for o in outputs if o["digest"] not in artefacts]
             if others != outputs:
                 connection.execute("UPDATE runs SET outputs = ? WHERE id = ?", (to_json(others), run["id"]))

@@ -14,6 +14,10 @@ from avatarctl.errors import AvatarctlError, BadInput, Busy, Unavailable
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _LEDGER_STEP = 32_768
 """Bytes by which the ledger's shared memory grows."""
+_NO_JSON = "malformed JSON"
+"""What SQLite says of a column that one of its functions cannot read; all of them were written as JSON."""
+_NO_TEXT = "Could not decode to UTF-8"
+"""What Python says of a column of text that is none."""
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 
@@ -55,18 +59,23 @@ def ledger_fault(error: sqlite3.Error, path: Path) -> AvatarctlError:
     # The memory that its users share is a file, too; when that cannot grow, SQLite calls it an I/O error.
     if name.startswith("SQLITE_FULL") or (name.startswith("SQLITE_IOERR") and _no_room(path)):
         return Unavailable(f"the disk is full: {path}", why=why, hint="make room, or run avatarctl cache gc")
-    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-        return Unavailable(
-            f"the ledger {path} is damaged",
-            why=why,
-            hint="restore it from a backup, or move it away: a new one is made, and films are rendered again",
-        )
+    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")) or why.startswith(_NO_TEXT):
+        return ledger_damage(why, path)
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")):
         return Unavailable(f"the ledger {path} cannot be opened", why=why, hint=STORE_HINT)
     return Unavailable(
         f"the ledger {path} cannot be used",
         why=why,
         hint="look at the disk; on a network file system, set AVATARCTL_HOME to a folder on a local one",
+    )
+
+
+def ledger_damage(why: str, path: Path | None = None) -> Unavailable:
+    """What to raise where the ledger holds what nobody has written."""
+    return Unavailable(
+        f"the ledger {path} is damaged" if path else "the ledger is damaged",
+        why=why,
+        hint="restore it from a backup, or move it away: a new one is made, and films are rendered again",
     )
 
 
@@ -86,5 +95,9 @@ def ledger_faults(path: Path) -> Iterator[None]:
         raise
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorname", "") == "SQLITE_ERROR":
+            if str(error) == _NO_JSON:
+                raise ledger_damage(str(error), path) from error
             raise
         raise ledger_fault(error, path) from error
+    except UnicodeDecodeError as error:
+        raise ledger_damage(str(error), path) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import unicodedata
@@ -13,7 +12,7 @@ from pathlib import Path
 from avatarctl.errors import BadInput
 from avatarctl.store.connection import LedgerFile
 from avatarctl.store.model import AvatarRecord, DocumentRecord
-from avatarctl.store.runs import insert, to_json
+from avatarctl.store.runs import from_json, insert, to_json
 
 
 class PeopleTables(LedgerFile):
@@ -120,6 +119,6 @@ def _signature(found: os.stat_result) -> tuple[int, int, int]:
 
 def _avatar(row: sqlite3.Row) -> AvatarRecord:
     values = dict(row)
-    values["portrait_report"] = json.loads(values["portrait_report"])
-    values["voice_report"] = None if values["voice_report"] is None else json.loads(values["voice_report"])
+    values["portrait_report"] = from_json(values["portrait_report"])
+    values["voice_report"] = None if values["voice_report"] is None else from_json(values["voice_report"])
     return AvatarRecord(**values)

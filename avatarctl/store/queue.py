@@ -13,7 +13,6 @@ of a clock, so a clock that jumps or a process that was paused gives no job away
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from avatarctl.errors import BadInput
 from avatarctl.store.connection import LedgerFile
 from avatarctl.store.ids import new_id, now
 from avatarctl.store.model import BatchRecord, JobRecord
-from avatarctl.store.runs import to_json
+from avatarctl.store.runs import from_json, to_json
 
 IsAlive = Callable[[str], bool]
 OVER = ("done", "failed", "cancelled")
@@ -331,7 +330,7 @@ def _marks(values: Sequence[Any]) -> str:
 
 def _job(row: sqlite3.Row) -> JobRecord:
     values = dict(row)
-    values["request"] = json.loads(values["request"])
+    values["request"] = from_json(values["request"])
     for name in ("retryable", "cached", "cancel"):
         values[name] = bool(values[name])
     for name in ("owner", "run_id", "error"):

@@ -10,6 +10,7 @@ from typing import Any
 
 from avatarctl.errors import BadInput
 from avatarctl.store.connection import LedgerFile
+from avatarctl.store.faults import ledger_damage
 from avatarctl.store.ids import now
 from avatarctl.store.model import RUN_STATUSES, STEP_STATUSES, RunRecord, StepRecord
 
@@ -84,7 +85,7 @@ class RunTables(LedgerFile):
     def deliveries(self) -> list[tuple[str, str, str]]:
         """Every file that runs put somewhere: (digest, path, run id)."""
         found = self.rows("SELECT id, outputs FROM runs WHERE outputs != '[]'")
-        return [(o["digest"], o["path"], row["id"]) for row in found for o in json.loads(row["outputs"])]
+        return [(o["digest"], o["path"], row["id"]) for row in found for o in from_json(row["outputs"])]
 
     def add_step(self, step: StepRecord) -> None:
         """Write one attempt at a step."""
@@ -140,7 +141,7 @@ class RunTables(LedgerFile):
             """,
             (stage, engine, of_jobs, limit),
         )
-        return [(float(row["run_ms"]), json.loads(row["manifest"])["facts"]) for row in found]
+        return [(float(row["run_ms"]), from_json(row["manifest"])["facts"]) for row in found]
 
 
 def insert_step(connection: sqlite3.Connection, step: StepRecord) -> None:
@@ -168,10 +169,22 @@ def to_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def from_json(text: str) -> Any:
+    """What `to_json` has written.
+
+    Raises:
+        Unavailable: it is not that any more.
+    """
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ledger_damage(str(error)) from error
+
+
 def _run(row: sqlite3.Row) -> RunRecord:
     values = dict(row)
     for name in ("request", "settings", "outputs"):
-        values[name] = json.loads(values[name])
+        values[name] = from_json(values[name])
     values["outputs"] = tuple(values["outputs"])
     return RunRecord(**values)
 
@@ -179,7 +192,7 @@ def _run(row: sqlite3.Row) -> RunRecord:
 def _step(row: sqlite3.Row) -> StepRecord:
     values = dict(row)
     values["index"] = values.pop("step")
-    values["inputs"] = json.loads(values["inputs"])
+    values["inputs"] = from_json(values["inputs"])
     values["ended"] = values.pop("created")
     del values["id"]
     return StepRecord(**values)
