@@ -41,7 +41,7 @@ class PuppetAnimateParams(AnimateParams):
     emotion_before: str = param("", "what the sentence before left on the face, where the clip begins; empty: mood")
     emotion_strength: float = param(1.0, "strength of mood and emotion", ge=0, le=1.5)
     background: str = param("", "colour behind the person, as #rrggbb or #rgb; empty: what the photo shows")
-    crf: int = param(20, "x264 quality of the clip; lower is better and larger", ge=10, le=35)
+    crf: int = param(18, "x264 quality of the clip; lower is better and larger", ge=10, le=35)
 
     def __post_init__(self) -> None:
         """Raises `BadConfig` for an emotion that is not known, before any work is done."""
