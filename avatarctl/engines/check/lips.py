@@ -35,8 +35,12 @@ _WIDE = 0.4
 """u; the middle of the lips, where they open farthest."""
 _HIGH = (0.18, 0.24)
 """u; upper lip with the skin above it, lower lip with the fold below it."""
-_SHAPES = ((1.0, 1.0), (0.85, 1.15), (0.7, 1.3), (1.0, 0.75))
-"""Lips at rest, more and more rounded, and pressed: over their width and height at rest."""
+_SHAPES = (
+    ((1.0, 1.0), (0.85, 1.0), (0.7, 1.0), (1.0, 0.75)),
+    ((1.0, 1.0), (0.85, 1.15), (0.7, 1.3), (1.0, 0.75)),
+)
+"""Upper and lower lip at rest, more and more rounded, and pressed: over their width and height at rest. An upper lip
+that might grow would grow into a dark mouth where there is a dark beard."""
 _ASIDE = 3
 """Pixels to either side."""
 _UPPER = (-0.14, 0.06)
@@ -78,7 +82,7 @@ class Lips:
         )
         reach = [_pixels(_UPPER[0]), _pixels(_LOWER[0] - 1.2 * self.apart)]
         room = [_pixels(_UPPER[1]), _pixels(_LOWER[1] - self.apart)]
-        tallest = [round(_pixels(high) * max(tall for _, tall in _SHAPES)) for high in _HIGH]
+        tallest = [round(_pixels(high) * max(tall for _, tall in _SHAPES[lip])) for lip, high in enumerate(_HIGH)]
         top = round(float(upper[1])) - tallest[0] + reach[0]
         bottom = round(float(lower[1])) + tallest[1] + room[1]
         across = _pixels(_WIDE) + 2 * _ASIDE
@@ -89,14 +93,14 @@ class Lips:
         if upright is None:
             return
         edges = (round(float(upper[1])) - top, round(float(lower[1])) - top)
-        for edge, high, is_upper in zip(edges, _HIGH, (True, False), strict=True):
+        for lip, (edge, high) in enumerate(zip(edges, _HIGH, strict=True)):
             tall = _pixels(high)
-            rows = slice(edge - tall, edge) if is_upper else slice(edge, edge + tall)
+            rows = slice(edge, edge + tall) if lip else slice(edge - tall, edge)
             strip = upright[rows, _ASIDE : across - _ASIDE]
             if strip.std() < _FLAT:
                 self._strips = []
                 return
-            self._strips.append([_reshaped(strip, *shape) for shape in _SHAPES])
+            self._strips.append([_reshaped(strip, *shape) for shape in _SHAPES[lip]])
         self._edges, self._reach, self._room = edges, reach, room
 
     def likeness(self, luma: Picture, face: Landmarks) -> Likeness | None:
