@@ -80,8 +80,9 @@ demo-batch: $(VENV)/.core ## Twenty questions from jobs/ as one batch, into outp
 	@$(DEMO) --quiet knowledge add --demo >/dev/null
 	@$(DEMO) batch run jobs/twenty-questions.yaml
 
+# Each process begins with a half of the files, in order, so that what a file's tests share is made once.
 test: lint $(VENV)/.test-models ## Check style and types, then run every test
-	@$(PY) -m pytest -n $(WORKERS) -q
+	@$(PY) -m pytest -n $(WORKERS) --dist worksteal -q
 
 # Environments are kept, and made anew only when a lock has changed.
 test-studio: $(VENV)/.dev $(VENV)/.test-models ## Install the heavy engines, and try each on small random weights

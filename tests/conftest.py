@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+# Before numpy is imported, as `avatarctl.cli.main` does.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from tests.tools import Studio
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from studio import Studio, Timed
 
 SENTENCE = "Фильм номер {number} рассказывает о мастере, который починил {number} часов."
-"""About 4.5 seconds of film, none like another."""
+GREETING = "Это фильм номер {number}."
+"""About 4.5 and 2 seconds of film, none like another."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,25 @@ def _copied(studio: Studio, name: str) -> Iterator[Studio]:
         shutil.rmtree(root)
 
 
-def compare(studio: Studio, films: int) -> Compared:
-    """Make `films` short films both ways. Somebody has to be enrolled, and one film of them made, in `studio`."""
-    texts = [SENTENCE.format(number=number) for number in range(1, films + 1)]
+def compare(studio: Studio, films: int, sentence: str = SENTENCE) -> Compared:
+    """Make `films` short films both ways. Somebody has to be enrolled, and one film of them made, in `studio`.
+
+    Half of the single commands are performed before the batch and half of them after it, so that a machine that
+    becomes slower or faster meanwhile favours neither.
+    """
+    texts = [sentence.format(number=number) for number in range(1, films + 1)]
     with _copied(studio, "single") as alone, _copied(studio, "batch") as together:
-        single = [alone.run("render", text, "--out", f"{i:03}.mp4", "--quiet") for i, text in enumerate(texts)]
+
+        def singly(numbers: range) -> list[Timed]:
+            return [alone.run("render", texts[i], "--out", f"{i:03}.mp4", "--quiet") for i in numbers]
+
+        single = singly(range(films // 2))
         jobs = [{"text": text, "output": f"{i:03}"} for i, text in enumerate(texts)]
         (together.work / "films.jsonl").write_text("\n".join(json.dumps(job) for job in jobs), encoding="utf-8")
         command = ("batch", "run", "films.jsonl", "--out", ".", "--json")
-        batch, again = together.run(*command, memory=True), together.run(*command)
+        batch = together.run(*command, memory=True)
+        single += singly(range(films // 2, films))
+        again = together.run(*command)
         names = [f"{i:03}.mp4" for i in range(films)]
         alike = all((alone.work / name).read_bytes() == (together.work / name).read_bytes() for name in names)
     return Compared(films, sum(s.wall for s in single), sum(s.cpu for s in single), batch, again, alike)
