@@ -190,6 +190,8 @@ def read_toml(path: Path) -> Layer:
         BadConfig: it cannot be read, or is not TOML.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise BadConfig(f"{path} is no file", why="settings are read from ordinary files", hint="take it away")
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return {}

@@ -9,10 +9,11 @@
     |- StepFailed                        1   perhaps: an engine broke or made something invalid
     |  `- OutOfMemory                    1   once others have let go of it, or with a smaller model
     |- Rejected                          1   with another take: a finished film breaks a limit of its preset
-    |- Busy                             75   yes, later: a lock was not had in time
-    `- Stopped                     130/143   yes: a signal ended the run; finished steps are kept
+    `- Busy                             75   yes, later: a lock was not had in time
+    Stopped                        130/143   yes: a signal ended the run; finished steps are kept
 
-An error carries one line for what happened, one for why, and one for what to do. Nothing else may reach
+`Stopped` stands apart, as `KeyboardInterrupt` does: whoever looks past a fault and goes on must not go on past a
+signal. An error carries one line for what happened, one for why, and one for what to do. Nothing else may reach
 the user: the command line turns any other exception into `internal`, with exit code 1.
 """
 
@@ -21,8 +22,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 
-class AvatarctlError(Exception):
-    """Base of the tree. `what`, `why` and `hint` are single lines of plain text."""
+class _Told(BaseException):
+    """`what`, `why` and `hint` are single lines of plain text."""
 
     code: ClassVar[str] = "internal"
     exit_code: int = 1
@@ -38,6 +39,10 @@ class AvatarctlError(Exception):
         """The JSON form, `{code, message, hint}`."""
         message = f"{self.what} ({self.why})" if self.why else self.what
         return {"code": self.code, "message": message, "hint": self.hint}
+
+
+class AvatarctlError(_Told, Exception):
+    """Base of the tree."""
 
 
 class BadInput(AvatarctlError):
@@ -102,8 +107,8 @@ class Busy(AvatarctlError):
     retryable = True
 
 
-class Stopped(AvatarctlError):
-    """A signal ended the run. `exit_code` is 128 + the signal's number."""
+class Stopped(_Told):
+    """A signal ended the run. `exit_code` is 128 + the signal's number. No `Exception`, so that none catches it."""
 
     code = "stopped"
     retryable = True

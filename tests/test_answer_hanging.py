@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -168,3 +170,41 @@ def test_a_signal_ends_a_batch_whose_server_drips(server: ModelServer, studio: S
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143 and time.monotonic() - asked < 10, err
+
+
+def test_a_server_that_was_silent_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several presets, and all jobs of a batch, have the same server: its silence is waited for once."""
+    monkeypatch.setattr(transport, "REPLY_SECONDS", 1.0)
+    monkeypatch.setattr(transport, "SILENCE_SECONDS", 600.0)
+    asked = []
+
+    def listen(link: socket.socket) -> None:
+        asked.append(1)
+        odd_servers.says_nothing(link)
+
+    with odd_servers.taking(listen) as address:
+        for model in ("one", "two", "three"):
+            with pytest.raises(Unavailable, match="answers at"):
+                identity.ollama(OllamaParams(host=address, model=model))
+    assert len(asked) == 1
+
+
+@pytest.mark.rigged
+@pytest.mark.parametrize("command", [("doctor",), ("batch", "run", "films.yaml")])
+def test_a_signal_is_not_taken_for_a_servers_fault(studio: Studio, command: tuple[str, ...]) -> None:
+    """While a silent server is asked, with work that could be done without it."""
+    asked = threading.Event()
+
+    def listen(link: socket.socket) -> None:
+        asked.set()
+        odd_servers.says_nothing(link)
+
+    job = "{question: Кто?, avatar: astronaut, set: {answer.engine: ollama}}"
+    (studio.work / "films.yaml").write_text(f"jobs:\n  - {job}\n  - {{text: Да., avatar: astronaut}}\n", "utf-8")
+    with odd_servers.taking(listen) as address:
+        process = studio.start(*command, OLLAMA_HOST=address)
+        assert asked.wait(60)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err.decode()
+    assert studio.delivered() == []

@@ -31,10 +31,11 @@ TOP_LEVEL = {
 }
 
 # Room: the rooms whose modules it may import, besides its own.
-FOUNDATION = {"amounts", "errors"}
+FOUNDATION = {"amounts", "errors", "files"}
 LEAVES = {"media", "text", "models", "knowledge"}
 MAY_IMPORT: dict[str, set[str]] = {
     "amounts": set(),
+    "files": {"errors"},
     "errors": set(),
     "tables": FOUNDATION,
     "config": FOUNDATION | {"tables"},

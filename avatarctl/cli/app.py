@@ -141,7 +141,7 @@ def _perform(arguments: list[str]) -> int:
         return int(leave.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         return _report(Stopped(signal.SIGINT))
-    except AvatarctlError as error:
+    except (AvatarctlError, Stopped) as error:
         return _report(error)
     except USAGE_ERROR as error:
         if type(error).__name__ == "NoArgsIsHelpError":
@@ -174,7 +174,7 @@ def _usage(error: Any) -> BadInput:
     return BadInput(error.format_message(), hint=f"{path} --help")
 
 
-def _report(error: AvatarctlError, cause: BaseException | None = None) -> int:
+def _report(error: AvatarctlError | Stopped, cause: BaseException | None = None) -> int:
     """One line for what, why and what to do, on stderr; JSON when the result would have been JSON."""
     if isinstance(error, Stopped):
         _show_cursor()

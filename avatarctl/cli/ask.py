@@ -40,8 +40,9 @@ def ask(
     The text goes to stdout, or with --out into a file. With --render the film's path goes to stdout, and the text is
     shown on stderr at once.
     """
+    from avatarctl.files import readable_file
     from avatarctl.recipes import answers, documents, exports, preflight
-    from avatarctl.recipes.enroll import MAX_SAMPLE_BYTES, readable_file
+    from avatarctl.recipes.enroll import MAX_SAMPLE_BYTES
     from avatarctl.runtime import session
     from avatarctl.text import emotions
     from avatarctl.text.sentences import clean

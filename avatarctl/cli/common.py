@@ -70,7 +70,10 @@ def read_text(argument: str | None, file: Path | None = None) -> str:
         raise BadInput("give the text once", hint="as an argument, as - for standard input, or with --file")
     if file is not None:
         try:
-            with file.open("rb") as opened:
+            # A named pipe is not waited for until somebody opens its other end, which may be never.
+            descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            os.set_blocking(descriptor, True)
+            with os.fdopen(descriptor, "rb") as opened:
                 data = opened.read(MAX_INPUT_BYTES + 1)
         except OSError as error:
             raise BadInput(f"{file} cannot be read", why=error.strerror or str(error)) from error

@@ -41,8 +41,9 @@ def render(
     json: common.JsonOption = False,
 ) -> None:
     """Turn a text or a recording into a film. The film's path goes to stdout."""
+    from avatarctl.files import readable_file
     from avatarctl.recipes import answers, exports, preflight
-    from avatarctl.recipes.enroll import MAX_SAMPLE_BYTES, readable_file
+    from avatarctl.recipes.enroll import MAX_SAMPLE_BYTES
     from avatarctl.runtime import session
     from avatarctl.text import emotions
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avatarctl.errors import AvatarctlError
+from avatarctl import files
+from avatarctl.errors import AvatarctlError, Unavailable
 from avatarctl.jobs import source
 from avatarctl.jobs.model import CONTENT, FIELDS, Job, JobFile
 from avatarctl.jobs.problems import BadJobFile, Problem
@@ -256,10 +257,15 @@ class _Reader:
     def _within(self, text: str, line: int, name: str) -> Path | None:
         """A path below the job file's folder, links followed; any path where that is allowed."""
         try:
-            path = (self._folder / Path(text).expanduser()).resolve()
+            # Whatever is asked of the disk first may take for ever.
+            meant = self._folder / Path(text).expanduser()
+            path = files.in_time(meant, meant.resolve)
             inside = path.is_relative_to(self._folder.resolve())
         except UnicodeEncodeError:
             self._wrong(line, f"{name}: {text} has letters that this locale cannot write", "export LC_ALL=C.UTF-8")
+            return None
+        except Unavailable as error:
+            self._wrong(line, f"{name}: {error.what}: {error.why}", error.hint)
             return None
         except (OSError, ValueError, RuntimeError) as error:
             self._wrong(line, f"{name}: {text!r} is not a path: {error}")

@@ -8,12 +8,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avatarctl import files
 from avatarctl.jobs.problems import BadJobFile, Problem
 
 TABLES = (".csv", ".tsv")
@@ -62,10 +62,10 @@ def read(path: Path) -> Value:
     if reader is None:
         raise _problem(name, 0, f"a job file ends with one of {', '.join(readers)}", "rename it, or convert it")
     try:
-        looks = path.stat()
-        if not stat.S_ISREG(looks.st_mode):
+        size = files.size(path)
+        if size is None:
             raise _problem(name, 0, "is no file", "give the path of a file")
-        if looks.st_size > MAX_BYTES:
+        if size > MAX_BYTES:
             raise _problem(name, 0, f"is larger than {MAX_BYTES // 2**20} MB", "split it")
         data = path.read_bytes()
     except OSError as error:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MB = 2**20
+_PROGRAM_SECONDS = 10.0
+"""For NVIDIA's program, which takes some on a machine with many cards, and for ever where the driver hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def _by_program() -> list[tuple[str, int]]:
         return []
     query = [program, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=_PROGRAM_SECONDS, check=True).stdout
         lines = [line.rpartition(",") for line in answer.splitlines() if line.strip()]
         return [(name.strip(), int(memory)) for name, _, memory in lines]
     except (OSError, subprocess.SubprocessError, ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avatarctl.recipes.enroll import readable_file
+from avatarctl.files import readable_file
 from avatarctl.recipes.upscale import MAX_MEDIA_BYTES
 from avatarctl.runtime.handles import Handle
 from avatarctl.runtime.runner import Run

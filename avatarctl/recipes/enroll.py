@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from avatarctl.errors import BadInput
+from avatarctl.files import readable_file
 from avatarctl.recipes import film, restore
 from avatarctl.runtime.runner import Run
 from avatarctl.store.model import AvatarRecord, Manifest, new_id, now
@@ -84,24 +84,3 @@ def _report(run: Run, manifest: Manifest) -> dict[str, object]:
     path = run.store.cas.path(manifest.outputs["report"].digest)
     document: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
     return document
-
-
-def readable_file(path: Path, limit: int, what: str) -> Path:
-    """`path`, if it is a file of at most `limit` bytes that can be read. Raises `BadInput` otherwise."""
-    try:
-        size = path.stat().st_size
-        if not path.is_file():
-            raise BadInput(f"the {what} {path} is not a file", hint="choose a file")
-        with path.open("rb"):
-            pass
-    except FileNotFoundError:
-        raise BadInput(f"there is no {what} {path}", hint="check the name and the folder") from None
-    except OSError as error:
-        raise BadInput(f"the {what} {path} cannot be read", why=error.strerror or str(error)) from error
-    if size == 0:
-        raise BadInput(f"the {what} {path} is empty", hint="choose another file")
-    if size > limit:
-        raise BadInput(
-            f"the {what} {path} is too large", why=f"{size // 2**20} MB", hint=f"at most {limit // 2**20} MB"
-        )
-    return path

@@ -149,8 +149,9 @@ def shorten(text: str, length: int) -> str:
 
 def load_background(run: Run, path: Path) -> Artefact:
     """A user's picture, read as carefully as a photo of a face, as a PNG artefact."""
+    from avatarctl.files import readable_file
     from avatarctl.media import image
-    from avatarctl.recipes.enroll import MAX_PHOTO_BYTES, readable_file
+    from avatarctl.recipes.enroll import MAX_PHOTO_BYTES
 
     rgb, _ = image.read_photo(readable_file(path, MAX_PHOTO_BYTES, "background"))
     with run.folder() as folder:

@@ -14,10 +14,11 @@ from typing import Any
 
 from avatarctl import presets
 from avatarctl.errors import BadInput
+from avatarctl.files import readable_file
 from avatarctl.jobs import Job
 from avatarctl.presets import Settings
 from avatarctl.recipes import answers, deliveries, documents, exports
-from avatarctl.recipes.enroll import MAX_SAMPLE_BYTES, readable_file
+from avatarctl.recipes.enroll import MAX_SAMPLE_BYTES
 from avatarctl.recipes.film import Film, load_background
 from avatarctl.runtime.handles import Handle
 from avatarctl.runtime.runner import Run

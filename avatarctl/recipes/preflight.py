@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from avatarctl import config, presets
+from avatarctl import config, files, presets
 from avatarctl.errors import AvatarctlError, Unavailable
+from avatarctl.files import readable_file
 from avatarctl.jobs import Job, Problem
 from avatarctl.presets import Settings
 from avatarctl.recipes import answers, exports, jobs
-from avatarctl.recipes.enroll import MAX_SAMPLE_BYTES, readable_file
+from avatarctl.recipes.enroll import MAX_SAMPLE_BYTES
 from avatarctl.runtime import dryrun, session
 from avatarctl.runtime.external import ExternalDigests
 from avatarctl.runtime.runner import Run
@@ -321,13 +322,19 @@ def _seconds(facts: Mapping[str, Any]) -> float:
 
 def _closed(folder: Path) -> Unavailable | None:
     """Why nothing could be written into a folder that may not be there yet; None if it could."""
-    there = _existing(folder)
-    why = "" if there.is_dir() else f"{there} is no folder"
-    if not why and not os.access(there, os.W_OK | os.X_OK):
-        why = f"{there} cannot be written"
+    try:
+        why = files.in_time(folder, lambda: _why_closed(_existing(folder)))
+    except Unavailable as error:
+        return error
     if not why:
         return None
     return Unavailable(f"nothing can be written into {folder}", why=why, hint="choose another folder with --out")
+
+
+def _why_closed(there: Path) -> str:
+    if not there.is_dir():
+        return f"{there} is no folder"
+    return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} cannot be written"
 
 
 def _existing(path: Path) -> Path:

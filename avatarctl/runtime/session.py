@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from avatarctl import config
+from avatarctl import config, files
 from avatarctl.engines.contract import Cancelled
 from avatarctl.errors import AvatarctlError, Stopped, Unavailable
 from avatarctl.presets import Settings
@@ -68,7 +68,7 @@ def performing(
                 yield run
         except BaseException as error:
             stopped = isinstance(error, Stopped | KeyboardInterrupt | Cancelled)
-            code = error.code if isinstance(error, AvatarctlError) else type(error).__name__
+            code = error.code if isinstance(error, AvatarctlError | Stopped) else type(error).__name__
             status = "stopped" if stopped else "failed"
             store.ledger.finish_run(record.id, status, error=f"{code}: {error}", outputs=run.delivered)
             raise
@@ -92,7 +92,7 @@ def check_writable(destination: Path, option: str = "--out") -> None:
 
     folder = destination.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        files.in_time(folder, lambda: folder.mkdir(parents=True, exist_ok=True))
     except OSError as error:
         raise Unavailable(
             f"the folder {folder} cannot be made",
@@ -106,7 +106,13 @@ def check_writable(destination: Path, option: str = "--out") -> None:
 
 
 def deliver(run: Run, artefact: Artefact, destination: Path, role: str) -> Path:
-    """Copy a result to where the user wants it, whole or not at all, and remember it with the run."""
+    """Copy a result to where the user wants it, whole or not at all, and remember it with the run.
+
+    Raises:
+        Unavailable: it cannot be written there, or the disk there does not answer.
+    """
+    # That it did when the run began may be hours ago.
+    files.in_time(destination, destination.parent.is_dir)
     run.store.deliver(artefact, destination)
     run.delivered.append({"path": str(destination.absolute()), "digest": artefact.digest, "role": role})
     return destination

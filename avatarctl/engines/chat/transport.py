@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
@@ -14,9 +15,11 @@ from avatarctl.engines.chat.follow import Line, follow
 from avatarctl.errors import StepFailed
 
 CONNECT_SECONDS = 5.0
-REPLY_SECONDS = 8.0
-"""For small questions about models, connecting included: a server answers them at once even while it computes. Who asks
-cannot be stopped meanwhile, and a process that is told to end is expected to be gone within ten."""
+REPLY_SECONDS = 5.0
+"""For small questions about models, connecting included: a server answers them at once even while it computes. Some who
+ask cannot be stopped meanwhile, and a process that is told to end is expected to be gone within ten."""
+SILENCE_SECONDS = 5.0
+"""For so long a server that was silent is not asked again: who has ten questions for it waits once, not ten times."""
 MOST_BYTES = 8 << 20
 MOST_STREAMED = 64 << 20
 """Bytes of an answer that comes in pieces: some hundred for each of the most tokens that one may have."""
@@ -24,6 +27,10 @@ TOO_LONG = "its answer is far too long"
 _BLOCK = 1 << 16
 _TOLD = 300
 """Characters of a server's own words in an error."""
+
+
+_silent: dict[tuple[str, int], float] = {}
+"""Hosts and ports that gave no answer, and when: seconds of the monotonic clock."""
 
 
 class Unreachable(Exception):
@@ -46,8 +53,11 @@ def get_json(address: Address, path: str, key: str = "") -> tuple[int, Any]:
     """Status and document of a GET; the document is the text itself where that is not JSON.
 
     Raises:
-        Unreachable: no whole answer within `REPLY_SECONDS`, however it drips.
+        Unreachable: no whole answer within `REPLY_SECONDS`, however it drips; at once where that was found just before.
     """
+    place = address.host, address.port
+    if time.monotonic() - _silent.get(place, -SILENCE_SECONDS) < SILENCE_SECONDS:
+        raise Unreachable(_no_answer())
 
     def ask(line: Line) -> Iterator[tuple[int, bytes]]:
         with closing(connection(address, CONNECT_SECONDS)) as link:
@@ -64,13 +74,18 @@ def get_json(address: Address, path: str, key: str = "") -> tuple[int, Any]:
     try:
         with closing(follow(ask, cancelled=lambda: False, patience=REPLY_SECONDS)) as replies:
             status, data = next(replies)
-    except StepFailed as error:
-        raise Unreachable(f"it took the connection, and gave no whole answer within {REPLY_SECONDS:g} s") from error
+    except (StepFailed, TimeoutError) as error:
+        _silent[place] = time.monotonic()
+        raise Unreachable(_no_answer()) from error
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(str(error) or type(error).__name__) from error
     if len(data) > MOST_BYTES:
         raise Unreachable(TOO_LONG)
     return status, _document(data)
+
+
+def _no_answer() -> str:
+    return f"it gave no whole answer within {REPLY_SECONDS:g} s"
 
 
 def blocks(reply: http.client.HTTPResponse, most: int = 0) -> Iterator[bytes]:

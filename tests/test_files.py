@@ -1,0 +1,96 @@
+"""Files on disks that do not answer, and files that are none: nobody waits for ever."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from avatarctl import files, jobs
+from avatarctl.errors import BadInput, Unavailable
+from avatarctl.files import readable_file
+from avatarctl.runtime import session
+from tests.tools import Studio, refused
+
+
+@pytest.fixture
+def away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on a disk that takes every question and answers none."""
+    folder = tmp_path / "away"
+    folder.mkdir()
+    gone = threading.Event()
+
+    def blocked(real: str) -> None:
+        answer = getattr(Path, real)
+
+        def ask(path: Path, *arguments: object, **options: object) -> object:
+            if path.is_relative_to(folder):
+                gone.wait()
+            return answer(path, *arguments, **options)
+
+        monkeypatch.setattr(Path, real, ask)
+
+    for name in ("stat", "open", "resolve", "mkdir"):
+        blocked(name)
+    monkeypatch.setattr(files, "PATIENCE", 0.3)
+    monkeypatch.setattr(files, "_silent", {})
+    yield folder
+    gone.set()
+
+
+def test_a_disk_that_does_not_answer_is_waited_for_once(away: Path, tmp_path: Path) -> None:
+    asked = []
+
+    def ask() -> None:
+        asked.append(1)
+        (away / "a.wav").stat()
+
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="cannot be read or written now") as caught:
+            files.in_time(away / "a.wav", ask)
+    assert len(asked) == 1
+    assert "has not answered" in caught.value.why
+    (tmp_path / "b.wav").write_bytes(b"bytes")
+    assert files.size(tmp_path / "b.wav") == 5  # another folder is no worse for it
+
+
+def test_whoever_reads_or_writes_there_is_told(away: Path) -> None:
+    with pytest.raises(Unavailable, match=r"photo\.png cannot be read or written now"):
+        readable_file(away / "photo.png", 10, "photo")
+    with pytest.raises(Unavailable, match="cannot be read or written now"):
+        session.check_writable(away / "films" / "film.mp4")
+
+
+def test_a_job_file_says_on_which_line_it_is_meant(away: Path, tmp_path: Path) -> None:
+    file = tmp_path / "films.yaml"
+    file.write_text("jobs:\n  - text: Раз.\n  - audio: away/speech.wav\n", encoding="utf-8")
+    with pytest.raises(jobs.BadJobFile) as caught:
+        jobs.read(file)
+    (problem,) = caught.value.problems
+    assert problem.line == 3
+    assert "has not answered" in problem.message
+
+
+def test_a_size_is_that_of_an_ordinary_file(tmp_path: Path) -> None:
+    assert files.size(tmp_path) is None
+    assert files.size(Path("/dev/zero")) is None
+    os.mkfifo(tmp_path / "pipe")
+    assert files.size(tmp_path / "pipe") is None
+    with pytest.raises(FileNotFoundError):
+        files.size(tmp_path / "nothing")
+    with pytest.raises(BadInput, match="is not a file"):
+        readable_file(tmp_path / "pipe", 10, "photo")
+
+
+@pytest.mark.rigged
+def test_a_pipe_into_which_nobody_writes_is_not_waited_for(studio: Studio) -> None:
+    os.mkfifo(studio.work / "text")
+    refused(studio.run("render", "--file", "text", timeout=30), 2, "empty")
+
+
+def test_settings_are_read_from_ordinary_files(bare: Studio) -> None:
+    os.mkfifo(bare.work / "avatarctl.toml")
+    refused(bare.run("ask", "Кто?", timeout=30), 3, "is no file")
