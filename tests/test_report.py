@@ -139,7 +139,7 @@ def test_the_last_run_is_shown_beside_its_film(film: Studio) -> None:
     assert done.out.strip() == "outputs/счёт.html"
     read = Reader(page.read_bytes())
     video = next(a for tag, a in read.tags if tag == "video")
-    assert (video["src"] or "").startswith("data:video/mp4;base64,") and video["width"] == "128"
+    assert (video["src"] or "").startswith("data:video/mp4;base64,") and video["width"] == "256"
     for words in (
         "Раз, два.",
         "Три!",
