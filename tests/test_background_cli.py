@@ -12,7 +12,7 @@ from avatarctl.media import image
 from tests.test_films import frames
 from tests.tools import Studio, refused
 
-pytestmark = pytest.mark.rigged
+pytestmark = pytest.mark.unjudged
 
 WORDS = "Мама мыла раму."
 

@@ -6,8 +6,8 @@ width, height and frames, the size at which was measured, and where the knowledg
 
     sync                 r, -1..1   Pearson's correlation of two openings of the mouth, at their best lag: the one
                                     that the film's sound calls for (its timings and loudness, by `text.articulation`;
-                                    in pauses the mood that the animator rests in), and the one that the face mesh
-                                    sees in its pictures
+                                    in pauses the mood that the animator rests in), and the one that is seen in its
+                                    pictures by the face mesh and by the lips' own look
     lag_ms               ms         by how much the sound is late against the picture; below 0: it is early. Null
                                     where sync is below 0.4
     sound_shift_ms       ms         by how much the sound is late against where its recordings belong, by their

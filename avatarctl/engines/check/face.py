@@ -23,9 +23,11 @@ from avatarctl.engines.facemesh.landmarks import (
 )
 
 Picture = NDArray[np.uint8]
+Vector = NDArray[np.float64]
 
-_UPPER_LIP = [82, 13, 312]
-_LOWER_LIP = [87, 14, 317]
+UPPER_LIP = [82, 13, 312]
+LOWER_LIP = [87, 14, 317]
+"""Their inner edges, in the middle."""
 _UPPER_LIDS, _LOWER_LIDS = [159, 386], [145, 374]
 _EYES = [RIGHT_EYE_OUTER, RIGHT_EYE_INNER, LEFT_EYE_OUTER, LEFT_EYE_INNER]
 _MOUTH = [MOUTH_CORNER_RIGHT, MOUTH_CORNER_LEFT]
@@ -50,25 +52,32 @@ _PATCH = 48
 """Side of the upright face patch in which light is measured, pixels."""
 
 
-def openings(face: Landmarks) -> tuple[float, float]:
-    """Mouth and eyes, in u, as they would be seen from the front.
+def axes(face: Landmarks) -> tuple[Vector, Vector] | None:
+    """Where one u to the side and one u down lead in the picture, as they would be seen from the front; pixels, (2,).
 
-    The head's turn shortens the distance of the eyes, and its nod everything vertical: both are made good by the
-    mesh's depth.
+    u is the distance of the eyes. The head's turn shortens what lies across, and its nod everything vertical: both are
+    made good by the mesh's depth. None where the mesh has eyes and mouth in one place.
     """
     points = face.points.astype(np.float64)
     eyes = points[_EYES]
     right, left = (eyes[0] + eyes[1]) / 2, (eyes[2] + eyes[3]) / 2
     unit = float(np.linalg.norm(left - right))
     down = points[_MOUTH].mean(axis=0) - (left + right) / 2
-    seen = float(np.hypot(down[0], down[1]))
-    if unit <= 0 or seen <= 0:
+    across, down = (left - right)[:2], down[:2] * unit / float(np.linalg.norm(down) or 1.0)
+    if abs(float(across[0] * down[1] - across[1] * down[0])) < 1e-6:
+        return None
+    return across, down
+
+
+def openings(face: Landmarks) -> tuple[float, float]:
+    """Mouth and eyes, in u."""
+    along = axes(face)
+    if along is None:
         return float("nan"), float("nan")
-    scale = float(np.linalg.norm(down)) / seen / unit
-    down = down[:2] / seen
-    gap = float(((points[_LOWER_LIP, :2] - points[_UPPER_LIP, :2]) @ down).mean())
-    lids = float(((points[_LOWER_LIDS, :2] - points[_UPPER_LIDS, :2]) @ down).mean())
-    return gap * scale, lids * scale
+    points, down = face.xy.astype(np.float64), along[1] / (along[1] @ along[1])
+    gap = (points[LOWER_LIP] - points[UPPER_LIP]) @ down
+    lids = (points[_LOWER_LIDS] - points[_UPPER_LIDS]) @ down
+    return float(gap.mean()), float(lids.mean())
 
 
 def _patch_of(face: Landmarks) -> NDArray[np.float64]:

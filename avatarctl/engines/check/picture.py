@@ -1,8 +1,9 @@
 """What every picture of a film shows, in a few numbers each: the mouth, the eyes, the face's light, the background.
 
-The face is followed by the face mesh; nothing but the numbers is kept. The mesh costs more than all the rest of a
-picture, so a longer film's every second picture is passed over where nothing hangs on it: the face is taken to be
-halfway between where it was before and after, and the gap of its lips is left unknown rather than guessed.
+The face is followed by the face mesh, the lips also by their own look; nothing but numbers is kept. The mesh costs more
+than all the rest of a picture, so a longer film's every second picture is passed over where nothing hangs on it: the
+face is taken to be halfway between where it was before and after, and the gap of its lips is left unknown rather than
+guessed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from avatarctl.engines.check.background import Background
 from avatarctl.engines.check.face import detail, light, openings
 from avatarctl.engines.check.film import Check, Film, pictures
+from avatarctl.engines.check.lips import Likeness, Lips, joined
 from avatarctl.engines.check.mouth import AWAKE
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
@@ -55,12 +57,13 @@ _LOOK_AGAIN = 12
 class Seen:
     """One value a picture; NaN where the picture shows no face, or the film has no background to speak of.
 
-    `face`: whether it is there; `gap`: between the inner lips, in u, the distance of the eye centres, NaN also where
-    the picture was passed over; `eyes`: between the lids, in u (the mean of both eyes); `light`: mean luma of
-    forehead, nose and cheeks, 0..255; `detail`: root mean square of the Laplacian of the upper face's luma without
-    its eyes, NaN where passed over; `background_error`: mean square of the background luma's difference from the
-    first picture; `background_light`: its mean luma. `background_share`: of the picture that counts as background,
-    0..1. `every`: of so many pictures in a row, from the film's first on, the first is never passed over.
+    `face`: whether it is there; `gap`: between the inner lips, in u, the distance of the eye centres, by the mesh and
+    by the lips' own look, NaN also where the picture was passed over; `eyes`: between the lids, in u (the mean of both
+    eyes); `light`: mean luma of forehead, nose and cheeks, 0..255; `detail`: root mean square of the Laplacian of the
+    upper face's luma without its eyes, NaN where passed over; `background_error`: mean square of the background luma's
+    difference from the first picture; `background_light`: its mean luma. `background_share`: of the picture that
+    counts as background, 0..1. `every`: of so many pictures in a row, from the film's first on, the first is never
+    passed over.
     """
 
     face: NDArray[np.bool_]
@@ -119,7 +122,8 @@ def look(
         background = Background(first, found, network)
         closely = wanted() | (np.arange(film.frames) % every == 0)
         pool = stack.enter_context(ThreadPoolExecutor(len(meshes) - 1, "look")) if threads > 1 else None
-        eye = _Eye(meshes, background, found, closely, pool)
+        lips = None if found is None else Lips(np.asarray(cv2.cvtColor(first, cv2.COLOR_RGB2GRAY), np.uint8), found)
+        eye = _Eye(meshes, background, found, lips, closely, pool)
         # The first one alone, so that each group ends with a picture that is looked at.
         some = begun or list(islice(coming, 1))
         while some:
@@ -149,9 +153,11 @@ def _size(first: Picture, face: Landmarks | None) -> tuple[int, int]:
 
 
 class _Row(NamedTuple):
-    """A picture's place of the face, None where it is not seen, and its figures in the order of `Seen`."""
+    """A picture's place of the face, None where it is not seen, the likeness of its lips, None where they were not
+    looked for, and its figures in the order of `Seen`."""
 
     face: Landmarks | None
+    lips: Likeness | None
     gap: float
     lids: float
     light: float
@@ -160,7 +166,7 @@ class _Row(NamedTuple):
     background: float
 
 
-_UNSEEN = _Row(None, *[float("nan")] * 6)
+_UNSEEN = _Row(None, None, *[float("nan")] * 6)
 
 
 class _Eye:
@@ -170,6 +176,7 @@ class _Eye:
     that the figures are the same.
 
     Args:
+        lips: of that face, to be followed.
         closely: which pictures are not passed over; those next to a lowered lid are not, either.
     """
 
@@ -178,6 +185,7 @@ class _Eye:
         meshes: Sequence[FaceMesh],
         background: Background,
         face: Landmarks | None,
+        lips: Lips | None,
         closely: NDArray[np.bool_],
         pool: Executor | None,
     ) -> None:
@@ -185,20 +193,23 @@ class _Eye:
         self._pool = pool
         self._background = background
         self._face = face
+        self._lips = lips
         self._closely = closely
         self._last = _UNSEEN
         self._figures = array("d")
+        self._likenesses: list[Likeness | None] = []
         self._lids: list[float] = []
         self._search = 0
 
     @property
     def count(self) -> int:
-        return len(self._figures) // len(_Row._fields)
+        return len(self._likenesses)
 
     def _add(self, rows: Sequence[_Row]) -> None:
         """Keep what is seen of pictures. A face is 6 kB, and needed no longer than until the next one is seen."""
         for row in rows:
-            self._figures.extend((row.face is not None, *row[1:]))
+            self._figures.extend((row.face is not None, *row[2:]))
+            self._likenesses.append(row.lips)
         self._last = rows[-1]
 
     def take(self, pictures: Sequence[Picture]) -> None:
@@ -260,22 +271,35 @@ class _Eye:
         if self._search <= 0:
             self._search = _LOOK_AGAIN
             self._face = _face(self._meshes[0], _rgb(i420))
+            if self._face is not None and self._lips is None:
+                self._lips = Lips(_luma(i420), self._face)
         return self._face
 
     def _row(self, i420: Picture, face: Landmarks | None, *, passed_over: bool = False) -> _Row:
         luma, unknown = _luma(i420), float("nan")
         background = self._background.compare(luma)
         if face is None:
-            return _Row(None, unknown, unknown, unknown, unknown, *background)
+            return _Row(None, None, unknown, unknown, unknown, unknown, *background)
         gap, lids = openings(face)
         if passed_over:
-            return _Row(face, unknown, lids, light(luma, face), unknown, *background)
-        return _Row(face, gap, lids, light(luma, face), detail(luma, face), *background)
+            return _Row(face, None, unknown, lids, light(luma, face), unknown, *background)
+        likeness = self._lips.likeness(luma, face) if self._lips is not None else None
+        return _Row(face, likeness, gap, lids, light(luma, face), detail(luma, face), *background)
 
     def seen(self, every: int) -> Seen:
-        face, *figures = np.array(self._figures).reshape(-1, len(_Row._fields)).T
+        face, *figures = np.array(self._figures).reshape(self.count, -1).T
         gap, eyes, light, detail, error, background = figures
-        return Seen(face > 0, gap, eyes, light, detail, error, background, self._background.share, every)
+        return Seen(face > 0, self._joined(gap), eyes, light, detail, error, background, self._background.share, every)
+
+    def _joined(self, gap: Floats) -> Floats:
+        """The mesh's gap with that of the lips' own look."""
+        looked = np.array([likeness is not None for likeness in self._likenesses])
+        found = self._lips.followed([one for one in self._likenesses if one is not None]) if self._lips else None
+        if found is None:
+            return gap
+        followed = np.full_like(gap, np.nan)
+        followed[looked] = found
+        return joined(gap, followed)
 
 
 def _luma(i420: Picture) -> Picture:

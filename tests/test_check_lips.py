@@ -1,0 +1,140 @@
+"""The gate sees lips that the face mesh does not know, and sees when they do not do what they should."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from avatarctl.engines.check.face import openings
+from avatarctl.engines.check.lips import Lips, joined
+from avatarctl.engines.check.mouth import correlation
+from avatarctl.engines.facemesh.mesh import FaceMesh
+from avatarctl.engines.puppet.render import Renderer
+from avatarctl.engines.puppet.rig import build_rig
+from tests.mouth_support import Picture, row
+from tests.quality import paint, worn
+
+Floats = NDArray[np.float64]
+SIZE = 320
+TIMES = np.arange(40) / 12
+MEANT = np.maximum(0, 0.2 * np.sin(2 * np.pi * 0.9 * TIMES) * np.cos(2 * np.pi * 0.35 * TIMES))
+"""u; shut at first, then open and shut by turns."""
+
+
+def beard(photo: Picture, points: Floats) -> Picture:
+    return paint.beard(photo, points, (52, 36, 26))
+
+
+def moustache(photo: Picture, points: Floats) -> Picture:
+    return paint.strokes(photo, points, paint.moustache_region(points), (40, 28, 20), 1.5)
+
+
+KINDS: dict[str, tuple[str, Callable[[Picture, Floats], Picture]]] = {
+    "plain": ("hopper", lambda photo, points: photo),
+    "beard": ("hopper", beard),
+    "moustache": ("astronaut", moustache),
+    "painting": ("hopper", lambda photo, points: paint.painting(photo)),
+    "jpeg": ("astronaut", lambda photo, points: paint.jpeg(photo, 5)),
+    "lipstick": ("hopper", worn.lipstick),
+}
+
+
+def spoken(
+    kind: str,
+    photos: dict[str, Picture],
+    mesh: FaceMesh,
+    meant: Floats,
+    change: Callable[[Picture], None] | None = None,
+) -> tuple[Floats, Floats | None]:
+    """What the mesh sees of pictures that a puppet of that kind draws, and what the lips' own look tells."""
+    name, painted = KINDS[kind]
+    photo = painted(photos[name], mesh.landmarks(photos[name]).points.astype(np.float64))
+    renderer = Renderer(build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42))
+    face, lips, gaps, likenesses = None, None, [], []
+    for number, opening in enumerate(meant):
+        nod = np.sin(number / 7)
+        picture = renderer.render(row(open=opening, jaw=0.8 * opening, up=0.08 * opening, yaw=3 * nod, tx=0.02 * nod))
+        if change is not None and number:
+            change(picture)
+        luma = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
+        face = mesh.landmarks(picture) if face is None else mesh.track(picture, face)
+        lips = lips or Lips(luma, face)
+        gaps.append(openings(face)[0])
+        likeness = lips.likeness(luma, face)
+        assert likeness is not None
+        likenesses.append(likeness)
+    assert lips is not None
+    return np.array(gaps), lips.followed(likenesses)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_lips_are_followed_whatever_they_look_like(kind: str, photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    seen, followed = spoken(kind, photos, mesh, MEANT)
+    assert followed is not None
+    found = joined(seen, followed)
+    # A beard hangs over the lower lip, so that of a small opening less is seen.
+    hidden = kind == "beard"
+    assert (correlation(MEANT, found) or 0) > (0.9 if hidden else 0.96)
+    assert float(np.polyfit(MEANT, found, 1)[0]) == pytest.approx(0.7 if hidden else 1, abs=0.3)
+    assert np.abs(found[MEANT == 0]).max() < 0.06
+
+
+def test_the_mesh_alone_does_not_see_a_mouth_in_a_beard(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    """Else there would be no need for more."""
+    seen, _ = spoken("beard", photos, mesh, MEANT)
+    assert (correlation(MEANT, seen) or 0) < 0.8
+
+
+@pytest.mark.parametrize("kind", ["plain", "beard"])
+def test_from_a_picture_with_an_open_mouth_too(kind: str, photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    begins_open = np.roll(MEANT, -int(MEANT.argmax()))
+    seen, followed = spoken(kind, photos, mesh, begins_open)
+    if kind == "plain":
+        assert (correlation(begins_open, joined(seen, followed)) or 0) > 0.95
+    else:  # Where the mesh takes an open mouth for a shut one, other things than lips are cut out: no film passes so.
+        assert followed is None or (correlation(begins_open, joined(seen, followed)) or 0) < 0.9
+
+
+@pytest.mark.parametrize("kind", ["plain", "moustache"])
+def test_lips_that_never_meet_are_caught(kind: str, photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    """A puppet whose jaw hangs: it rests with its lips together, and they stay apart in all its speech."""
+    hanging = np.where(np.arange(len(MEANT)) > 2, np.maximum(MEANT, 0.09), 0)
+    seen, followed = spoken(kind, photos, mesh, hanging)
+    assert joined(seen, followed)[6:].min() > joined(seen, followed)[0] + 0.03
+
+
+@pytest.mark.parametrize("kind", ["plain", "beard"])
+def test_lips_that_move_at_other_times_are_caught(kind: str, photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    seen, followed = spoken(kind, photos, mesh, MEANT[::-1].copy())
+    assert (correlation(MEANT, joined(seen, followed)) or 0) < 0.5
+
+
+def test_what_covers_the_mouth_is_not_followed(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8)
+
+    def cover(picture: Picture) -> None:
+        face = mesh.landmarks(picture)
+        x, y = np.rint(face.xy[[13, 14]].mean(axis=0)).astype(int)
+        reach = round(0.5 * face.interocular)
+        part = (slice(max(0, y - reach), y + 2 * reach), slice(max(0, x - reach), x + reach))
+        picture[part] = noise[part]
+
+    _, followed = spoken("plain", photos, mesh, MEANT[:12], cover)
+    assert followed is None
+
+
+def test_lips_without_any_drawing_are_not_followed(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    face = mesh.landmarks(photos["hopper"])
+    even = np.full(photos["hopper"].shape[:2], 128, np.uint8)
+    assert Lips(even, face).likeness(even, face) is None
+
+
+def test_two_witnesses_who_agree_are_heard_alike() -> None:
+    mesh, followed = MEANT + 0.01, MEANT * 1.1
+    assert joined(mesh, followed) == pytest.approx((mesh + followed) / 2)
+    assert joined(-MEANT, followed) == pytest.approx(followed)
+    assert joined(mesh, None) is mesh
