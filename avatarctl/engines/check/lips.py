@@ -49,7 +49,7 @@ _ASIDE = 3
 _UPPER = (-0.14, 0.06)
 _LOWER = (-0.08, 0.45)
 """u by which each lip may be lower than where lips meet."""
-_JUMP = 0.005
+_JUMP = 0.003
 """Price of a pixel between a picture and the next, as likeness."""
 _FLAT = 1.0
 """Levels; a lip that varies less is like anything."""
