@@ -106,25 +106,21 @@ def enrolled(tmp_path_factory: pytest.TempPathFactory, portraits: dict[str, Path
     (folder / "work").mkdir()
     studio = Studio(folder / "home", folder / "work", TEST_MODELS)
     (studio.home / "config").mkdir(parents=True)
+    # The size that enrolment prepares: films of another one would have to prepare again.
     (studio.home / "config" / "avatarctl.toml").write_text("[animate]\nsize = 256\n")
     studio.ok("enroll", str(portraits["astronaut"]), "--name", "astronaut")
     studio.ok("knowledge", "add", "--demo")
     return studio
 
 
-@pytest.fixture(scope="session")
-def rigged(enrolled: Studio, tmp_path_factory: pytest.TempPathFactory) -> Studio:
-    """The same after a first film, which made the rig: most of the work of a short one."""
-    studio = enrolled.copy(tmp_path_factory.mktemp("rigged") / "studio")
-    studio.ok("render", "Ой.", "--set", "check.enabled=false")
-    return studio
-
-
 @pytest.fixture
-def studio(request: pytest.FixtureRequest, tmp_path: Path) -> Studio:
-    """A copy of `enrolled` of its own; of `rigged` for tests with that mark, which are about something else."""
-    before: Studio = request.getfixturevalue("rigged" if request.node.get_closest_marker("rigged") else "enrolled")
-    return before.copy(tmp_path / "studio")
+def studio(request: pytest.FixtureRequest, enrolled: Studio, tmp_path: Path) -> Studio:
+    """A copy of `enrolled` of its own; where a test is `unjudged`, its films are not measured in the end."""
+    studio = enrolled.copy(tmp_path / "studio")
+    if request.node.get_closest_marker("unjudged"):
+        with (studio.home / "config" / "avatarctl.toml").open("a") as settings:
+            settings.write("[check]\nenabled = false\n")
+    return studio
 
 
 @pytest.fixture

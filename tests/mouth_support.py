@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,11 +14,22 @@ from avatarctl.engines.puppet.controls import INDEX
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
 from avatarctl.text.visemes import CLASSES, POSE
+from tests.quality import paint
 
 SIZE = 384
 PARTS = ("upper_teeth", "lower_teeth", "tongue")
 
 Picture = NDArray[np.uint8]
+
+VARIANTS: dict[str, Callable[[Picture], Picture]] = {
+    "as it is": lambda photo: photo,
+    "mirrored": paint.mirrored,
+    "rolled": lambda photo: paint.rolled(photo, -20, about=0.3),
+    "dark": lambda photo: paint.bright(photo, 0.35),
+    "grey": paint.grey,
+    "small": lambda photo: paint.scaled(photo, 0.35),
+}
+"""What a rig has to be made of as well as of the photo itself."""
 
 
 def row(**controls: float) -> NDArray[np.float32]:

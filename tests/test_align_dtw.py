@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -29,24 +30,45 @@ MEDIAN, MOST = 0.025, 0.080
 """Seconds that half of the boundaries, and 95 % of them, may be off."""
 
 
+PLAIN, PAUSED = Case("ru", "f1"), Case("en", "m4", pauses=0.3)
+NOISY = Case("en", "m2", rate=1.3, resample=0.87, noise=20.0, pauses=0.2)
+
+
 def recorded(folder: Path, case: Case) -> Path:
     samples, rate, _ = speak(case, TEXTS[case.language])
     return save(folder / "in.wav", samples, rate)
 
 
+Aligned = Callable[[Case], tuple[Path, Timings]]
+
+
+@pytest.fixture(scope="module")
+def aligned(tmp_path_factory: pytest.TempPathFactory) -> Aligned:
+    """The recording of a case and what is found in it; `timings.json` lies beside the recording. Not to be changed."""
+    known: dict[Case, tuple[Path, Timings]] = {}
+
+    def found(case: Case) -> tuple[Path, Timings]:
+        if case not in known:
+            folder = tmp_path_factory.mktemp("aligned")
+            wav = recorded(folder, case)
+            known[case] = wav, align(wav, TEXTS[case.language], folder)
+        return known[case]
+
+    return found
+
+
 @pytest.mark.parametrize("case", CASES[1:-1:2], ids=str)
-def test_boundaries_are_where_they_are(tmp_path: Path, case: Case) -> None:
-    samples, rate, truth = speak(case, TEXTS[case.language])
-    found = align(save(tmp_path / "in.wav", samples, rate), TEXTS[case.language], tmp_path / "out")
-    off = errors(found, truth)
+def test_boundaries_are_where_they_are(aligned: Aligned, case: Case) -> None:
+    _, found = aligned(case)
+    off = errors(found, speak(case, TEXTS[case.language])[2])
     assert np.median(off) <= MEDIAN
     assert np.mean(off <= MOST) >= 0.95
     assert min(found.extra["confidence"]) > 0.5
 
 
 @pytest.mark.parametrize("language", TEXTS)
-def test_words_and_sentences_are_those_of_the_text(tmp_path: Path, language: str) -> None:
-    found = align(recorded(tmp_path, Case(language, "m4", pauses=0.3)), TEXTS[language], tmp_path / "out")
+def test_words_and_sentences_are_those_of_the_text(aligned: Aligned, language: str) -> None:
+    _, found = aligned(Case(language, "m4", pauses=0.3))
     assert (found.source, found.language) == ("aligned", language)
     assert [s.text for s in found.sentences] == [s.text for s in sentences.split(TEXTS[language])]
     assert " ".join(w.text for w in found.words) == TEXTS[language]
@@ -73,9 +95,8 @@ def test_lips_rest_in_pauses(tmp_path: Path) -> None:
     assert abs(again.phonemes[-1].end - found.phonemes[-1].end - 5) < 0.02
 
 
-def test_windows_leave_little_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wav = recorded(tmp_path, Case("ru", "f1", pauses=0.1))
-    whole = align(wav, TEXTS["ru"], tmp_path / "a")
+def test_windows_leave_little_trace(aligned: Aligned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wav, whole = aligned(Case("ru", "m4", pauses=0.3))
     monkeypatch.setattr(windows, "WINDOW", 6.0)
     monkeypatch.setattr(windows, "OVERLAP", 2.0)
     parts = align(wav, TEXTS["ru"], tmp_path / "b")
@@ -84,11 +105,10 @@ def test_windows_leave_little_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert off.max() < 0.1
 
 
-def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
-    wav = recorded(tmp_path, Case("en", "m3", noise=20.0))
-    for name in "ab":
-        align(wav, TEXTS["en"], tmp_path / name)
-    assert (tmp_path / "a" / "timings.json").read_bytes() == (tmp_path / "b" / "timings.json").read_bytes()
+def test_equal_inputs_give_equal_bytes(aligned: Aligned, tmp_path: Path) -> None:
+    wav, _ = aligned(NOISY)
+    align(wav, TEXTS["en"], tmp_path)
+    assert (tmp_path / "timings.json").read_bytes() == (wav.parent / "timings.json").read_bytes()
 
 
 def test_the_recording_is_kept_and_silence_added(tmp_path: Path) -> None:
@@ -107,13 +127,13 @@ def test_the_recording_is_kept_and_silence_added(tmp_path: Path) -> None:
 # -- texts that do not fit
 
 
-def test_another_text_has_no_confidence(tmp_path: Path) -> None:
-    wav = recorded(tmp_path, Case("ru", "linda"))
+def test_another_text_has_no_confidence(aligned: Aligned, tmp_path: Path) -> None:
+    wav, right = aligned(PLAIN)
     other = (
         "Сегодня на улице идёт сильный дождь, поэтому мы остались дома. Бабушка испекла пирог! "
         "Дети смотрели старый фильм про собаку и долго смеялись. Завтра будет ясно, и мы пойдём гулять?"
     )
-    right, wrong = align(wav, TEXTS["ru"], tmp_path / "a"), align(wav, other, tmp_path / "b")
+    wrong = align(wav, other, tmp_path)
     assert min(right.extra["confidence"]) > 0.8
     assert max(wrong.extra["confidence"]) < 0.4
 
@@ -281,6 +301,6 @@ def test_who_gives_another_text_is_told(studio: Studio) -> None:
     assert "1 of 2 sentences" in studio.ok(*film, "--text-file", "wrong.txt").err, "also when nothing is made anew"
 
 
-def test_timings_are_read_back(tmp_path: Path) -> None:
-    found = align(recorded(tmp_path, Case("en")), TEXTS["en"], tmp_path / "out")
+def test_timings_are_read_back(aligned: Aligned) -> None:
+    _, found = aligned(PAUSED)
     assert Timings.from_json(found.to_json()) == found

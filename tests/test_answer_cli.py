@@ -11,7 +11,7 @@ import pytest
 from tests.model_servers import MODEL, TAGS, ModelServer, Reply, chunk, data, last, line, models, ollama, serving, sse
 from tests.tools import Studio, refused
 
-pytestmark = pytest.mark.rigged
+pytestmark = pytest.mark.unjudged
 
 QUESTION = "Кто первым полетел в космос?"
 SECRET = "hunter2-abcdef"

@@ -147,6 +147,17 @@ def test_no_streaks_run_from_a_photos_border() -> None:
 
 
 @pytest.mark.parametrize("name", ["astronaut", "hopper"])
+def test_below_a_close_photo_there_is_one_calm_light(name: str, photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    """Collar, neck and wall each drew a broad stripe down to the border of an upright film."""
+    whole = mesh.landmarks(photos[name]).points
+    photo = prints.framed(photos[name], whole, 0.15, 0.15, 0.15, 0.15)
+    points = mesh.landmarks(photo).points
+    framed = frame(photo, points, view(photo, points, 216, 384, 0.42))
+    last = framed.canvas[-8:].mean((0, 2))
+    assert np.abs(last[12:] - last[:-12]).max() < 12
+
+
+@pytest.mark.parametrize("name", ["astronaut", "hopper"])
 def test_only_what_is_no_lip_covers_the_lip(name: str, photos: dict[str, Picture], mesh: FaceMesh) -> None:
     """Neither red paint nor hair nor shadow does; a microphone does, unless the photo has no colours."""
     photo, face = photos[name], mesh.landmarks(photos[name])

@@ -17,10 +17,9 @@ from avatarctl.runtime.engines import EnginePool
 from tests import tiny_whisper
 from tests.tools import Studio, refused
 
-pytestmark = pytest.mark.rigged
+pytestmark = pytest.mark.unjudged
 
 QUESTION = "Who was the first woman in space?"
-SMALL = ("--set", "animate.size=128", "--set", "check.enabled=false")
 WHISPER = registry.get("transcribe", "faster-whisper")
 
 
@@ -47,7 +46,7 @@ def by_whisper(model: Path) -> tuple[str, ...]:
 
 
 def test_a_spoken_question_becomes_a_film(studio: Studio, whisper: Path, spoken: Path) -> None:
-    asked = studio.ok("ask", "--audio", str(spoken), "--render", *SMALL, *by_whisper(whisper))
+    asked = studio.ok("ask", "--audio", str(spoken), "--render", *by_whisper(whisper))
     assert f"heard: {QUESTION}" in asked.err
     assert "Tereshkova" in asked.err, "the answer is shown at once"
     film = studio.work / asked.out.strip()

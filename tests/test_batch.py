@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sqlite3
+import subprocess
 import time
 from pathlib import Path
 from xml.etree import ElementTree
@@ -20,7 +21,7 @@ from avatarctl.store.store import Store
 from tests.media_support import clip, tone
 from tests.tools import Result, Studio, refused
 
-pytestmark = pytest.mark.rigged
+pytestmark = pytest.mark.unjudged
 
 TEXTS = ("Раз.", "Два.", "Три.", "Четыре.")
 
@@ -208,6 +209,26 @@ def test_a_reader_who_goes_away_ends_no_batch_and_hides_no_failure(studio: Studi
     assert process.wait(timeout=60) == 1, err
     assert "1 of 5 films were not made" in err and "Traceback" not in err
     assert len(films(studio)) == 4
+
+
+def test_results_are_written_although_nothing_can_be_told(finished: tuple[Studio, Result], tmp_path: Path) -> None:
+    """A full disk under the log of a batch that made its films at night."""
+    studio = finished[0].copy(tmp_path / "studio")
+    four(studio)
+    for options in (["--jsonl"], ["--junit", "results.xml"]):
+        with open("/dev/full", "wb") as full:  # noqa: PTH123
+            process = subprocess.run(
+                studio.command("batch", "run", "films.yaml", *options),
+                cwd=studio.work,
+                env=studio.environment(),
+                stdout=full,
+                stderr=subprocess.PIPE,
+                check=False,
+            )
+        assert process.returncode in (0, 4), process.stderr.decode()
+        assert b"No space left" in process.stderr or b"disk is full" in process.stderr
+    assert len(films(studio)) == 4
+    assert ElementTree.parse(studio.work / "results.xml").getroot().get("tests") == "4"
 
 
 def test_another_folder_while_it_runs_is_the_folder_of_all(studio: Studio) -> None:

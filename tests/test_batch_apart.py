@@ -15,6 +15,8 @@ import pytest
 from avatarctl.runtime.lanes import WIDTHS
 from tests.tools import Studio
 
+pytestmark = pytest.mark.unjudged
+
 ROOT = Path(__file__).resolve().parent.parent
 
 GUEST = '''
@@ -72,7 +74,7 @@ def site(tmp_path: Path) -> str:
 def write(studio: Studio, *jobs: str, voice: str = "guest") -> None:
     """A job file with small films of these texts; a job may have fields after its text."""
     lines = "".join(f"  - {{text: {job}}}\n" for job in jobs)
-    defaults = f"{{avatar: astronaut, preset: lite, set: {{speak.engine: {voice}, animate.size: 128}}}}"
+    defaults = f"{{avatar: astronaut, preset: lite, set: {{speak.engine: {voice}}}}}"
     (studio.work / "films.yaml").write_text(f"defaults: {defaults}\njobs:\n{lines}", encoding="utf-8")
 
 

@@ -16,6 +16,8 @@ from tests.model_servers import ModelServer, Reply, serving, sse
 from tests.test_cloud import WHOLE, listened
 from tests.tools import Studio, refused
 
+pytestmark = pytest.mark.unjudged
+
 SECRET = "hunter2-abcdef"
 QUESTION = "Кто первым полетел в космос?"
 GEMINI = ("--set", "answer.engine=gemini")
@@ -85,7 +87,7 @@ def test_a_film_of_two_sentences(server: ModelServer, studio: Studio, monkeypatc
     monkeypatch.setenv("HEYGEN_API_BASE", f"http://{server.address}")
     monkeypatch.setenv("HEYGEN_API_KEY", SECRET)
     service = Filming(server, studio.work)
-    asked = ("render", "Раз. Два, три.", "--set", "animate.engine=heygen", "--set", "check.enabled=false")
+    asked = ("render", "Раз. Два, три.", "--set", "animate.engine=heygen")
     refused(studio.run(*asked), 4, "animate/heygen sends the photo and the speech to HeyGen")
     # Before anything was done: not even spoken, and no run is in the ledger.
     assert server.posts == [] and "render" not in studio.ok("runs", "list").out
@@ -106,7 +108,7 @@ def test_a_run_that_was_killed_does_not_pay_twice(
     monkeypatch.setenv("HEYGEN_API_KEY", SECRET)
     service = Filming(server, studio.work)
     service.ready.clear()
-    asked = ("render", "Раз.", "--set", "animate.engine=heygen", "--set", "check.enabled=false")
+    asked = ("render", "Раз.", "--set", "animate.engine=heygen")
     process = studio.start(*asked, AVATARCTL_CLOUD_ALLOW="heygen")
     assert service.looked.wait(60)
     process.kill()
@@ -198,7 +200,7 @@ def test_a_stage_that_comes_late_is_refused_before_any_other_begins(
 def test_a_batch_that_sends_nothing_needs_no_leave(server: ModelServer, studio: Studio) -> None:
     def write(*questions: str) -> None:
         jobs = "".join(f"- question: {question}\n" for question in questions)
-        defaults = "defaults: {set: {answer.engine: gemini, animate.size: 128}}\n"
+        defaults = "defaults: {set: {answer.engine: gemini}}\n"
         (studio.work / "jobs.yaml").write_text(f"{defaults}jobs:\n{jobs}", encoding="utf-8")
 
     write(QUESTION)

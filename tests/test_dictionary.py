@@ -16,7 +16,7 @@ from avatarctl.text import dictionary
 from avatarctl.text.dictionary import Dictionary
 from tests.tools import Studio, refused
 
-pytestmark = pytest.mark.rigged
+pytestmark = pytest.mark.unjudged
 
 WORDS = """\ufeff# names
 Ollama = оллама
@@ -27,7 +27,6 @@ C# = си шарп
 Нью Йорк = нью-йо+рк
 США = сэ шэ а
 """
-SMALL = ("--set", "animate.size=128", "--set", "check.enabled=false")
 
 
 def words() -> Dictionary:
@@ -174,15 +173,15 @@ def test_a_person_has_a_dictionary(studio: Studio) -> None:
 
 def test_the_voice_follows_it_and_the_captions_do_not(studio: Studio) -> None:
     text = "Это замок. Просто дом."
-    plain = studio.ok("render", text, "--subtitles", *SMALL)
+    plain = studio.ok("render", text, "--subtitles")
     subtitles = (studio.work / plain.out.strip()).with_suffix(".srt").read_text(encoding="utf-8")
     file = studio.work / "слова.txt"
     file.write_text("замок = з+амок\n", encoding="utf-8")
     studio.ok("avatars", "dictionary", "astronaut", str(file))
-    plan = studio.ok("render", text, "--subtitles", "--dry-run", "--json", *SMALL).json
+    plan = studio.ok("render", text, "--subtitles", "--dry-run", "--json").json
     spoken = [step["verdict"] for step in plan["steps"] if step["stage"] == "speak"]
     assert spoken == ["run", "hit"], "only the sentence that has the word is spoken anew"
-    made = studio.ok("render", text, "--subtitles", *SMALL)
+    made = studio.ok("render", text, "--subtitles")
     again = (studio.work / made.out.strip()).with_suffix(".srt").read_text(encoding="utf-8")
     assert "Это замок." in subtitles and "Это замок." in again
 
@@ -192,7 +191,7 @@ def test_the_voice_follows_it_and_the_captions_do_not(studio: Studio) -> None:
     replayed = studio.ok("replay", "last", "--set", f"speak.dictionary={shared}", "--dry-run", "--json").json
     spoken = [step["verdict"] for step in replayed["steps"] if step["stage"] == "speak"]
     assert spoken == ["hit", "run"]
-    missing = studio.run("render", text, "--set", "speak.dictionary=none.txt", *SMALL)
+    missing = studio.run("render", text, "--set", "speak.dictionary=none.txt")
     refused(missing, 2, "there is no dictionary none.txt")
 
     erased = studio.ok("avatars", "rm", "astronaut", "--json")

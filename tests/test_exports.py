@@ -32,7 +32,7 @@ from avatarctl.text.timings import Phoneme, Timings
 from avatarctl.text.visemes import class_of
 from tests.tools import Studio, refused
 
-pytestmark = pytest.mark.rigged
+pytestmark = pytest.mark.unjudged
 
 TEXT = "Мама мыла раму. Папа купил билет, а потом уехал!"
 

@@ -85,7 +85,7 @@ def test_a_size_is_that_of_an_ordinary_file(tmp_path: Path) -> None:
         readable_file(tmp_path / "pipe", 10, "photo")
 
 
-@pytest.mark.rigged
+@pytest.mark.unjudged
 def test_a_pipe_into_which_nobody_writes_is_not_waited_for(studio: Studio) -> None:
     os.mkfifo(studio.work / "text")
     refused(studio.run("render", "--file", "text", timeout=30), 2, "empty")

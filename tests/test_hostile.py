@@ -15,8 +15,6 @@ import pytest
 from avatarctl.media import ffmpeg, wav
 from tests.tools import Studio, refused
 
-pytestmark = pytest.mark.rigged
-
 
 def png_header(width: int, height: int) -> bytes:
     """A PNG that claims a size and holds next to nothing."""
@@ -42,6 +40,9 @@ def astronaut(portraits: dict[str, Path]) -> np.ndarray:  # type: ignore[type-ar
     from avatarctl.media.image import read_png
 
     return read_png(portraits["astronaut"])
+
+
+SMALL = ("--set", "animate.size=256")
 
 
 def nothing_delivered(studio: Studio) -> None:
@@ -86,10 +87,10 @@ def test_a_tiny_face_is_refused(bare: Studio, astronaut: np.ndarray) -> None:  #
 def test_two_faces_say_which_is_taken(bare: Studio, astronaut: np.ndarray) -> None:  # type: ignore[type-arg]
     face = astronaut[40:300, 110:370]
     picture(bare.work / "two.png", np.concatenate([face, face[:, ::-1]], axis=1))
-    made = bare.ok("enroll", "two.png", "--json").json
+    made = bare.ok("enroll", "two.png", *SMALL, "--json").json
     assert any("--face" in w["advice"] for w in made["portrait"]["warnings"])
     assert len(made["portrait"]["faces"]) == 2
-    second = bare.ok("enroll", "two.png", "--face", "2", "--name", "second", "--json").json
+    second = bare.ok("enroll", "two.png", "--face", "2", "--name", "second", *SMALL, "--json").json
     assert second["portrait"]["face"]["number"] == 2
     refused(bare.run("enroll", "two.png", "--face", "3"), 2, "--face")
 

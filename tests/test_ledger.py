@@ -350,6 +350,20 @@ def test_ids_grow_even_if_the_clock_does_not(monkeypatch: pytest.MonkeyPatch) ->
     assert later[0][:10] == made[-1][:10]
 
 
+def test_the_newest_is_what_was_written_last_whatever_the_clock_said(tmp_path: Path) -> None:
+    """A clock that was a year ahead for a night must not hide a year's runs, batches and people."""
+    ahead, right = "7" + "Z" * 25, "0" * 26
+    with Ledger.open(tmp_path / "ledger.sqlite") as ledger:
+        for id, created in ((ahead, "2999-01-01T00:00:00.000Z"), (right, "2026-01-01T00:00:00.000Z")):
+            ledger.start_run(RunRecord(id=id, recipe="test", started=created))
+            ledger.add_avatar(avatar_of(f"name {id[0]}", id=id, created=created))
+            with ledger.write() as connection:
+                connection.execute("INSERT INTO batches VALUES (?, ?, '', ?, '', '', 1)", (id, id, created))
+        assert ledger.run("last").id == ledger.runs()[0].id == right
+        assert ledger.batch("last").id == ledger.batches()[0].id == right
+        assert ledger.newest_avatars()[0].id == right
+
+
 @given(st.datetimes(timezones=st.timezones()))
 def test_times_are_utc_with_milliseconds(moment) -> None:
     if 1 < moment.year < 9999:

@@ -24,6 +24,7 @@ from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.errors import BadInput, NoFace
 from avatarctl.media import image
 from avatarctl.stages.catalog import STAGES, PortraitParams
+from tests.quality import paint
 
 Image = NDArray[np.uint8]
 Judge = Callable[..., dict[str, Any]]
@@ -68,31 +69,6 @@ def codes(report: Mapping[str, Any]) -> set[str]:
     return {warning["code"] for warning in report["warnings"]}
 
 
-def roll(photo: Image, degrees: float) -> Image:
-    """Clockwise."""
-    height, width = photo.shape[:2]
-    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1)
-    return cv2.warpAffine(photo, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
-
-
-def jpeg(photo: Image, quality_percent: int) -> Image:
-    content = cv2.imencode(".jpg", photo[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality_percent])[1]
-    return np.ascontiguousarray(cv2.imdecode(content, cv2.IMREAD_COLOR)[..., ::-1])
-
-
-def resized(photo: Image, factor: float) -> Image:
-    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return cv2.resize(photo, None, fx=factor, fy=factor, interpolation=method)
-
-
-def grey(photo: Image) -> Image:
-    return cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-
-
-def brightness(photo: Image, factor: float) -> Image:
-    return np.clip(photo.astype(np.float32) * factor, 0, 255).astype(np.uint8)
-
-
 def test_report_of_a_closed_mouth_with_glasses(judge: Judge, portraits: dict[str, Path]) -> None:
     report = judge(portraits["hopper"])
     assert report["schema"] == "portrait/1"
@@ -120,22 +96,19 @@ def test_report_of_a_smile_without_glasses(judge: Judge, portraits: dict[str, Pa
 
 
 VARIANTS: dict[str, tuple[Callable[[Image], Image], set[str]]] = {
-    "mirrored": (lambda p: np.ascontiguousarray(p[:, ::-1]), set()),
-    "rolled right": (lambda p: roll(p, 28), {"rolled"}),
-    "rolled left": (lambda p: roll(p, -28), {"rolled"}),
-    "slightly rolled": (lambda p: roll(p, 10), set()),
-    "dark": (lambda p: brightness(p, 0.35), {"underexposed"}),
-    "very dark": (lambda p: brightness(p, 0.15), {"underexposed"}),
-    "washed out": (lambda p: brightness(p, 1.8), {"overexposed"}),
-    "grey": (grey, set()),
-    "grey JPEG": (lambda p: jpeg(grey(p), 50), set()),
-    "enlarged": (lambda p: resized(p, 2), set()),
-    "JPEG 10": (lambda p: jpeg(p, 10), set()),
+    "mirrored": (paint.mirrored, set()),
+    "rolled right": (lambda p: paint.rolled(p, 28), {"rolled"}),
+    "rolled left": (lambda p: paint.rolled(p, -28), {"rolled"}),
+    "slightly rolled": (lambda p: paint.rolled(p, 10), set()),
+    "dark": (lambda p: paint.bright(p, 0.35), {"underexposed"}),
+    "very dark": (lambda p: paint.bright(p, 0.15), {"underexposed"}),
+    "washed out": (lambda p: paint.bright(p, 1.8), {"overexposed"}),
+    "grey": (paint.grey, set()),
+    "grey JPEG": (lambda p: paint.jpeg(paint.grey(p), 50), set()),
+    "enlarged": (lambda p: paint.scaled(p, 2), set()),
+    "JPEG 10": (lambda p: paint.jpeg(p, 10), set()),
     "blurred": (lambda p: cv2.GaussianBlur(p, (0, 0), 2.5), {"blurred"}),
-    "grainy": (
-        lambda p: brightness(np.clip(p + np.random.default_rng(0).normal(0, 12, p.shape), 0, 255), 1),
-        set(),
-    ),
+    "grainy": (lambda p: paint.noise(p, 12), set()),
 }
 
 
@@ -219,14 +192,14 @@ def test_no_face(judge: Judge, photos: dict[str, Image]) -> None:
 @pytest.mark.parametrize("width", [20, 36])
 def test_a_face_too_small(judge: Judge, photos: dict[str, Image], width: int) -> None:
     with pytest.raises(BadInput) as refused:
-        judge(resized(photos["hopper"], width / 192))
+        judge(paint.scaled(photos["hopper"], width / 192))
     assert refused.value.hint
     assert width == 20 or "too small" in refused.value.what
 
 
 def test_a_small_face_in_a_large_photo(judge: Judge, photos: dict[str, Image]) -> None:
     scene = np.full((1800, 2400, 3), (90, 110, 130), np.uint8)
-    small = resized(photos["hopper"], 70 / 192)
+    small = paint.scaled(photos["hopper"], 70 / 192)
     scene[900 : 900 + small.shape[0], 1500 : 1500 + small.shape[1]] = small
     report = judge(scene)
     assert 64 < report["face_width"] < 76 and "small_face" in codes(report)
@@ -315,7 +288,7 @@ def test_same_photo_same_bytes(engine: Engine, portraits: dict[str, Path], tmp_p
 def test_preview_shows_face_and_figures(engine: Engine, photos: dict[str, Image], tmp_path: Path) -> None:
     """Tiny, huge and at the edge: the preview keeps its size, and its two parts are filled."""
     edge = np.ascontiguousarray(photos["hopper"][110:420, 120:400])
-    for number, photo in enumerate((photos["astronaut"], edge, resized(photos["hopper"], 3))):
+    for number, photo in enumerate((photos["astronaut"], edge, paint.scaled(photos["hopper"], 3))):
         path, out = tmp_path / f"{number}.png", tmp_path / f"out{number}"
         out.mkdir()
         image.write_png(path, photo)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -40,11 +41,6 @@ def file(
 
 
 @pytest.fixture(scope="module")
-def renderer(file: Path) -> Renderer:
-    return Renderer(Rig.load(file))
-
-
-@pytest.fixture(scope="module")
 def rows() -> NDArray[np.float32]:
     """A mouth that opens and a head that turns, no two frames alike."""
     rows = np.zeros((FRAMES, len(CONTROLS)), np.float32)
@@ -53,12 +49,22 @@ def rows() -> NDArray[np.float32]:
     return rows
 
 
+@dataclass(frozen=True)
+class Clip:
+    """What is to be drawn. `alone`: its frames as one thread draws them."""
+
+    file: Path
+    renderer: Renderer
+    rows: NDArray[np.float32]
+    alone: list[Picture]
+
+
 @pytest.fixture(scope="module")
-def alone(renderer: Renderer, rows: NDArray[np.float32]) -> list[Picture]:
-    """The frames as one thread draws them."""
+def clip(file: Path, rows: NDArray[np.float32]) -> Clip:
+    renderer = Renderer(Rig.load(file))
     drawn = list(frames(renderer, rows))
     assert len({picture.tobytes() for picture in drawn}) == FRAMES
-    return drawn
+    return Clip(file, renderer, rows, drawn)
 
 
 @pytest.fixture
@@ -80,14 +86,7 @@ def same(one: list[Picture], other: list[Picture]) -> bool:
     return len(one) == len(other) and all(map(np.array_equal, one, other))
 
 
-def test_two_draw_the_same_frames_as_one(
-    second: Second,
-    file: Path,
-    renderer: Renderer,
-    rows: NDArray[np.float32],
-    alone: list[Picture],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_two_draw_the_same_frames_as_one(second: Second, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Picture] = []
     of_second = Second.frame
 
@@ -96,11 +95,11 @@ def test_two_draw_the_same_frames_as_one(
         return given[-1]
 
     monkeypatch.setattr(Second, "frame", counted)
-    process = wait_for(second, file)
-    assert same(list(frames(renderer, rows, (second, (file, None)))), alone)
+    process = wait_for(second, clip.file)
+    assert same(list(frames(clip.renderer, clip.rows, (second, (clip.file, None)))), clip.alone)
     # Both had a part in it, and the next clip finds it ready.
     assert 0 < len(given) < FRAMES
-    assert wait_for(second, file) == process
+    assert wait_for(second, clip.file) == process
 
 
 def test_it_draws_before_another_background(second: Second, file: Path, rows: NDArray[np.float32]) -> None:
@@ -115,49 +114,38 @@ def test_it_draws_before_another_background(second: Second, file: Path, rows: ND
 
 
 @pytest.mark.parametrize("at", [0, 3, FRAMES // 2])
-def test_when_it_dies_its_frames_are_drawn_here(
-    second: Second, file: Path, renderer: Renderer, rows: NDArray[np.float32], alone: list[Picture], at: int
-) -> None:
-    process = wait_for(second, file)
+def test_when_it_dies_its_frames_are_drawn_here(second: Second, clip: Clip, at: int) -> None:
+    process = wait_for(second, clip.file)
     drawn: list[Picture] = []
-    for number, frame in enumerate(frames(renderer, rows, (second, (file, None)))):
+    for number, frame in enumerate(frames(clip.renderer, clip.rows, (second, (clip.file, None)))):
         if number == at:
             os.kill(process, signal.SIGKILL)
         drawn.append(frame)
-    assert same(drawn, alone)
+    assert same(drawn, clip.alone)
     # It is there again for the next clip.
-    assert wait_for(second, file) != process
+    assert wait_for(second, clip.file) != process
 
 
-def test_one_that_cannot_start_is_done_without(
-    second: Second,
-    file: Path,
-    renderer: Renderer,
-    rows: NDArray[np.float32],
-    alone: list[Picture],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_one_that_cannot_start_is_done_without(second: Second, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     for python in ("/nowhere/python", "/bin/false"):
         monkeypatch.setattr(drawing.sys, "executable", python)
-        assert same(list(frames(renderer, rows[:8], (second, (file, None)))), alone[:8])
+        assert same(list(frames(clip.renderer, clip.rows[:8], (second, (clip.file, None)))), clip.alone[:8])
 
 
-def test_a_clip_that_is_given_up_leaves_it_ready_for_the_next(
-    second: Second, file: Path, renderer: Renderer, rows: NDArray[np.float32], alone: list[Picture]
-) -> None:
-    process = wait_for(second, file)
-    with closing(frames(renderer, rows, (second, (file, None)))) as begun:
-        assert same(list(islice(begun, 4)), alone[:4])
+def test_a_clip_that_is_given_up_leaves_it_ready_for_the_next(second: Second, clip: Clip) -> None:
+    process = wait_for(second, clip.file)
+    with closing(frames(clip.renderer, clip.rows, (second, (clip.file, None)))) as begun:
+        assert same(list(islice(begun, 4)), clip.alone[:4])
     # Nothing of the one before comes out of it.
-    assert same(list(frames(renderer, rows[::-1].copy(), (second, (file, None)))), alone[::-1])
-    assert wait_for(second, file) == process
+    assert same(list(frames(clip.renderer, clip.rows[::-1].copy(), (second, (clip.file, None)))), clip.alone[::-1])
+    assert wait_for(second, clip.file) == process
     second.close()
     assert not psutil.pid_exists(process)
 
 
-def test_an_error_in_drawing_is_told(renderer: Renderer, rows: NDArray[np.float32]) -> None:
+def test_an_error_in_drawing_is_told(clip: Clip) -> None:
     with pytest.raises(IndexError):
-        list(frames(renderer, rows[:, :3]))
+        list(frames(clip.renderer, clip.rows[:, :3]))
 
 
 def test_it_ends_with_whom_it_draws_for(file: Path) -> None:

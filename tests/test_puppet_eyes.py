@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import pairwise
 
 import cv2
@@ -19,34 +18,12 @@ from avatarctl.engines.puppet.head import face_axes
 from avatarctl.engines.puppet.lids import closure, draw
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
-from tests.mouth_support import Picture, rig_of, row
+from tests.mouth_support import VARIANTS, Picture, rig_of, row
 from tests.quality import paint
 
 SIZE = 512
 MILLIMETRES = 63.0
 """Of 1 u."""
-
-
-def rolled(photo: Picture) -> Picture:
-    height, width = photo.shape[:2]
-    turn = cv2.getRotationMatrix2D((width / 2, height * 0.3), 20, 1)
-    return np.asarray(cv2.warpAffine(photo, turn, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
-
-
-def grey(photo: Picture) -> Picture:
-    return np.asarray(cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
-
-
-VARIANTS: dict[str, Callable[[Picture], Picture]] = {
-    "as it is": lambda photo: photo,
-    "mirrored": lambda photo: np.ascontiguousarray(photo[:, ::-1]),
-    "rolled": rolled,
-    "dark": lambda photo: (photo * 0.35).astype(np.uint8),
-    "grey": grey,
-    "small": lambda photo: np.asarray(
-        cv2.resize(photo, None, fx=0.35, fy=0.35, interpolation=cv2.INTER_AREA), np.uint8
-    ),
-}
 
 
 @pytest.fixture(scope="module")
@@ -351,7 +328,7 @@ def test_nothing_wraps_around_in_the_brightest_and_the_darkest_picture(
 def test_a_line_drawing_blinks_in_its_own_two_tones(photos: dict[str, Picture], mesh: FaceMesh) -> None:
     photo = photos["astronaut"]
     points = mesh.landmarks(photo).points
-    light = cv2.GaussianBlur(grey(photo)[..., 0].astype(np.float32), (0, 0), 1)
+    light = cv2.GaussianBlur(paint.grey(photo)[..., 0].astype(np.float32), (0, 0), 1)
     lines = np.where(light < cv2.GaussianBlur(light, (0, 0), 6) - 6, 0, 255).astype(np.uint8)
     drawing = build_rig(np.dstack([lines] * 3), points, SIZE, 0.42)
     assert drawing.eyes and all(eye.drawn for eye in drawing.eyes)

@@ -32,6 +32,7 @@ from tests.mouth_support import (
     row,
     viseme,
 )
+from tests.quality import paint
 
 
 def test_the_opening_is_as_large_as_was_asked(rig: Rig, mesh: FaceMesh) -> None:
@@ -267,13 +268,9 @@ def test_the_lower_lip_rolls_in_under_the_teeth(rig: Rig) -> None:
     assert float(np.median(tall)) < 4.5
 
 
-def grey(photo: Picture) -> Picture:
-    return np.asarray(cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
-
-
 @pytest.mark.parametrize("name", ["astronaut", "hopper"])
 def test_a_grey_mouth_is_grey_in_every_mood(name: str, photos: dict[str, Picture], mesh: FaceMesh) -> None:
-    renderer = Renderer(rig_of(grey(photos[name]), mesh))
+    renderer = Renderer(rig_of(paint.grey(photos[name]), mesh))
     for controls in (viseme("open"), viseme("lateral"), viseme("labiodental"), viseme("open", smile=1), row(smile=-1)):
         assert int(np.ptp(renderer.render(controls).astype(int), axis=-1).max()) <= 6
 

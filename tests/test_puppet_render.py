@@ -24,7 +24,8 @@ from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
 from avatarctl.engines.puppet.smooth import monotone_cubic
 from avatarctl.errors import BadInput
-from tests.mouth_support import Picture, gap, row
+from tests.mouth_support import VARIANTS, Picture, gap, row
+from tests.quality import paint
 
 SIZE = 320
 LOUD_A = {"open": 0.27, "jaw": 0.24, "up": 0.02}
@@ -210,26 +211,6 @@ def test_nothing_but_the_opening_shows_the_inside(rig: Rig) -> None:
         assert stats[1, cv2.CC_STAT_HEIGHT] < (controls["open"] + 0.12) * rig.frame.unit
 
 
-def rolled(photo: Picture) -> Picture:
-    height, width = photo.shape[:2]
-    turn = cv2.getRotationMatrix2D((width / 2, height * 0.3), 16, 1)
-    return np.asarray(cv2.warpAffine(photo, turn, (width, height), borderMode=cv2.BORDER_REPLICATE), np.uint8)
-
-
-def grey(photo: Picture) -> Picture:
-    return np.asarray(cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
-
-
-VARIANTS: dict[str, Callable[[Picture], Picture]] = {
-    "as it is": lambda photo: photo,
-    "mirrored": lambda photo: np.ascontiguousarray(photo[:, ::-1]),
-    "grey": grey,
-    "dark": lambda photo: (photo * 0.35).astype(np.uint8),
-    "rolled": rolled,
-    "small": lambda photo: np.asarray(cv2.resize(photo, None, fx=0.4, fy=0.4, interpolation=cv2.INTER_AREA), np.uint8),
-}
-
-
 def edges_along(picture: Picture, left: int, top: int, right: int, bottom: int) -> float:
     """Typical step across the outline of a rectangle, levels."""
     light = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
@@ -257,7 +238,7 @@ def test_any_photo_is_animated_without_seams(
 
 
 def test_a_grey_photo_gives_a_grey_film(photos: dict[str, Picture], mesh: FaceMesh) -> None:
-    photo = grey(photos["hopper"])
+    photo = paint.grey(photos["hopper"])
     made = build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42)
     picture = Renderer(made).render(row(**LOUD_A, blink=1)).astype(int)
     assert int(np.ptp(picture, axis=-1).max()) <= 6

@@ -40,7 +40,7 @@ class Reader(HTMLParser):
 def film(enrolled: Studio, tmp_path_factory: pytest.TempPathFactory) -> Studio:
     """Somebody who said two sentences."""
     studio = enrolled.copy(tmp_path_factory.mktemp("report") / "studio")
-    studio.ok("render", "Раз, два. Три!", "--out", "outputs/счёт.mp4", "--set", "animate.size=128")
+    studio.ok("render", "Раз, два. Три!", "--out", "outputs/счёт.mp4")
     return studio
 
 
@@ -139,7 +139,7 @@ def test_the_last_run_is_shown_beside_its_film(film: Studio) -> None:
     assert done.out.strip() == "outputs/счёт.html"
     read = Reader(page.read_bytes())
     video = next(a for tag, a in read.tags if tag == "video")
-    assert (video["src"] or "").startswith("data:video/mp4;base64,") and video["width"] == "128"
+    assert (video["src"] or "").startswith("data:video/mp4;base64,") and video["width"] == "256"
     for words in (
         "Раз, два.",
         "Три!",
@@ -180,7 +180,7 @@ def test_a_large_film_is_linked_and_a_lost_one_is_told_of(film: Studio, tmp_path
 
 def test_a_run_that_failed_says_why(film: Studio, tmp_path: Path) -> None:
     studio = film.copy(tmp_path / "copy")
-    studio.run("render", "Раз.", "--set", "check.min_lufs=0", "--set", "animate.size=128", "--out", "strict.mp4")
+    studio.run("render", "Раз.", "--set", "check.min_lufs=0", "--out", "strict.mp4")
     page = studio.work / studio.ok("report").out.strip()
     assert page.name == "strict.rejected.html"
     read = Reader(page.read_bytes())

@@ -79,10 +79,9 @@ def window(browser: Any) -> Iterator[Window]:
 def films(enrolled: Studio, tmp_path_factory: pytest.TempPathFactory) -> Studio:
     """Somebody who has answered a question, with a page of that; and a small batch, with one that failed."""
     studio = enrolled.copy(tmp_path_factory.mktemp("report") / "studio")
-    settings = ("--set", "animate.size=128")
-    studio.ok("ask", "Кто первым полетел в космос?", "--render", "--out", "а #1%.mp4", *settings)
+    studio.ok("ask", "Кто первым полетел в космос?", "--render", "--out", "а #1%.mp4")
     (studio.work / "films.yaml").write_text(
-        "defaults: {avatar: astronaut, set: {animate.size: 128}}\njobs:\n"
+        "defaults: {avatar: astronaut}\njobs:\n"
         "  - {name: один, text: Раз.}\n  - {name: '<img src=x onerror=alert(1)>', text: Два.}\n"
         "  - {name: nobody, text: Три., avatar: nobody}\n",
         encoding="utf-8",

@@ -87,7 +87,9 @@ def test_brackets_in_a_text_are_no_markup(studio: Studio) -> None:
     assert "[/red] и [bold]так." in shown.written.decode()
 
 
-@pytest.mark.parametrize(("stop", "times"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGINT, 2)])
+@pytest.mark.parametrize(
+    ("stop", "times"), [(signal.SIGINT, 1), (signal.SIGTERM, 1), (signal.SIGQUIT, 1), (signal.SIGINT, 2)]
+)
 def test_a_signal_leaves_the_terminal_as_it_was(studio: Studio, stop: signal.Signals, times: int) -> None:
     stopped = on_terminal(studio, "render", "Этот рассказ прервут на полуслове. " * 8, stop=stop, times=times)
     # A signal that comes while Python itself is being torn down ends the process as the signal does by itself.
@@ -95,6 +97,45 @@ def test_a_signal_leaves_the_terminal_as_it_was(studio: Studio, stop: signal.Sig
     assert stopped.cursor_is_shown
     assert b"Traceback" not in stopped.written
     assert studio.delivered() == []
+
+
+@pytest.mark.parametrize("disowned", [False, True])
+def test_a_terminal_that_is_closed(studio: Studio, disowned: bool) -> None:
+    """It ends its commands, as the first signal would; what was started to outlive it (`nohup`, `disown`) does so."""
+
+    def prepare() -> None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        if disowned:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    ours, theirs = pty.openpty()
+    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    command = studio.command("render", "Терминал закроют на полуслове. " * (1 if disowned else 8), "--out", "film.mp4")
+    environment = studio.environment(TERM="xterm")
+    with subprocess.Popen(  # type: ignore[call-overload]
+        command, cwd=studio.work, env=environment, start_new_session=True, preexec_fn=prepare, **streams
+    ) as process:
+        os.close(theirs)
+        while HIDE not in os.read(ours, 65536):
+            pass
+        os.close(ours)
+        code = process.wait(120)
+    if disowned:
+        assert code == 4, "the film's path could not be told"
+        assert (studio.work / "film.mp4").exists()
+    else:
+        assert code == 128 + signal.SIGHUP
+        assert not (studio.work / "film.mp4").exists()
+
+
+def test_a_log_that_cannot_be_written(studio: Studio) -> None:
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        command = studio.command("render", "Да.")
+        made = subprocess.run(
+            command, cwd=studio.work, env=studio.environment(), stdout=subprocess.PIPE, stderr=full, check=False
+        )
+    assert made.returncode == 0
+    assert made.stdout.decode().strip().endswith(".mp4")
 
 
 def test_a_reader_that_leaves(studio: Studio) -> None:
@@ -111,6 +152,7 @@ def test_a_reader_that_leaves(studio: Studio) -> None:
     assert piped("presets", "show") == 0
     assert piped("--help") == 0
     assert piped("render", "Да.") == 0
+    assert piped("ask", "--audio", "nothing.wav") == 2, "an error is one although nobody reads it"
     assert len(studio.delivered()) == 1, "the film is made although nobody reads the log"
 
 

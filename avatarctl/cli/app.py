@@ -40,7 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 # Typer carries a Click of its own, or depends on one; either way this is what a usage error is.
 USAGE_ERROR: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -210,7 +210,7 @@ def _ignore_signals() -> None:
 
 
 def _install_signals() -> None:
-    """The first signal ends the run in order; a second one ends the process at once."""
+    """The first signal ends the run in order; a second one ends the process at once. `nohup` is respected."""
     seen = False
 
     def stop(number: int, frame: object) -> None:
@@ -223,4 +223,5 @@ def _install_signals() -> None:
 
     handler: Callable[[int, Any], None] = stop
     for number in SIGNALS:
-        signal.signal(number, handler)
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)

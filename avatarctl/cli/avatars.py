@@ -25,7 +25,7 @@ def list_(json: common.JsonOption = False) -> None:
     from avatarctl.runtime import session
 
     with session.open_store(readonly=True) as store:
-        avatars = sorted(store.ledger.avatars(), key=lambda a: (a.created, a.id), reverse=True)
+        avatars = store.ledger.newest_avatars()
     if state.json:
         fields = ("id", "name", "version", "created", "consent_by")
         print_json({"avatars": [{**{f: getattr(a, f) for f in fields}, "voice": bool(a.voice)} for a in avatars]})

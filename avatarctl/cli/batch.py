@@ -92,16 +92,16 @@ def run(
         ended = [job for b in batches for job in store.ledger.jobs(b.id)]
         seconds = time.monotonic() - began
         _hold_retention(store)
+    if junit is not None:
+        from avatarctl.recipes.junit import write
+
+        write(junit, ended, seconds)
     try:
         if not jsonl:
             tell(batches, ended, seconds)
         sys.stdout.flush()
     except BrokenPipeError:
         reader_gone()  # What became of the films is told by the exit code all the same.
-    if junit is not None:
-        from avatarctl.recipes.junit import write
-
-        write(junit, ended, seconds)
     raise_for(ended)
 
 

@@ -83,10 +83,12 @@ class Display:
         try:
             sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
             sys.stdout.flush()
-        except BrokenPipeError:
-            # `| head`: the films are wanted all the same.
+        except OSError as error:
+            # `| head`, a terminal that was closed, a full disk: the films are wanted all the same.
             self._jsonl = False
             reader_gone()
+            if not isinstance(error, BrokenPipeError):
+                say(f"warning: nothing more can be written to stdout: {error.strerror or error}")
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):

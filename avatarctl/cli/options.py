@@ -29,15 +29,42 @@ class State:
 state = State()
 
 
+class _Log(io.TextIOWrapper):
+    """stderr, to which writing never fails: once nothing can be written there, it leads nowhere."""
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError as error:
+            self._lose(error)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        # What a slow reader has no room for yet stays in the buffer.
+        if not isinstance(error, BlockingIOError):
+            _lead_nowhere(self.fileno())
+
+
 def prepare_streams() -> None:
     """Let every command write whatever it has to, wherever it was started.
 
-    A stream that the caller closed becomes the null device. A locale without Cyrillic gets escapes instead of an
-    error after all the work; in UTF-8, file names that are not UTF-8 come out as the bytes they are.
+    A stream that the caller closed becomes the null device. Nothing fails because its log cannot be written: the
+    terminal was closed (`disown`), the reader has left (`2>&1 | head`), the disk is full. A locale without Cyrillic
+    gets escapes instead of an error after all the work; in UTF-8, file names that are not UTF-8 come out as the bytes
+    they are.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+    if isinstance(sys.stderr, io.TextIOWrapper) and not isinstance(sys.stderr, _Log):
+        encoding, errors = sys.stderr.encoding, sys.stderr.errors
+        sys.stderr = _Log(sys.stderr.detach(), encoding, errors, line_buffering=True)
     if isinstance(sys.stdout, io.TextIOWrapper):
         utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
         sys.stdout.reconfigure(errors="surrogateescape" if utf8 else "backslashreplace")
@@ -45,7 +72,11 @@ def prepare_streams() -> None:
 
 def reader_gone() -> None:
     """Nobody reads our output any more (`| head`): what is still to be written goes nowhere, and is no error."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _lead_nowhere(sys.stdout.fileno())
+
+
+def _lead_nowhere(descriptor: int) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -61,15 +92,10 @@ def print_result(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """A line for the person at the terminal, on stderr; nothing with --quiet, or once nobody reads it."""
-    if state.quiet:
-        return
-    try:
+    """A line for the person at the terminal, on stderr; nothing with --quiet."""
+    if not state.quiet:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
-    except BrokenPipeError:
-        # `2>&1 | head`: what is being made is wanted all the same.
-        state.quiet = True
 
 
 def print_table(headers: list[str], rows: list[list[Any]]) -> None:

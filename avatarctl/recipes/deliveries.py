@@ -29,10 +29,10 @@ def find_avatar(store: Store, name: str | None, settings: Settings) -> AvatarRec
     wanted = name or settings.avatar
     if wanted:
         return store.ledger.avatar(wanted)
-    avatars = store.ledger.avatars()
+    avatars = store.ledger.newest_avatars()
     if not avatars:
         raise BadInput("nobody is enrolled yet", hint="avatarctl enroll photo.jpg voice.wav")
-    return max(avatars, key=lambda a: (a.created, a.id))
+    return avatars[0]
 
 
 def film(run: Run, made: Film, moves: Handle | None, good: Path, settings: Settings) -> dict[str, Path]:

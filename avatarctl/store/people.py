@@ -22,6 +22,10 @@ class PeopleTables(LedgerFile):
         """Every version of every avatar, by name and version."""
         return [_avatar(row) for row in self.rows("SELECT * FROM avatars ORDER BY name, version")]
 
+    def newest_avatars(self) -> list[AvatarRecord]:
+        """The same, the one enrolled last first: as they were written, whatever clock they went by."""
+        return [_avatar(row) for row in self.rows("SELECT * FROM avatars ORDER BY rowid DESC")]
+
     def avatar(self, wanted: str, version: int | None = None) -> AvatarRecord:
         """An avatar by name, `name@version` or id; the latest version of a name.
 

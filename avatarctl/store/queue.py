@@ -266,7 +266,7 @@ class QueueTables(LedgerFile):
             BadInput: there is none, or more than one.
         """
         if wanted == "last":
-            found = self.rows("SELECT * FROM batches ORDER BY id DESC LIMIT 1")
+            found = self.rows("SELECT * FROM batches ORDER BY rowid DESC LIMIT 1")
         else:
             start = wanted.upper()
             found = self.rows(
@@ -279,8 +279,8 @@ class QueueTables(LedgerFile):
         return BatchRecord(**dict(found[0]))
 
     def batches(self, limit: int = 20) -> list[BatchRecord]:
-        """Batches, the newest first."""
-        found = self.rows("SELECT * FROM batches ORDER BY id DESC LIMIT ?", (limit,))
+        """Batches, the newest first: as they were written, whatever clock they went by."""
+        found = self.rows("SELECT * FROM batches ORDER BY rowid DESC LIMIT ?", (limit,))
         return [BatchRecord(**dict(row)) for row in found]
 
     def jobs(self, batch_id: str) -> list[JobRecord]:

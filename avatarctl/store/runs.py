@@ -62,7 +62,7 @@ class RunTables(LedgerFile):
             BadInput: there is none, or more than one.
         """
         if wanted == "last":
-            found = self.rows("SELECT * FROM runs ORDER BY id DESC LIMIT 1")
+            found = self.rows("SELECT * FROM runs ORDER BY rowid DESC LIMIT 1")
         else:
             start = wanted.upper()
             # An id is ASCII, so "{" (after "z") is above every continuation of `start`.
@@ -74,10 +74,10 @@ class RunTables(LedgerFile):
         return _run(found[0])
 
     def runs(self, limit: int = 20, offset: int = 0, status: str | None = None) -> list[RunRecord]:
-        """Runs, the newest first."""
+        """Runs, the newest first: as they were written, whatever clock they went by."""
         where = "WHERE status = :status" if status else ""
         found = self.rows(
-            f"SELECT * FROM runs {where} ORDER BY id DESC LIMIT :limit OFFSET :offset",
+            f"SELECT * FROM runs {where} ORDER BY rowid DESC LIMIT :limit OFFSET :offset",
             {"status": status, "limit": limit, "offset": offset},
         )
         return [_run(row) for row in found]

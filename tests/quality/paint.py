@@ -51,6 +51,17 @@ def turned(photo: Image, degrees: float) -> Image:
     return cv2.warpAffine(photo, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
 
 
+def rolled(photo: Image, degrees: float, about: float = 0.5) -> Image:
+    """Clockwise, within the frame as it is; `about`: the height of the pivot, 0 the top .. 1 the bottom."""
+    height, width = photo.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height * about), -degrees, 1)
+    return cv2.warpAffine(photo, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+
+
+def mirrored(photo: Image) -> Image:
+    return np.ascontiguousarray(photo[:, ::-1])
+
+
 def scaled(photo: Image, factor: float) -> Image:
     method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     return cv2.resize(photo, None, fx=factor, fy=factor, interpolation=method)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ ANY = frozenset({"*"})
 """Warnings that a variant may bring or not."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sitter:
     """A photo with its face's points; `other`: the photo and points of somebody else."""
 
@@ -113,9 +114,14 @@ def _posed(size: int = 512, **controls: float) -> Callable[[Sitter], Image]:
         row = np.zeros(len(INDEX), np.float32)
         for name, value in controls.items():
             row[INDEX[name]] = value
-        return Renderer(build_rig(s.photo, s.points, size, 0.42)).render(row)
+        return _renderer(s, size).render(row)
 
     return make
+
+
+@lru_cache(maxsize=4)
+def _renderer(s: Sitter, size: int) -> Renderer:
+    return Renderer(build_rig(s.photo, s.points, size, 0.42))
 
 
 def _beside(s: Sitter) -> Image:

@@ -50,15 +50,23 @@ class Sides:
 _SPEECH_IN_A_PAUSE, _SILENCE_IN_SPEECH = np.float32(1.0), np.float32(1.0)
 
 
+def _distances(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of rows of features from each other, root mean square, float32 (rows,)."""
+    difference = one - other
+    distances: NDArray[np.float32] = np.sqrt(
+        np.einsum("ij,ij->i", difference, difference) / np.float32(difference.shape[1])
+    )
+    return distances
+
+
 def _costs(sides: Sides, row: int, low: int, high: int) -> NDArray[np.float32]:
     """Distance of one frame to the states of the band, float32 (high - low,)."""
-    difference = sides.reference[low:high] - sides.recording[row]
-    cost = np.sqrt(np.einsum("ij,ij->i", difference, difference) / np.float32(difference.shape[1]))
+    cost = _distances(sides.reference[low:high], sides.recording[row])
     if sides.pause[row]:
-        cost += np.where(sides.silent[low:high], np.float32(0), _SPEECH_IN_A_PAUSE)
+        cost[~sides.silent[low:high]] += _SPEECH_IN_A_PAUSE
     elif sides.loud[row]:
-        cost += np.where(sides.silent[low:high], _SILENCE_IN_SPEECH, np.float32(0))
-    return np.asarray(cost, np.float32)
+        cost[sides.silent[low:high]] += _SILENCE_IN_SPEECH
+    return cost
 
 
 def _step_prices(silent: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -109,14 +117,15 @@ def warp(sides: Sides, half_width: int, *, to_the_end: bool, check: Callable[[],
         else:
             arrived, taken = _arrivals(best, prices, low, high)
             arrived += cost
+            rested = cost + _REST
             for number in range(MOST_RESTS, 0, -1):
-                layers[number, low:high] = layers[number - 1, low:high] + (cost + _REST)
+                np.add(layers[number - 1, low:high], rested, out=layers[number, low:high])
         layers[0, low:high] = arrived
         layers[:, :low] = _NEVER
         window = layers[:, low:high]
         fewest = window.argmin(axis=0)
         best[: low + MOST_STEPS] = _NEVER
-        best[low + MOST_STEPS : high + MOST_STEPS] = np.take_along_axis(window, fewest[None], axis=0)[0]
+        window.min(axis=0, out=best[low + MOST_STEPS : high + MOST_STEPS])
         arrivals[row], rests[row] = taken, fewest
     final = best[MOST_STEPS:]
     last = count - MOST_STEPS + 1 + int(final[count - MOST_STEPS + 1 :].argmin()) if to_the_end else int(final.argmin())
@@ -136,7 +145,7 @@ def _arrivals(
         way = best[origin : origin + high - low] + prices[step, low:high]
         shorter = way < cheapest
         np.copyto(cheapest, way, where=shorter)
-        taken[shorter] = step
+        np.copyto(taken, step, where=shorter)
     return cheapest, taken
 
 
@@ -145,12 +154,10 @@ def _traced(
 ) -> Path:
     rows = len(arrivals)
     states = np.zeros(rows, np.int32)
-    costs = np.zeros(rows, np.float32)
     state = last
     resting = int(rests[rows - 1, state - lows[rows - 1]])
     for row in range(rows - 1, -1, -1):
         states[row] = state
-        costs[row] = _costs(sides, row, state, state + 1)[0]
         if row == 0:
             break
         if resting:
@@ -158,4 +165,8 @@ def _traced(
             continue
         state -= int(arrivals[row, state - lows[row]])
         resting = int(rests[row - 1, state - lows[row - 1]])
+    costs = _distances(sides.reference[states], sides.recording)
+    silent = sides.silent[states]
+    costs[sides.pause & ~silent] += _SPEECH_IN_A_PAUSE
+    costs[~sides.pause & sides.loud & silent] += _SILENCE_IN_SPEECH
     return Path(states, costs)

@@ -31,9 +31,12 @@ LOWEST_EYES = 0.47
 """How low an upright frame may let them sink, so as not to reach below the photo."""
 ABOVE_HEAD = 0.03
 """Air that is kept above the head, in heights of the frame."""
-BLURS = (0.012, 0.045, 0.16)
-"""Of what lies beyond a photo, sigma in shorter sides of the frame, each as far from its border: a streak that starts
-there dissolves."""
+BLURS = (0.006, 0.02, 0.05)
+"""Of what lies beyond a photo, sigma in shorter sides of the frame, one over the other, each from twice as far from its
+border as the one before: what is sharp there dissolves."""
+FAR, WIDE, LONG, DIMMED = 0.3, 0.26, 0.1, 0.85
+"""Sides of the frame from which on there is but a calm light: its sigma across and down, and its brightness. What
+lies beside a face is of many colours, and each would draw a stripe down to the frame's border."""
 BACK_PROJECTIONS = 2
 CALM, RESTORED_CALM = 0.6, 0.8
 """Blur of a texture that is finer than the canvas, and of one that was restored; its own pixels."""
@@ -176,7 +179,9 @@ def frame(photo: NDArray[np.uint8], landmarks: Array, seen: View, detailed: NDAr
         BadInput: `detailed` is not the photo made larger.
     """
     times = _times_larger(photo, detailed) if seen.height < seen.rows * TEXTURE_SCALE else 1
-    part = _cut(photo, seen) if detailed is None or times == 1 else _cut(detailed, seen.larger(times))
+    part = _cut(photo, landmarks, seen)
+    if detailed is not None and times > 1:
+        part = _cut(detailed, landmarks * np.float32(times), seen.larger(times))
     canvas = _resize(part, seen.columns, seen.rows)
     width, height = seen.columns * TEXTURE_SCALE, seen.rows * TEXTURE_SCALE
     finer = part.shape[0] > seen.rows
@@ -193,27 +198,62 @@ def _times_larger(photo: NDArray[np.uint8], detailed: NDArray[np.uint8] | None) 
     return times
 
 
-def _cut(photo: NDArray[np.uint8], seen: View) -> NDArray[np.uint8]:
+def _cut(photo: NDArray[np.uint8], landmarks: Array, seen: View) -> NDArray[np.uint8]:
     left, top, wide, high = seen.left, seen.top, seen.width, seen.height
     height, width = photo.shape[:2]
     inside = np.ascontiguousarray(photo[max(top, 0) : min(top + high, height), max(left, 0) : min(left + wide, width)])
     margins = seen.margins(photo)
     if not any(margins):
         return inside
-    extended = cv2.copyMakeBorder(inside, *margins, cv2.BORDER_REPLICATE)
-    outside = np.ones((high, wide), np.uint8)
-    outside[margins[0] : high - margins[1], margins[2] : wide - margins[3]] = 0
-    distance = cv2.distanceTransform(outside, cv2.DIST_L2, 3)
+    oval = landmarks[list(mesh.FACE_OVAL), :2] - np.array([max(left, 0), max(top, 0)], np.float32)
+    return _continued(inside, margins, oval)
+
+
+def _continued(inside: NDArray[np.uint8], margins: tuple[int, int, int, int], oval: Array) -> NDArray[np.uint8]:
+    """A part of a photo with margins of its own colours, the calmer the further away; RGB uint8.
+
+    `margins`: above, below, left, right, pixels. `oval`: of the face, float32 (n, 2), pixels of `inside`.
+    """
+    high, wide = inside.shape[:2]
+    above, below, left, right = margins
+    (x0, y0), (x1, y1) = oval.min(0), oval.max(0)
+    rows = _swung(high, (above, below), (y0, high - y1))
+    columns = _swung(wide, (left, right), (x0, wide - x1))
+    whole = np.ascontiguousarray(inside[rows][:, columns])
+    outside = np.ones(whole.shape[:2], np.uint8)
+    outside[above : above + high, left : left + wide] = 0
+    distance = np.asarray(cv2.distanceTransform(outside, cv2.DIST_L2, 3), np.float32)
+    side = int(min(outside.shape))
+    light = _blurred(whole, WIDE * side, LONG * side) * np.float32(DIMMED)
     for blur in BLURS:
-        reach = blur * min(wide, high)
-        # Blurred small: nothing finer is left of it.
-        size = tuple(min(n, max(2, round(4 * n / reach))) for n in (wide, high))
-        small = cv2.resize(extended, size, interpolation=cv2.INTER_AREA)
-        small = cv2.GaussianBlur(small, (0, 0), reach * size[1] / high, borderType=cv2.BORDER_REPLICATE)
-        calm = cv2.resize(small, (wide, high), interpolation=cv2.INTER_CUBIC)
-        weight = smoothstep(0, reach, distance)[..., None]
-        extended = np.clip(extended * (1 - weight) + calm * weight + 0.5, 0, 255).astype(np.uint8)
-    return np.asarray(extended, np.uint8)
+        whole = _faded(whole, _blurred(whole, blur * side, blur * side), distance, 2 * blur * side)
+    return _faded(whole, light, distance, FAR * side)
+
+
+def _swung(length: int, margins: tuple[int, int], room: tuple[float, float]) -> NDArray[np.intp]:
+    """Which rows, or columns, continue a picture of `length` beyond its two ends: those beside the border, to and fro,
+    half as far as there is `room` beside the face; a mirror would show a second face."""
+    sides = []
+    for margin, free in zip(margins, room, strict=True):
+        depth = int(np.clip(0.5 * free, 1, length))
+        place = np.arange(margin) % (2 * depth)
+        sides.append(np.minimum(place, 2 * depth - 1 - place))
+    return np.concatenate([sides[0][::-1], np.arange(length), length - 1 - sides[1]])
+
+
+def _blurred(picture: NDArray[np.uint8], across: float, down: float) -> Array:
+    """Blurred small, since nothing finer is left of it; float32 like `picture`."""
+    height, width = picture.shape[:2]
+    size = min(width, max(2, round(4 * width / across))), min(height, max(2, round(4 * height / down)))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    sigma = across * size[0] / width, down * size[1] / height
+    soft = cv2.GaussianBlur(small, (0, 0), sigmaX=sigma[0], sigmaY=sigma[1], borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(soft, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def _faded(picture: NDArray[np.uint8], other: Array, distance: Array, reach: float) -> NDArray[np.uint8]:
+    weight = smoothstep(0, reach, distance)[..., None]
+    return np.asarray(np.clip(picture * (1 - weight) + other * weight + 0.5, 0, 255), np.uint8)
 
 
 def _resize(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
