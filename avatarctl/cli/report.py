@@ -69,9 +69,14 @@ def _find(store: Store, wanted: str) -> RunRecord | BatchRecord:
     if wanted == "last":
         return store.ledger.run(wanted)
     found: list[RunRecord | BatchRecord] = []
-    for look in (store.ledger.run, store.ledger.batch):
+    # A job file may be gone by now; its batch is not.
+    for look, name in (
+        (store.ledger.run, wanted),
+        (store.ledger.batch, wanted),
+        (store.ledger.batch, str(path.absolute().resolve())),
+    ):
         try:
-            found.append(look(wanted))
+            found.append(look(name))
         except BadInput as error:
             if "more than one" in error.what:
                 raise
