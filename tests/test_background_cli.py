@@ -68,7 +68,8 @@ def test_an_answer_before_a_background(studio: Studio, sky: Path) -> None:
         "--set", "answer.max_sentences=1", "--json",
     ).json  # fmt: skip
     film = studio.work / made["outputs"]["film"]
-    assert frames(film).shape[2] > 1.7 * frames(film).shape[1]
+    _, height, width, _ = frames(film).shape
+    assert width > 1.7 * height
     assert np.abs(np.subtract(colour_of_corner(film), (20, 60, 200))).max() <= 6
     again = studio.ok("replay", made["run"], "--json").json
     assert (studio.work / again["outputs"]["film"]).read_bytes() == film.read_bytes()

@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 
 from avatarctl.errors import BadInput
-from avatarctl.text.normalise import EMAIL, URL
+from avatarctl.text.addresses import EMAIL, URL
 from avatarctl.text.tracked import Tracked
 
 ACUTE = "\u0301"

@@ -10,17 +10,13 @@ import re
 import unicodedata
 
 from avatarctl.text import english
+from avatarctl.text.addresses import EMAIL, URL
 from avatarctl.text.russian import dates, latin, quantities, words
 from avatarctl.text.russian.latin import Pronounce
 from avatarctl.text.tracked import Tracked
 
 _LINK = re.compile(r"\[([^\[\]\n]{1,300})\]\((?:https?://|www\.)[^\s()]{1,2000}\)")
 _MARKUP = re.compile(r"(?m)^\s{0,8}(?:#{1,6}|[*•·▪>]|[-–](?=\s))\s{1,8}|[*_`|]{1,200}|~~|<[/a-zA-Z][^<>\n]{0,80}>")
-EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,6}")
-URL = re.compile(
-    r"(?:https?://|www\.)[^\s<>«»\"]{1,2000}|(?<![\w@.-])(?:[a-zA-Z0-9-]{1,63}\.){1,6}"
-    r"(?:com|org|net|ru|io|dev|edu|gov|info|su|ua|by|kz|de|fr|uk|us|eu|рф)(?:/[^\s<>«»\"]{0,2000})?(?![\w.-]\w)"
-)
 _SHARP = re.compile(r"(?<=\b[CF])#")
 _BEGINNING = re.compile(r"(?:^\W*|[.!?…][»\")]*\s+)[а-яё](?!\.)")
 _SPACES = re.compile(r"[^\S\n]+")
