@@ -317,6 +317,19 @@ def test_stray_hairs_do_not_stay_behind() -> None:
     assert (np.abs(found[60:100, 92:116].astype(int) - (90, 120, 180)).max() < 40) and found[:, 30].min() > 200
 
 
+def test_no_line_of_the_outline_stays_behind_on_a_busy_background() -> None:
+    """A sharpened photo has a dark line around a light cap, which stood still before a flag while the head turned."""
+    down, across = np.mgrid[:200, :200]
+    far = np.hypot(down - 100, across - 100)
+    canvas = np.where((across // 25 % 2)[..., None], (220, 210, 200), (110, 40, 60)).astype(np.uint8)
+    canvas[far < 52] = 0
+    canvas[far < 50] = 240
+    alpha = (np.clip(50.5 - far, 0, 1) * 255).astype(np.uint8)
+    found, _ = backdrop.plate(canvas, np.full_like(canvas, 240), alpha, (0, 0, 200, 200), 150.0)
+    assert found[far > 46].max(-1).min() > 80
+    np.testing.assert_array_equal(found[far > 60], canvas[far > 60])
+
+
 def test_push_pull_keeps_what_is_known() -> None:
     colour = np.random.default_rng(1).uniform(0, 255, (37, 53, 3)).astype(np.float32)
     known = np.ones((37, 53), np.float32)

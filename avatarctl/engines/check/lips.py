@@ -14,6 +14,7 @@ programming (Viterbi), where each jump has its price.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -35,6 +36,8 @@ _WIDE = 0.4
 """u; the middle of the lips, where they open farthest."""
 _HIGH = (0.18, 0.24)
 """u; upper lip with the skin above it, lower lip with the fold below it."""
+_OFF = 0.016
+"""u from where the lips meet: the shadow there is no part of a lip, and looks like an open mouth."""
 _SHAPES = (
     ((1.0, 1.0), (0.85, 1.0), (0.7, 1.0), (1.0, 0.75)),
     ((1.0, 1.0), (0.85, 1.15), (0.7, 1.3), (1.0, 0.75)),
@@ -46,7 +49,7 @@ _ASIDE = 3
 _UPPER = (-0.14, 0.06)
 _LOWER = (-0.08, 0.45)
 """u by which each lip may be lower than where lips meet."""
-_JUMP = 0.005
+_JUMP = 0.003
 """Price of a pixel between a picture and the next, as likeness."""
 _FLAT = 1.0
 """Levels; a lip that varies less is like anything."""
@@ -55,6 +58,33 @@ _ALIKE = 0.6
 _DISAGREE, _AGREE = 0.8, 0.9
 """Correlation of the mesh's opening with the followed one below which the mesh is not believed, and from which on
 both are worth the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Lip:
+    """A lip's middle in several shapes, and the rows of the upright picture in which each is looked for: its edge at
+    the mouth is anywhere from `highest` to `lowest`. `at_rest`: that edge where it was cut out."""
+
+    shapes: list[Picture]
+    is_upper: bool
+    at_rest: int
+    highest: int
+    lowest: int
+
+    @property
+    def places(self) -> int:
+        return self.lowest - self.highest + 1
+
+    def likeness(self, upright: Picture) -> NDArray[np.float32]:
+        """Of the best shape at each place, float32 (places,)."""
+        found = []
+        for shape in self.shapes:
+            height, width = shape.shape
+            start = self.highest - (height if self.is_upper else 0)
+            left = (upright.shape[1] - width) // 2 - _ASIDE
+            part = upright[start : self.lowest + start - self.highest + height, left : left + width + 2 * _ASIDE]
+            found.append(cv2.matchTemplate(part, shape, cv2.TM_CCOEFF_NORMED).max(axis=1))
+        return np.asarray(np.max(found, axis=0), np.float32)
 
 
 class Lips:
@@ -68,75 +98,61 @@ class Lips:
     def __init__(self, luma: Picture, face: Landmarks) -> None:
         self.apart = max(0.0, openings(face)[0])
         """u between the lips in that picture, by the mesh."""
-        self._strips: list[list[Picture]] = []
-        self._areas: list[tuple[slice, slice]] = []
-        self._lowest: list[int] = []
-        self._size, self._corner = (1, 1), np.zeros(2)
+        self._lips: list[_Lip] = []
         along = axes(face)
         if along is None:
             return
         place = np.linalg.inv(np.stack(along, axis=1)) * _FINE
-        nose, upper, lower = (
+        nose, above, below = (
             face.xy[points].astype(np.float64).mean(axis=0) @ place.T
             for points in ([_BELOW_NOSE], UPPER_LIP, LOWER_LIP)
         )
-        reach = [_pixels(_UPPER[0]), _pixels(_LOWER[0] - 1.2 * self.apart)]
-        room = [_pixels(_UPPER[1]), _pixels(_LOWER[1] - self.apart)]
-        tallest = [round(_pixels(high) * max(tall for _, tall in _SHAPES[lip])) for lip, high in enumerate(_HIGH)]
-        top = round(float(upper[1])) - tallest[0] + reach[0]
-        bottom = round(float(lower[1])) + tallest[1] + room[1]
-        across = _pixels(_WIDE) + 2 * _ASIDE
+        upper, lower = round(float(above[1])) - _pixels(_OFF), round(float(below[1])) + _pixels(_OFF)
+        # Places of the edges, so far relative to the picture as it would be upright.
+        highest = (upper + _pixels(_UPPER[0]), lower + _pixels(_LOWER[0] - 1.2 * self.apart))
+        lowest = (upper + _pixels(_UPPER[1]), lower + _pixels(_LOWER[1] - self.apart))
+        tallest = [
+            round(_pixels(high) * max(tall for _, tall in shapes)) for high, shapes in zip(_HIGH, _SHAPES, strict=True)
+        ]
+        top = min(highest[0] - tallest[0], highest[1])
+        self._size = (_pixels(_WIDE) + 2 * _ASIDE, lowest[1] + tallest[1] - top)
         # Relative to the nose, wherever that is in another picture.
-        self._corner = np.array([(upper[0] + lower[0]) / 2 - across / 2, top]) - nose
-        self._size = (across, bottom - top)
+        self._corner = np.array([(above[0] + below[0] - self._size[0]) / 2, top]) - nose
         upright = self._upright(luma, face)
         if upright is None:
             return
-        edges = (round(float(upper[1])) - top, round(float(lower[1])) - top)
-        for lip, (edge, high) in enumerate(zip(edges, _HIGH, strict=True)):
-            tall = _pixels(high)
-            rows = slice(edge, edge + tall) if lip else slice(edge - tall, edge)
-            strip = upright[rows, _ASIDE : across - _ASIDE]
+        for number, edge in enumerate((upper - top, lower - top)):
+            tall = _pixels(_HIGH[number])
+            rows = slice(edge, edge + tall) if number else slice(edge - tall, edge)
+            strip = upright[rows, _ASIDE:-_ASIDE]
             if strip.std() < _FLAT:
-                self._strips = []
+                self._lips = []
                 return
-            self._strips.append([_reshaped(strip, *shape) for shape in _SHAPES[lip]])
-        self._edges, self._reach, self._room = edges, reach, room
+            shapes = [_reshaped(strip, *shape) for shape in _SHAPES[number]]
+            self._lips.append(_Lip(shapes, not number, edge, highest[number] - top, lowest[number] - top))
 
     def likeness(self, luma: Picture, face: Landmarks) -> Likeness | None:
         """How alike each lip is at each place, -1..1, float16 (places of the upper lip, then of the lower lip).
 
         None where these lips cannot be followed.
         """
-        upright = self._upright(luma, face) if self._strips else None
+        upright = self._upright(luma, face) if self._lips else None
         if upright is None:
             return None
-        found = []
-        for number, strips in enumerate(self._strips):
-            rows = []
-            for strip in strips:
-                high, wide = strip.shape
-                start = self._edges[number] + self._reach[number] - (high if number == 0 else 0)
-                stop = start + high + self._room[number] - self._reach[number]
-                aside = (self._size[0] - wide) // 2 - _ASIDE
-                part = upright[start:stop, aside : aside + wide + 2 * _ASIDE]
-                rows.append(cv2.matchTemplate(part, strip, cv2.TM_CCOEFF_NORMED).max(axis=1))
-            found.append(np.max(rows, axis=0))
-        return np.concatenate(found).astype(np.float16)
+        return np.concatenate([lip.likeness(upright) for lip in self._lips]).astype(np.float16)
 
     def followed(self, likenesses: Sequence[Likeness]) -> Floats | None:
         """u between the lips in pictures in a row; None where what was followed are no lips, or there is no picture."""
         if not likenesses:
             return None
-        places = self._room[0] - self._reach[0] + 1
         table = np.array(likenesses, np.float32)
-        down = []
-        for part, reach in ((table[:, :places], self._reach[0]), (table[:, places:], self._reach[1])):
+        lower = []
+        for lip, part in zip(self._lips, np.split(table, [self._lips[0].places], axis=1), strict=True):
             path, alike = _path(part)
             if np.median(alike) < _ALIKE:
                 return None
-            down.append(path + reach)
-        return np.asarray(np.maximum(self.apart + (down[1] - down[0]) / _FINE, 0), np.float64)
+            lower.append(path + lip.highest - lip.at_rest)
+        return np.asarray(np.maximum(self.apart + (lower[1] - lower[0]) / _FINE, 0), np.float64)
 
     def _upright(self, luma: Picture, face: Landmarks) -> Picture | None:
         """What is around the lips, as many pixels for a u in width and height, the nose always above the same place."""
