@@ -184,7 +184,7 @@ def _table(name: str, environment: Mapping[str, str]) -> Layer:
 
 
 def read_toml(path: Path) -> Layer:
-    """A TOML file as a layer; empty when there is no such file.
+    """A TOML file as a layer; empty when there is no such file, or its folder may not be entered (`sudo -u`, cron).
 
     Raises:
         BadConfig: it cannot be read, or is not TOML.
@@ -196,6 +196,8 @@ def read_toml(path: Path) -> Layer:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, PermissionError) and not os.access(path.parent, os.X_OK):
+            return {}
         raise BadConfig(f"{path} cannot be read", why=str(error)) from error
     except tomllib.TOMLDecodeError as error:
         raise BadConfig(f"{path} is not valid TOML", why=str(error)) from error

@@ -88,6 +88,20 @@ def test_points_lie_where_they_lie_in_the_photo(finder: FaceMesh, sitters: dict[
         assert np.linalg.norm(face.xy - alike.xy, axis=1).max() < 0.02 * np.ptp(face.xy[:, 0])
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_face_is_found_in_the_shadow_of_blinds(finder: FaceMesh, sitters: dict[str, Sitter], mirrored: bool) -> None:
+    """Whichever way its stripes lean."""
+    person = sitters["hopper"]
+    photo = VARIANTS["blinds"].make(person)
+    assert not finder.faces(photo, again=False)
+    face = finder.landmarks(np.ascontiguousarray(photo[:, ::-1]) if mirrored else photo)
+    centre = face.xy.mean(0)
+    expected = person.points[:, :2].mean(0)
+    if mirrored:
+        expected[0] = photo.shape[1] - 1 - expected[0]
+    assert np.hypot(*(centre - expected)) < 0.05 * face.interocular
+
+
 @pytest.mark.parametrize("name", NON_FACES)
 def test_no_face_where_there_is_none(finder: FaceMesh, name: str) -> None:
     picture = NON_FACES[name]()

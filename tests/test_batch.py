@@ -211,6 +211,18 @@ def test_a_reader_who_goes_away_ends_no_batch_and_hides_no_failure(studio: Studi
     assert len(films(studio)) == 4
 
 
+def test_a_batch_is_reported_whose_file_is_gone(finished: tuple[Studio, Result], tmp_path: Path) -> None:
+    studio = finished[0].copy(tmp_path / "studio")
+    source = finished[0].work / "films.yaml"
+    assert not (studio.work / "films.yaml").exists()
+    hidden = source.rename(source.with_name("hidden"))
+    try:
+        page = studio.ok("report", str(source), "--html", "page.html").out.strip()
+    finally:
+        hidden.rename(source)
+    assert "films.yaml" in (studio.work / page).read_text(encoding="utf-8")
+
+
 def test_results_are_written_although_nothing_can_be_told(finished: tuple[Studio, Result], tmp_path: Path) -> None:
     """A full disk under the log of a batch that made its films at night."""
     studio = finished[0].copy(tmp_path / "studio")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from avatarctl import files, jobs
-from avatarctl.errors import BadInput, Unavailable
+from avatarctl import config, files, jobs
+from avatarctl.errors import BadConfig, BadInput, Unavailable
 from avatarctl.files import readable_file
 from avatarctl.runtime import session
+from avatarctl.store.faults import file_fault
 from tests.tools import Studio, refused
 
 
@@ -94,3 +96,21 @@ def test_a_pipe_into_which_nobody_writes_is_not_waited_for(studio: Studio) -> No
 def test_settings_are_read_from_ordinary_files(bare: Studio) -> None:
     os.mkfifo(bare.work / "avatarctl.toml")
     refused(bare.run("ask", "Кто?", timeout=30), 3, "is no file")
+
+
+def test_a_folder_that_may_not_be_entered_has_no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sudo -u somebody avatarctl ...` in root's folder. Root, who runs tests in containers, may enter any."""
+
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    with pytest.raises(BadConfig, match="cannot be read"):
+        config.read_toml(tmp_path / "avatarctl.toml")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert config.read_toml(tmp_path / "avatarctl.toml") == {}
+
+
+def test_a_disk_that_fails_is_no_matter_of_permissions() -> None:
+    error = file_fault(OSError(errno.EIO, "Input/output error"), Path("film.mp4"), "choose another folder")
+    assert "the disk fails" in error.hint

@@ -25,9 +25,9 @@ from avatarctl.errors import BadConfig, BadInput
 from avatarctl.media import ffmpeg, image, video
 from avatarctl.stages.catalog import ASPECTS, picture_size
 from avatarctl.text import colours
-from tests.mouth_support import Picture, gap, row
+from tests.mouth_support import VARIANTS, Picture, gap, row
 from tests.test_puppet_engine import spoken
-from tests.test_puppet_render import LOUD_A, VARIANTS, psnr
+from tests.test_puppet_render import LOUD_A, psnr
 from tests.test_timeline import speech
 
 SIZE = 320
@@ -315,6 +315,19 @@ def test_stray_hairs_do_not_stay_behind() -> None:
     canvas[alpha > 0] = (200, 150, 120)
     found, _ = backdrop.plate(canvas, np.full_like(canvas, (200, 150, 120)), alpha, (0, 0, 160, 160), 60.0)
     assert (np.abs(found[60:100, 92:116].astype(int) - (90, 120, 180)).max() < 40) and found[:, 30].min() > 200
+
+
+def test_no_line_of_the_outline_stays_behind_on_a_busy_background() -> None:
+    """A sharpened photo has a dark line around a light cap, which stood still before a flag while the head turned."""
+    down, across = np.mgrid[:200, :200]
+    far = np.hypot(down - 100, across - 100)
+    canvas = np.where((across // 25 % 2)[..., None], (220, 210, 200), (110, 40, 60)).astype(np.uint8)
+    canvas[far < 52] = 0
+    canvas[far < 50] = 240
+    alpha = (np.clip(50.5 - far, 0, 1) * 255).astype(np.uint8)
+    found, _ = backdrop.plate(canvas, np.full_like(canvas, 240), alpha, (0, 0, 200, 200), 150.0)
+    assert found[far > 46].max(-1).min() > 80
+    np.testing.assert_array_equal(found[far > 60], canvas[far > 60])
 
 
 def test_push_pull_keeps_what_is_known() -> None:

@@ -207,3 +207,27 @@ def test_a_store_that_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as caught:
         ContentStore(tmp_path / "file").add_bytes(b"x")
     assert "AVATARCTL_HOME" in caught.value.hint
+
+
+@pytest.mark.parametrize("change", ["grows", "shrinks"])
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    cas: ContentStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """A recording that is still being copied there, or a log that is written faster than it is read."""
+    source = tmp_path / "speech.wav"
+    source.write_bytes(b"sound" * 1000)
+    read = os.read
+
+    def meanwhile(descriptor: int, length: int) -> bytes:
+        if change == "grows":
+            with source.open("ab") as file:
+                file.write(b"more")
+        else:
+            os.truncate(source, 10)
+        return read(descriptor, length)
+
+    monkeypatch.setattr(os, "read", meanwhile)
+    with pytest.raises(BadInput, match="changes while it is read"):
+        cas.add_file(source)
+    assert list(cas) == []
+    assert not list(cas.incoming.iterdir())

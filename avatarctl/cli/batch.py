@@ -163,7 +163,7 @@ def status(
             rows = [[b.id, state_of(b, c), counted(c), common.one_line(b.source, 60)] for b, c in found]
             print_table(["batch", "state", "jobs", "file"], rows)
             return
-        chosen = _find(store, batch)
+        chosen = common.find_batch(store, batch)
         jobs = store.ledger.jobs(chosen.id)
         counts = store.ledger.job_counts(chosen.id)
     if state.json:
@@ -183,7 +183,7 @@ def retry(
     from avatarctl.runtime import session
 
     with session.open_store() as store:
-        chosen = _find(store, batch)
+        chosen = common.find_batch(store, batch)
         count = store.ledger.retry_jobs(chosen.id, permanent=permanent)
     if state.json:
         print_json({**batch_json(chosen), "queued": count})
@@ -197,7 +197,7 @@ def cancel(batch: BatchArgument = "last", json: common.JsonOption = False) -> No
     from avatarctl.runtime import session
 
     with session.open_store() as store:
-        chosen = _find(store, batch)
+        chosen = common.find_batch(store, batch)
         store.ledger.free_jobs_of_the_dead(store.is_alive, [chosen.id])
         queued, running = store.ledger.cancel_jobs(chosen.id)
         store.ledger.end_batch(chosen.id)
@@ -243,7 +243,7 @@ def explain(
 def _known_batches(store: Store, wanted: str) -> list[BatchRecord]:
     """The batch, or none where a job file was never performed."""
     try:
-        return [_find(store, wanted)]
+        return [common.find_batch(store, wanted)]
     except BadInput:
         if Path(wanted).is_file():
             return []
@@ -356,11 +356,3 @@ def _fingerprint(job: Job, folder: str) -> str:
 
 def _lock_name(path: Path) -> str:
     return hashlib.sha256(str(path.absolute().resolve()).encode()).hexdigest()[:32]
-
-
-def _find(store: Store, wanted: str) -> BatchRecord:
-    """A batch by its job file, which may be gone by now, or as `Ledger.batch` takes it."""
-    try:
-        return store.ledger.batch(str(Path(wanted).absolute().resolve()) if wanted else "")
-    except (BadInput, ValueError, OSError):
-        return store.ledger.batch(wanted)

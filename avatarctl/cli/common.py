@@ -25,7 +25,7 @@ from avatarctl.runtime.dryrun import DryRun
 from avatarctl.runtime.events import Event, Text
 from avatarctl.runtime.handles import Handle
 from avatarctl.runtime.runner import Run
-from avatarctl.store.model import Artefact
+from avatarctl.store.model import Artefact, BatchRecord
 from avatarctl.store.store import Store
 from avatarctl.text import colours, emotions
 from avatarctl.text.slugs import slug as slug
@@ -240,6 +240,14 @@ def avatar_name(text: str) -> str:
     if not name or len(name) > 80 or "@" in name or not name.isprintable():
         raise BadInput(f"{text!r} cannot be a name", hint="--name with 1 to 80 letters, and no @")
     return name
+
+
+def find_batch(store: Store, wanted: str) -> BatchRecord:
+    """A batch by its job file, which may be gone by now, or as `Ledger.batch` takes it."""
+    try:
+        return store.ledger.batch(str(Path(wanted).absolute().resolve()) if wanted else "")
+    except (BadInput, ValueError, OSError):
+        return store.ledger.batch(wanted)
 
 
 def one_line(text: str, length: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -63,13 +64,12 @@ def report(
 
 
 def _find(store: Store, wanted: str) -> RunRecord | BatchRecord:
-    path = Path(wanted)
-    if path.is_file():
-        return store.ledger.batch(str(path.absolute().resolve()))
+    if Path(wanted).is_file():
+        return common.find_batch(store, wanted)
     if wanted == "last":
         return store.ledger.run(wanted)
     found: list[RunRecord | BatchRecord] = []
-    for look in (store.ledger.run, store.ledger.batch):
+    for look in (store.ledger.run, partial(common.find_batch, store)):
         try:
             found.append(look(wanted))
         except BadInput as error:

@@ -60,7 +60,9 @@ def read(path: Path) -> Value:
     reader = readers.get(path.suffix.lower())
     name = str(path)
     if reader is None:
-        raise _problem(name, 0, f"a job file ends with one of {', '.join(readers)}", "rename it, or convert it")
+        # From standard input, too: a batch that goes on where it stopped is found again by its file's path.
+        hint = "save it in a file of that kind, by whose path it is found again"
+        raise _problem(name, 0, f"a job file ends with one of {', '.join(readers)}", hint)
     try:
         size = files.size(path)
         if size is None:

@@ -63,7 +63,7 @@ def _summary(view: BatchView, counts: Counter[str]) -> Element:
         ("rejected", str(counts["rejected"]) if counts["rejected"] else ""),
         ("failed", str(counts["failed"]) if counts["failed"] else ""),
         ("of film", duration(length) if length else ""),
-        ("took", duration(view.busy)),
+        ("took", duration(view.busy) if view.busy else ""),
         ("real-time factor", f"{view.busy / fresh:.2f}" if fresh else ""),
     ]
     kinds = [(kind, counts[kind]) for kind in _ORDER if counts[kind]]

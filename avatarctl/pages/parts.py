@@ -17,8 +17,8 @@ STATUS_WORDS = {
     "cancelled": "cancelled",
     "stopped": "stopped",
     "lost": "lost",
-    "running": "under way",
-    "queued": "waiting",
+    "running": "running",
+    "queued": "queued",
 }
 
 

@@ -89,7 +89,7 @@ def _covered(stretches: Sequence[tuple[float, float]]) -> float:
 def _state(batch: BatchRecord, jobs: Sequence[JobRecord]) -> str:
     if batch.ended:
         return "ended"
-    return "under way" if any(job.status == "running" for job in jobs) else "waiting"
+    return "running" if any(job.status == "running" for job in jobs) else "waiting"
 
 
 def _film(store: Store, job: JobRecord) -> Path | None:

@@ -51,7 +51,7 @@ class ContentStore:
 
         Raises:
             StepFailed: it is not a regular file.
-            BadInput: it cannot be read.
+            BadInput: it cannot be read, or its length changes meanwhile.
             Unavailable: the store cannot be written, or the disk is full.
         """
         if move and path.is_symlink():
@@ -67,7 +67,7 @@ class ContentStore:
             # A second name would let somebody edit the artefact.
             if move and found.st_nlink == 1 and self._same_file_system(found.st_dev):
                 return self._take_over(path, descriptor, found.st_size)
-            digest, size = self._copy_in(descriptor)
+            digest, size = self._copy_in(descriptor, path.name, found.st_size)
         finally:
             os.close(descriptor)
         if move:
@@ -175,7 +175,7 @@ class ContentStore:
                 self._name(path, digest)
         return digest, size
 
-    def _copy_in(self, source: int) -> tuple[str, int]:
+    def _copy_in(self, source: int, name: str, expected: int) -> tuple[str, int]:
         state = hashlib.sha256()
         size = 0
         with file_faults(self.root, STORE_HINT):
@@ -183,10 +183,13 @@ class ContentStore:
             try:
                 with os.fdopen(descriptor, "wb", buffering=0) as file:
                     # What is hashed is what is written, even if the source changes meanwhile.
-                    while block := os.read(source, BLOCK):
+                    while size <= expected and (block := os.read(source, BLOCK)):
                         state.update(block)
                         write_all(file.fileno(), block)
                         size += len(block)
+                    if size != expected:
+                        # One that grows as fast as it is read would have no end; and it is not what was meant yet.
+                        raise BadInput(f"{name} changes while it is read", hint="wait until it is whole")
                     digest = state.hexdigest()
                     if self.intact(digest, size):
                         return digest, size

@@ -33,6 +33,8 @@ def file_fault(error: OSError, path: Path, hint: str) -> AvatarctlError:
         return Unavailable(f"the disk is full: {path}", why=why, hint="make room, or run avatarctl cache gc")
     if error.errno in _NOT_ALLOWED:
         return Unavailable(f"{path} cannot be written", why=why, hint=hint)
+    if error.errno == errno.EIO:
+        return Unavailable(f"{path} could not be written", why=why, hint="the disk fails: look at what the kernel says")
     if error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.EISDIR):
         return BadInput(f"{path} cannot be a file's name here", why=why, hint=hint)
     return Unavailable(f"{path} could not be written", why=why, hint=hint)

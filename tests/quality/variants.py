@@ -165,7 +165,7 @@ VARIANTS: dict[str, Variant] = {
     "grey, dark": _v(lambda s: paint.bright(paint.grey(s.photo), 0.35), "underexposed"),
     "faded": _v(lambda s: paint.to_bytes(paint.sepia(s.photo) * 0.35 + 120), lost="glasses"),
     "half shadow": _v(_face(prints.half_shadow), allowed="covered"),
-    "blinds": _v(_face(prints.blinds), refused="no face", of=("hopper",)),
+    "blinds": _v(_face(prints.blinds), allowed="covered", of=("hopper",)),
     "red lamp": _v(_photo(prints.cast, 1.0, 0.35, 0.3)),
     "green lamp": _v(_photo(prints.cast, 0.45, 1.0, 0.5), allowed="covered"),
     "blue lamp": _v(_photo(prints.cast, 0.35, 0.45, 1.0), allowed="underexposed", of=("hopper",)),

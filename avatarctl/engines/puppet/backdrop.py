@@ -25,6 +25,10 @@ BEYOND_HALO = 80.0, 140.0
 """Levels from any mixture at which a pixel at the outline begins to be the background's own, and surely is."""
 HALO = 0.02
 """Share of the person in a pixel from which on it belongs to the outline."""
+SURELY = 0.4
+"""Share of the person from which on nothing of a background can be told."""
+AT_OUTLINE = 0.02
+"""u from there within which a sharpened photo has a line of the person's edge that is no background."""
 STRAY, GRAIN = 14, 4.0
 """Levels by which a stray hair stands out from the background at least, and how many times its grain's median."""
 FAINT = 16
@@ -75,8 +79,13 @@ def plate(
     own = np.maximum(own, smoothstep(*BEYOND_HALO, unlike))
     plain *= 1 - own
     plain[hairs > 0] = 1
-    kept = ((1 - plain) * (1 - smoothstep(0.1, 0.5, share)))[..., None]
-    found = np.clip(filled + (seen - filled) * kept + np.float32(0.5), 0, 255).astype(np.uint8)
+    # A busy one is known nearly up to the outline; it is mirrored there, too, and not further off.
+    person = (share > SURELY).astype(np.uint8)
+    still = (cv2.distanceTransform(1 - person, cv2.DIST_L2, 3) < AT_OUTLINE * unit).astype(np.uint8)
+    known_too = np.where((hole > 0)[..., None], np.clip(seen + np.float32(0.5), 0, 255), picture).astype(np.uint8)
+    nearer = _filled(known_too, still, (1 - still).astype(np.float32), unit)
+    nearer += (seen - nearer) * (1 - still)[..., None]
+    found = np.clip(nearer + (filled - nearer) * plain[..., None] + np.float32(0.5), 0, 255).astype(np.uint8)
     plainness = np.zeros(alpha.shape, np.float32)
     plainness[here] = plain
     return _continued(np.where(hole[..., None] > 0, found, picture), canvas.shape[:2], inside), plainness
