@@ -183,6 +183,20 @@ def test_a_job_may_take_only_so_long(studio: Studio) -> None:
     assert status(studio) == {"раз": "queued"}
 
 
+def test_the_time_for_which_a_batch_was_stopped_is_no_work(studio: Studio) -> None:
+    """Ctrl-Z, and `fg` after longer than its job may take."""
+    text = "Этот рассказ надолго прервут, и потом он пойдёт дальше. " * 2
+    write(studio, f'jobs:\n  - {{text: "{text}", avatar: astronaut, timeout: 12}}\n')
+    process = studio.start("batch", "run", "films.yaml", "--retries", "0")
+    wait_until_running(studio)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(13)
+    process.send_signal(signal.SIGCONT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err.decode()
+
+
 def test_fail_fast_stops_at_the_first(studio: Studio) -> None:
     write(
         studio,
