@@ -85,11 +85,13 @@ def network(face_models: dict[str, Path]) -> PersonNetwork:
     return PersonNetwork(face_models[MATTE_MODEL])
 
 
-@pytest.fixture(scope="module")
-def rigs(photos: dict[str, Picture], mesh: FaceMesh) -> dict[str, Rig]:
-    """Rigs of both, small ones, of the face alone."""
+@pytest.fixture(scope="session")
+def rigs(photos: dict[str, Picture], face_models: dict[str, Path]) -> dict[str, Rig]:
+    """Rigs of both, small ones, of the face alone. Not to be changed."""
+    from avatarctl.engines.facemesh.mesh import FaceMesh
     from tests.mouth_support import rig_of
 
+    mesh = FaceMesh(face_models)
     return {name: rig_of(photo, mesh) for name, photo in photos.items()}
 
 

@@ -25,9 +25,9 @@ from avatarctl.errors import BadConfig, BadInput
 from avatarctl.media import ffmpeg, image, video
 from avatarctl.stages.catalog import ASPECTS, picture_size
 from avatarctl.text import colours
-from tests.mouth_support import Picture, gap, row
+from tests.mouth_support import VARIANTS, Picture, gap, row
 from tests.test_puppet_engine import spoken
-from tests.test_puppet_render import LOUD_A, VARIANTS, psnr
+from tests.test_puppet_render import LOUD_A, psnr
 from tests.test_timeline import speech
 
 SIZE = 320
