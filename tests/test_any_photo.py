@@ -84,6 +84,20 @@ def test_a_shadow_on_the_mouth_falls_into_it(name: str, photos: dict[str, Pictur
         assert light_of(bare, points).across.tolist() == [1.0] * 33
 
 
+def test_no_lit_lip_is_painted_into_the_shade(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    """Beside a smile half of which lies in the shade, the shaded corner got a pink patch of the lit lip's colour."""
+    points = mesh.landmarks(photos["astronaut"]).points
+    whole, shaded = (
+        Renderer(build_rig(photo, points, 256, 0.42))
+        for photo in (photos["astronaut"], prints.half_shadow(photos["astronaut"], points, 0.28))
+    )
+    x, y = (round(float(v)) for v in whole.rig.frame.canvas(np.float32(-0.95), np.float32(0)))
+    reach = round(0.1 * whole.rig.frame.unit)
+    corner = np.s_[y - reach : y + 2 * reach, x - reach : x + reach]
+    lit, dark = (r.render(row(smile=0.8))[corner].mean(-1) for r in (whole, shaded))
+    assert (dark / lit).max() < 0.28 + 0.05
+
+
 @pytest.mark.parametrize("name", ["astronaut", "hopper"])
 @pytest.mark.parametrize("around", [(0.6, 0.6, 0.6, 0.5), (0.5, 0.5, 0.5, -0.12), (0.5, -0.2, 0.5, 0.6)])
 def test_a_film_of_a_close_photo_shows_nothing_but_the_photo(

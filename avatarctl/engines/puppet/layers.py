@@ -19,6 +19,7 @@ from avatarctl.engines.puppet.lattice import Box
 from avatarctl.engines.puppet.lips import MouthFrame, PhotoLips, positions, straightened
 from avatarctl.engines.puppet.moustache import take_fringe
 from avatarctl.engines.puppet.mouthfield import at_columns, curve_columns
+from avatarctl.engines.puppet.photolight import PhotoLight
 from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.shading import LINE, LINE_TAKEN, line_of_fold
 from avatarctl.engines.puppet.smooth import Array, sigmoid, smoothstep
@@ -56,14 +57,14 @@ def mouth_box(frame: MouthFrame, lips: PhotoLips, shape: tuple[int, ...]) -> Box
 
 
 def lip_layers(
-    texture: NDArray[np.uint8], box: Box, landmarks: Array, frame: MouthFrame, lips: PhotoLips, blur: float = 0.0
+    texture: NDArray[np.uint8], box: Box, landmarks: Array, frame: MouthFrame, lips: PhotoLips, light: PhotoLight
 ) -> LipLayers:
     """Cut the layers from the double-size `texture`, RGB uint8 (2 height, 2 width, 3).
 
     `landmarks`: float32 (478, 3), of the canvas.
-    `blur`: sigma of the photo's unsharpness, pixels of the canvas; no edge is drawn sharper.
+    `light`: no edge is drawn sharper than the photo, and no lip lighter than the shadow that it lies in.
     """
-    unit, scale = frame.unit, TEXTURE_SCALE
+    unit, scale, blur = frame.unit, TEXTURE_SCALE, light.blur
     height, width = texture.shape[0] // scale, texture.shape[1] // scale
     margin = int(0.35 * unit)
     left, top = max(0, box[0] - margin), max(0, box[1] - margin)
@@ -86,12 +87,9 @@ def lip_layers(
     if lips.is_open:
         texture = texture.copy()
         texture[part] = lower = upper = _unfolded(upper, frame, line_of_fold(landmarks, frame, lips, x, y))
-        lower = _Cleaner(texture, frame, lips, x, y, blur).continued(
-            lower, lips.lower_inner, lips.lower_outer, downwards=False
-        )
-        upper = _Cleaner(texture, frame, lips, x, y, blur).continued(
-            upper, lips.upper_inner, lips.upper_outer, downwards=True
-        )
+        cleaner = _Cleaner(texture, frame, lips, x, y, light)
+        lower = cleaner.continued(lower, lips.lower_inner, lips.lower_outer, downwards=False)
+        upper = cleaner.continued(upper, lips.upper_inner, lips.upper_outer, downwards=True)
         if not lips.hair.size:
             upper = _unstreaked(upper, frame, lips, x, y)
     elif lips.hair.size:
@@ -155,9 +153,10 @@ class _Cleaner:
     """Continues a lip's colour past its inner edge, column by column (inpainting would leave lines)."""
 
     def __init__(
-        self, texture: NDArray[np.uint8], frame: MouthFrame, lips: PhotoLips, x: Array, y: Array, blur: float
+        self, texture: NDArray[np.uint8], frame: MouthFrame, lips: PhotoLips, x: Array, y: Array, light: PhotoLight
     ) -> None:
-        self._texture, self._frame, self._x, self._y, self._blur = texture, frame, x, y, blur
+        self._texture, self._frame, self._x, self._y, self._blur = texture, frame, x, y, light.blur
+        self._across = light.across
         ahead, middle = straightened(x, lips.middle), lips.middle
         aside = np.abs(ahead)
         self._aside, self._ahead, self._middle = aside, ahead, middle
@@ -180,7 +179,7 @@ class _Cleaner:
         x = self._x + self._pull * smoothstep(0, 0.05 * unit, (self._y - limit) * way)
         y = np.where(past, self._limit(x, inner, outer, way), self._y)
         lip, outwards = self._lip(inner, outer, way), smoothstep(0.40, 0.60, self._aside)
-        found = self._colour(x, y).astype(np.float32)
+        found = np.asarray(self._colour(x, y) * (self._shade(self._x) / self._shade(x)), np.float32)
         found += (np.float32(0.85) * lip - found) * (_unlike(found, lip) * outwards * past)[..., None]
         clean = np.where((self._near > 0)[..., None], found, picture).astype(np.float32)
         # Past the corners is skin, of painted lips, too; only the mouth's dark that reaches there is no part of it.
@@ -188,7 +187,8 @@ class _Cleaner:
         clean += (picture - clean) * skin[..., None]
         # What is dark beside the lips' ends is the photo's open mouth, seen through their soft edge.
         inward = self._x + self._pull
-        end = self._colour(inward, self._limit(inward, inner, outer, way)).astype(np.float32)
+        own = self._colour(inward, self._limit(inward, inner, outer, way))
+        end = np.asarray(own * (self._shade(self._x) / self._shade(inward)), np.float32)
         end = np.float32(0.93) * (end + (np.float32(0.85) * lip - end) * _unlike(end, lip)[..., None])
         beside = smoothstep(0.55, 0.75, self._aside) * self._up_to(self._aside, (0.98, 1.06), (1.05, 1.22))
         beside = (beside * (1 - smoothstep(0.03 * unit, 0.09 * unit, np.abs(self._y - limit))))[..., None]
@@ -215,9 +215,16 @@ class _Cleaner:
         sides = []
         for side in (-1, 1):
             x = (self._middle + side * aside * (1 - side * self._middle)).astype(np.float32)
-            sides.append(np.median(self._colour(x[None], self._limit(x[None], inner, outer, way))[0], axis=0))
+            lit = self._colour(x[None], self._limit(x[None], inner, outer, way))[0] / self._shade(x)
+            sides.append(np.median(lit, axis=0))
         left, right = (np.asarray(colour, np.float32) for colour in sides)
-        return np.asarray(left + (right - left) * smoothstep(-0.3, 0.3, self._ahead)[..., None], np.float32)
+        lip = left + (right - left) * smoothstep(-0.3, 0.3, self._ahead)[..., None]
+        return np.asarray(lip * self._shade(self._x), np.float32)
+
+    def _shade(self, x: Array) -> Array:
+        """What falls on the mouth there, in parts of the most; `x` with one more axis, for colours."""
+        shade = np.interp(x, np.linspace(-1, 1, len(self._across)), self._across)
+        return np.asarray(shade, np.float32)[..., None]
 
     def _up_to(self, aside: Array, light: tuple[float, float], dark: tuple[float, float]) -> Array:
         """1 falling to 0 between two places, for corners of the mouth that are `light` or `dark`."""

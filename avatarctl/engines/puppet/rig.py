@@ -203,7 +203,7 @@ def build_rig(
         lips=lips,
         head=patch((box[0], box[1], box[2], box[3]), _nodes(box[2], box[3]), False),
         mouth=patch(lip_box, MOUTH_NODES, True),
-        layers=lip_layers(sharper, lip_box, points, mouth, lips, light.blur),
+        layers=lip_layers(sharper, lip_box, points, mouth, lips, light),
         shading=build_shading(canvas, points, light, mouth, lips, Lattice(lip_box, *MOUTH_NODES)),
         interior=build_interior(canvas, light, mouth, lips),
         eyes=build_eyes(canvas, sharper, points, axes.unit, framework),
