@@ -243,39 +243,6 @@ def test_results_are_written_although_nothing_can_be_told(finished: tuple[Studio
     assert ElementTree.parse(studio.work / "results.xml").getroot().get("tests") == "4"
 
 
-def test_another_folder_while_it_runs_is_the_folder_of_all(studio: Studio) -> None:
-    four(studio)
-    first = studio.start("batch", "run", "films.yaml", "--jobs", "1")
-    wait_until_running(studio)
-    studio.ok("batch", "run", "films.yaml", "--out", "there", "--jobs", "1")
-    _, err = first.communicate(timeout=60)
-    assert first.returncode == 0, err
-    ended = studio.ok("batch", "status", "films.yaml", "--json").json["jobs"]
-    assert [job["output"] for job in ended] == [f"{studio.work}/there/{job['name']}.mp4" for job in ended]
-    assert len(list((studio.work / "there").iterdir())) == 4
-
-
-def test_cancelled_from_outside(studio: Studio) -> None:
-    four(studio)
-    process = studio.start("batch", "run", "films.yaml", "--jobs", "1")
-    wait_until_running(studio)
-    studio.ok("batch", "cancel", "films.yaml")
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1, err
-    assert set(status(studio).values()) <= {"cancelled", "done"}
-    assert "cancelled" in status(studio).values()
-    assert b"the step was" not in err, "who cancelled it asks for no step"
-
-
-def test_who_wants_to_be_alone_waits_and_gives_up(studio: Studio) -> None:
-    four(studio)
-    first = studio.start("batch", "run", "films.yaml", "--wait-lock", "0")
-    wait_until_running(studio)
-    refused(studio.run("batch", "run", "films.yaml", "--wait-lock", "0.2"), 75, "this batch")
-    studio.ok("batch", "cancel", "films.yaml")
-    first.communicate(timeout=60)
-
-
 def test_nothing_is_performed_where_nothing_can_succeed(studio: Studio) -> None:
     write(studio, "jobs:\n  - {text: Раз., avatar: nobody}\n")
     refused(studio.run("batch", "run", "films.yaml"), 2, "no avatar 'nobody'")

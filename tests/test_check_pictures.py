@@ -76,6 +76,18 @@ def test_what_moves_beside_the_person_is_seen(
     assert decibels(background.compare(luma(bent))[0]) < 30
 
 
+def test_a_moustache_below_the_nose_is_no_detail_that_comes_and_goes(
+    photos: dict[str, Picture], mesh: FaceMesh
+) -> None:
+    photo = photos["astronaut"]
+    points = mesh.landmarks(photo).points
+    photo = paint.strokes(photo, points, paint.moustache_region(points), (40, 28, 20), 1.5)
+    renderer = Renderer(build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42))
+    shut, wide = (renderer.render(row(open=opening, jaw=0.8 * opening)) for opening in (0, 0.2))
+    face = mesh.landmarks(shut)
+    assert detail(luma(wide), mesh.track(wide, face)) / detail(luma(shut), face) == pytest.approx(1, abs=0.05)
+
+
 def test_detail_does_not_jump_with_its_border(photos: dict[str, Picture], mesh: FaceMesh) -> None:
     """Where the border is goes with the mesh, whose points shake by a fraction of a pixel."""
     face, picture = mesh.landmarks(photos["astronaut"]), luma(photos["astronaut"])

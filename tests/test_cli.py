@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,17 @@ def test_wrong_usage(bare: Studio) -> None:
     refused(bare.run("upscale", "film.mp4", "--scale", "9"), 2)
     refused(bare.run("upscale", "film.mp4", "--scale", "3"), 2, "--scale 4")
     refused(bare.run("ask", "x", "--subtitles"), 2, "--render")
+
+
+@pytest.mark.parametrize(("given", "kept"), [({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3")])
+def test_small_products_are_not_divided_among_cores(given: dict[str, str], kept: str) -> None:
+    """Unless the user says so."""
+    program = "import atexit, os; from avatarctl import cli\n"
+    program += "atexit.register(lambda: os.write(2, os.environ['OPENBLAS_NUM_THREADS'].encode())); cli.main()"
+    before = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    command = [sys.executable, "-c", program, "--version"]
+    done = subprocess.run(command, env={**before, **given}, capture_output=True, check=True)
+    assert done.stderr.decode() == kept
 
 
 def test_nobody_enrolled(bare: Studio) -> None:

@@ -59,12 +59,14 @@ def test_colours_survive(tmp_path: Path) -> None:
         assert np.abs(decoded - colour).max() <= 4, colour
 
 
-def test_detail_does_not_breathe_where_clips_meet(tmp_path: Path) -> None:
-    """Skin that sways from rest to rest: the next clip's keyframe shows of it what the last clip's end showed."""
+@pytest.mark.parametrize(("light", "contrast", "most"), [(140, 14, 1.2), (40, 4, 1.28)])
+def test_detail_does_not_breathe_where_clips_meet(tmp_path: Path, light: int, contrast: int, most: float) -> None:
+    """Skin that sways from rest to rest, light or dark: the next clip's keyframe shows of it what the last clip's end
+    showed, and not much less than the frames after it."""
     side, frames = 192, 60
     noise = np.random.default_rng(3).normal(0, 1, (side + 16, side + 16))
     grain = np.sum([s * cv2.GaussianBlur(noise, (0, 0), s) for s in (1.4, 4.0, 12.0)], axis=0)
-    skin = (140 + 14 * grain / grain.std()).astype(np.float32)
+    skin = (light + contrast * grain / grain.std()).astype(np.float32)
     drawn = np.zeros((frames, side, side), np.uint8)
     for i in range(frames):
         sway = 3 * math.sin(2 * math.pi * i / (frames - 1)) - 8
@@ -84,8 +86,8 @@ def test_detail_does_not_breathe_where_clips_meet(tmp_path: Path) -> None:
 
     kept = detail(coded) / detail(drawn)
     assert kept[0] / kept[-3:].mean() < 1.08
-    assert kept[0] / np.median(kept) < 1.08
-    assert 0.95 < kept.min() <= kept.max() < 1.2
+    assert 0.85 < kept[0] / np.median(kept) < 1.08
+    assert 0.95 < kept.min() <= kept.max() < most
 
 
 def test_what_stands_still_is_coded_once(tmp_path: Path) -> None:

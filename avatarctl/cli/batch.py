@@ -340,6 +340,9 @@ def _queue(store: Store, file: JobFile, out: Path | None) -> BatchRecord:
 
     source = file.path.absolute().resolve()
     folder = str(_outputs(file, out))
+    for known in _known_batches(store, str(source)):
+        if known.outputs != folder and store.ledger.job_counts(known.id).get("running"):
+            say(f"warning: {file.path} is being performed into {known.outputs}: its films go to {folder} from now on")
     wanted = [Wanted(job.name, job.as_request(), _fingerprint(job, folder), job.priority) for job in file.jobs]
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     return store.ledger.queue_batch(str(source), digest, wanted, store.is_alive, folder)

@@ -33,6 +33,8 @@ from avatarctl.store.store import Store
 
 HEARTBEAT_SECONDS = 5.0
 _POLL_SECONDS = 0.5
+_STOPPED_SECONDS = 5.0
+"""A process that has done nothing for longer was stopped (Ctrl-Z, a machine put to sleep)."""
 LETTING_GO_SECONDS = 8.0
 """A process that is asked to end is expected to be gone within ten."""
 
@@ -68,6 +70,8 @@ class _Open:
     job: Job
     thread: threading.Thread | None = None
     run: Run | None = None
+    stopped: float = 0.0
+    """Seconds for which the process was stopped meanwhile: nobody worked then."""
     worked: float = 0.0
     """Seconds that engines worked for it."""
     made: bool = False
@@ -133,8 +137,12 @@ class BatchRun:
                     self._store.ledger.end_batch(batch_id)
 
     def _work(self) -> None:
-        beat = time.monotonic()
+        beat = tick = time.monotonic()
         while True:
+            missed, tick = time.monotonic() - tick, time.monotonic()
+            if missed > _STOPPED_SECONDS:
+                for opened in self._open.values():
+                    opened.stopped += missed
             self._reap()
             self._claim()
             if not self._open:
@@ -147,7 +155,7 @@ class BatchRun:
                     self._cancel(self._open.get(job_id), None)
             for opened in list(self._open.values()):
                 limit = opened.job.timeout
-                if limit is not None and opened.run is not None and opened.run.at_work.seconds > limit:
+                if limit is not None and opened.run is not None and opened.run.at_work.seconds - opened.stopped > limit:
                     why = TimedOut(f"the job took longer than {limit:g} s", hint="give it a longer timeout")
                     self._cancel(opened, why)
             with self._changed:

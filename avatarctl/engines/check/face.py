@@ -15,6 +15,7 @@ from avatarctl.engines.facemesh.landmarks import (
     LEFT_EYE_UPPER,
     MOUTH_CORNER_LEFT,
     MOUTH_CORNER_RIGHT,
+    NOSE_TIP,
     RIGHT_EYE_INNER,
     RIGHT_EYE_LOWER,
     RIGHT_EYE_OUTER,
@@ -34,10 +35,11 @@ _MOUTH = [MOUTH_CORNER_RIGHT, MOUTH_CORNER_LEFT]
 _UPPER_FACE = np.array(
     [
         *(234, 127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356, 454),
-        *(CHEEK_LEFT, 426, 2, 206, CHEEK_RIGHT),
+        *(CHEEK_LEFT, 426, NOSE_TIP, 206, CHEEK_RIGHT),
     ]
 )
-"""From ear to ear over the forehead, and back over cheeks and below the nose: what a speaking mouth leaves alone."""
+"""From ear to ear over the forehead, and back over cheeks and the tip of the nose: what a speaking mouth leaves alone.
+Below the nose the mesh goes down with the jaw, and a moustache would come into it with every open vowel."""
 _INWARDS = 0.88
 """The upper face's outline over its middle, so that hair and background stay out of it."""
 _EYE_OUTLINES = [

@@ -58,6 +58,10 @@ _ALIKE = 0.6
 _DISAGREE, _AGREE = 0.8, 0.9
 """Correlation of the mesh's opening with the followed one below which the mesh is not believed, and from which on
 both are worth the same."""
+_TRUSTED = 0.95
+"""The same, from which on the mesh knows this face."""
+_FOLD = 0.06
+"""u between the two in a picture from which on they have not seen the same lips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +173,18 @@ def joined(gap: Floats, followed: Floats | None) -> Floats:
     """One opening of the mesh's and of the followed lips', u each, NaN where unknown.
 
     Two witnesses who agree are heard alike: each sees some sounds better than the other. Who is right where they do
-    not agree is told by the pictures: lips that were found again are where they were found.
+    not agree is told by the pictures: lips that were found again are where they were found. Only where two who agree
+    nearly always are far apart in one picture, it is a fold of the skin that was found there, and the mesh is believed.
     """
     if followed is None:
         return gap
     agreement = correlation(followed, gap) or 0.0
     share = 0.5 * float(np.clip((agreement - _DISAGREE) / (_AGREE - _DISAGREE), 0, 1))
-    return np.asarray((1 - share) * followed + share * gap, np.float64) if share else followed
+    if not share:
+        return followed
+    both = (1 - share) * followed + share * gap
+    at_a_fold = (agreement > _TRUSTED) & (np.abs(followed - gap) > _FOLD)
+    return np.asarray(np.where(at_a_fold, gap, both), np.float64)
 
 
 def _pixels(u: float) -> int:
