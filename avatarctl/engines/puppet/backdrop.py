@@ -85,7 +85,11 @@ def plate(
     person = (share > SURELY).astype(np.uint8)
     still = (cv2.distanceTransform(1 - person, cv2.DIST_L2, 3) < AT_OUTLINE * unit).astype(np.uint8)
     beside = np.where((still > 0)[..., None], filled, np.where((hole > 0)[..., None], seen, picture))
-    nearer = _filled(_without_cords(beside, unit), still, (1 - still).astype(np.float32), unit)
+    whole = np.clip(beside + np.float32(0.5), 0, 255).astype(np.uint8)
+    known = (1 - still).astype(np.float32)
+    nearer, calm = (_filled(one, still, known, unit) for one in (whole, _without_cords(whole, unit)))
+    # What is seen at rest, too, ends as it does in the photo.
+    nearer += (calm - nearer) * smoothstep(0.5, 0.95, share)[..., None]
     nearer += (seen - nearer) * (1 - still)[..., None]
     found = np.clip(nearer + (filled - nearer) * plain[..., None] + np.float32(0.5), 0, 255).astype(np.uint8)
     plainness = np.zeros(alpha.shape, np.float32)
@@ -150,9 +154,8 @@ def _filled(picture: Picture, hole: Mask, known: Array, unit: float) -> Array:
     return np.asarray(base + (remap(picture, place).astype(np.float32) - base) * soft, np.float32)
 
 
-def _without_cords(picture: Array, unit: float) -> Picture:
-    """The picture without what is thin in it, RGB uint8: a cord that is mirrored is another cord."""
-    whole = np.clip(picture + np.float32(0.5), 0, 255).astype(np.uint8)
+def _without_cords(whole: Picture, unit: float) -> Picture:
+    """The picture, RGB uint8, without what is thin in it: a cord that is mirrored is another cord."""
     broad = np.asarray(cv2.medianBlur(whole, 2 * max(1, round(CORD * unit)) + 1), np.uint8)
     thin = smoothstep(*STANDS_OUT, np.linalg.norm(whole.astype(np.float32) - broad, axis=-1))
     thin = np.asarray(cv2.dilate(thin, np.ones((3, 3), np.uint8)), np.float32)[..., None]
