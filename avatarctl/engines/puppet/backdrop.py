@@ -29,6 +29,8 @@ SURELY = 0.4
 """Share of the person from which on nothing of a background can be told."""
 AT_OUTLINE = 0.02
 """u from there within which a sharpened photo has a line of the person's edge that is no background."""
+CORD, STANDS_OUT = 0.08, (30.0, 60.0)
+"""Width of what is thin, u, and levels from which on it begins to stand out, and surely does."""
 STRAY, GRAIN = 14, 4.0
 """Levels by which a stray hair stands out from the background at least, and how many times its grain's median."""
 FAINT = 16
@@ -82,8 +84,8 @@ def plate(
     # A busy one is known nearly up to the outline; it is mirrored there, too, and not further off.
     person = (share > SURELY).astype(np.uint8)
     still = (cv2.distanceTransform(1 - person, cv2.DIST_L2, 3) < AT_OUTLINE * unit).astype(np.uint8)
-    known_too = np.where((hole > 0)[..., None], np.clip(seen + np.float32(0.5), 0, 255), picture).astype(np.uint8)
-    nearer = _filled(known_too, still, (1 - still).astype(np.float32), unit)
+    beside = np.where((still > 0)[..., None], filled, np.where((hole > 0)[..., None], seen, picture))
+    nearer = _filled(_without_cords(beside, unit), still, (1 - still).astype(np.float32), unit)
     nearer += (seen - nearer) * (1 - still)[..., None]
     found = np.clip(nearer + (filled - nearer) * plain[..., None] + np.float32(0.5), 0, 255).astype(np.uint8)
     plainness = np.zeros(alpha.shape, np.float32)
@@ -146,6 +148,16 @@ def _filled(picture: Picture, hole: Mask, known: Array, unit: float) -> Array:
     weight = smoothstep(0.5, 1.0, seen) * (1 - smoothstep(0.3 * unit, 0.7 * unit, distance))
     soft = np.asarray(cv2.GaussianBlur(weight, (0, 0), max(1.0, 0.02 * unit)), np.float32)[..., None]
     return np.asarray(base + (remap(picture, place).astype(np.float32) - base) * soft, np.float32)
+
+
+def _without_cords(picture: Array, unit: float) -> Picture:
+    """The picture without what is thin in it, RGB uint8: a cord that is mirrored is another cord."""
+    whole = np.clip(picture + np.float32(0.5), 0, 255).astype(np.uint8)
+    broad = np.asarray(cv2.medianBlur(whole, 2 * max(1, round(CORD * unit)) + 1), np.uint8)
+    thin = smoothstep(*STANDS_OUT, np.linalg.norm(whole.astype(np.float32) - broad, axis=-1))
+    thin = np.asarray(cv2.dilate(thin, np.ones((3, 3), np.uint8)), np.float32)[..., None]
+    calm = whole + (broad - whole.astype(np.float32)) * thin
+    return np.asarray(np.clip(calm + np.float32(0.5), 0, 255), np.uint8)
 
 
 def _stray_hairs(picture: Picture, hole: Mask, unit: float) -> Mask:
