@@ -39,8 +39,6 @@ WORTH_A_PROCESS = 2.0
 """Seconds of speech from which on a second process is started to draw: it takes a third of a second to be of use."""
 PROGRESS_EVERY = 25
 """Frames."""
-ENCODER_PRESET = "superfast"
-"""Of x264. A quarter less work than `veryfast`, a twentieth more bytes; at this quality a face keeps its detail."""
 LEAST_FACE_FOR_BACKGROUND = 0.9
 """Part of the face that has to be taken for a person before anything is cut out."""
 _COLOURS = "write it like #20c060"
@@ -179,9 +177,7 @@ class AnimateEngine:
             self._last = shown, Renderer(rig, behind)
         second = (self._second, shown) if both else None
         with (
-            video.Encoder(
-                job.out / "clip.mp4", rig.width, rig.height, params.fps, crf=params.crf, preset=ENCODER_PRESET
-            ) as encoder,
+            video.Encoder(job.out / "clip.mp4", rig.width, rig.height, params.fps, crf=params.crf) as encoder,
             closing(drawing.frames(self._last[1], moves.values, second)) as frames,
         ):
             for number, frame in enumerate(frames):
