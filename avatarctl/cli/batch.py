@@ -103,6 +103,8 @@ def run(
     except BrokenPipeError:
         reader_gone()  # What became of the films is told by the exit code all the same.
     raise_for(ended)
+    if display.unwritten is not None:
+        raise display.unwritten
 
 
 @app.command()

@@ -28,6 +28,8 @@ class Display:
         self._store = store
         self._batches = batches
         self._jsonl = jsonl
+        self.unwritten: OSError | None = None
+        """Why the rest of the JSON lines is missing, where not because nobody reads them any more."""
         self._began = time.monotonic()
         self._over = 0
         self._total = sum(sum(store.ledger.job_counts(b.id).values()) for b in batches)
@@ -88,6 +90,7 @@ class Display:
             self._jsonl = False
             reader_gone()
             if not isinstance(error, BrokenPipeError):
+                self.unwritten = error
                 say(f"warning: nothing more can be written to stdout: {error.strerror or error}")
 
     def _beat(self) -> None:
