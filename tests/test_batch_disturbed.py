@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +61,23 @@ def test_who_wants_to_be_alone_waits_and_gives_up(studio: Studio) -> None:
     refused(studio.run("batch", "run", "films.yaml", "--wait-lock", "0.2"), 75, "this batch")
     studio.ok("batch", "cancel", "films.yaml")
     first.communicate(timeout=60)
+
+
+def test_lines_that_cannot_be_written_are_told_and_the_films_made(studio: Studio) -> None:
+    """`--jsonl` into a full disk: who reads the lines would take what is there for all."""
+    write(studio, "jobs:\n  - {text: Раз., avatar: astronaut, output: one}\n  - {text: Два., avatar: astronaut}\n")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            studio.command("batch", "run", "films.yaml", "--jsonl"),
+            cwd=studio.work,
+            env=studio.environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 4, done.stderr
+    assert "error: the disk is full" in done.stderr
+    assert set(status(studio).values()) == {"done"}
+    assert (studio.work / "outputs" / "one.mp4").exists()

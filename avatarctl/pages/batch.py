@@ -11,7 +11,6 @@ from avatarctl.amounts import duration
 from avatarctl.pages.elements import data_uri, h, page, shorten
 from avatarctl.pages.model import BatchView, JobView, WorkView
 from avatarctl.pages.parts import (
-    STATUS_WORDS,
     bar,
     card,
     facts,
@@ -21,6 +20,7 @@ from avatarctl.pages.parts import (
     percent,
     scroll,
     status,
+    status_words,
 )
 
 _ORDER = ("done", "cached", "rejected", "failed", "cancelled", "running", "queued")
@@ -71,7 +71,7 @@ def _summary(view: BatchView, counts: Counter[str]) -> Element:
         "How it went",
         h("dl", [h("div", h("dt", n), h("dd", v)) for n, v in numbers if v], class_="tally"),
         _share([(_colour(kind), count) for kind, count in kinds], total),
-        legend([(_colour(kind), f"{count} {STATUS_WORDS[kind]}") for kind, count in kinds]),
+        legend([(_colour(kind), f"{count} {status_words(kind)}") for kind, count in kinds]),
         name="summary",
     )
 
@@ -188,7 +188,7 @@ def _films(view: BatchView, counts: Counter[str]) -> Element:
         class_="jobs",
     )
     chips = [
-        h("button", f"{STATUS_WORDS[kind]} {counts[kind]}", type="button", data_status=kind, aria_pressed="false")
+        h("button", f"{status_words(kind)} {counts[kind]}", type="button", data_status=kind, aria_pressed="false")
         for kind in _ORDER
         if counts[kind]
     ]

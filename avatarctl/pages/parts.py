@@ -8,19 +8,6 @@ from xml.etree.ElementTree import Element
 
 from avatarctl.pages.elements import h
 
-STATUS_WORDS = {
-    "done": "done",
-    "cached": "from the cache",
-    "hit": "from the cache",
-    "failed": "failed",
-    "rejected": "rejected",
-    "cancelled": "cancelled",
-    "stopped": "stopped",
-    "lost": "lost",
-    "running": "running",
-    "queued": "queued",
-}
-
 
 def clock(value: float) -> str:
     """A place in a film: 0:07, 1:02:03."""
@@ -34,9 +21,14 @@ def moment(iso: str) -> str:
     return f"{iso[:10]} {iso[11:16]} UTC" if len(iso) >= 16 else iso
 
 
+def status_words(status: str) -> str:
+    """The ledger's word for a status, but for what was made before."""
+    return "from the cache" if status in ("cached", "hit") else status
+
+
 def status(word: str) -> Element:
     """A status as a coloured badge, which says it in words, too."""
-    return h("span", STATUS_WORDS.get(word, word), class_=f"badge {word}")
+    return h("span", status_words(word), class_=f"badge {word}")
 
 
 def facts(pairs: Sequence[tuple[str, Any]]) -> Element:

@@ -287,7 +287,7 @@ class _Eye:
         return _Row(face, likeness, gap, lids, light(luma, face), detail(luma, face), *background)
 
     def seen(self, every: int) -> Seen:
-        face, *figures = np.array(self._figures).reshape(self.count, -1).T
+        face, *figures = np.array(self._figures).reshape(-1, len(_Row._fields) - 1).T
         gap, eyes, light, detail, error, background = figures
         return Seen(face > 0, self._joined(gap), eyes, light, detail, error, background, self._background.share, every)
 

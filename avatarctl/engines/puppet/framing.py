@@ -179,8 +179,9 @@ def frame(photo: NDArray[np.uint8], landmarks: Array, seen: View, detailed: NDAr
         BadInput: `detailed` is not the photo made larger.
     """
     times = _times_larger(photo, detailed) if seen.height < seen.rows * TEXTURE_SCALE else 1
-    part = _cut(photo, landmarks, seen)
-    if detailed is not None and times > 1:
+    if detailed is None or times == 1:
+        part = _cut(photo, landmarks, seen)
+    else:
         part = _cut(detailed, landmarks * np.float32(times), seen.larger(times))
     canvas = _resize(part, seen.columns, seen.rows)
     width, height = seen.columns * TEXTURE_SCALE, seen.rows * TEXTURE_SCALE
