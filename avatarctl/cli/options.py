@@ -6,10 +6,12 @@ import io
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from avatarctl import files
 from avatarctl.errors import BadInput
 from avatarctl.tables import byte_count
 
@@ -77,6 +79,27 @@ def reader_gone() -> None:
 
 def _lead_nowhere(descriptor: int) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+
+
+def a_path(text: str) -> Path:
+    """The parser of a path that a command line names: `typer.Option(parser=a_path)`.
+
+    Its disk is asked here, once for all that the command does with it. Left to itself, Typer asks it too, and waits for
+    ever where nothing answers.
+
+    Raises:
+        Unavailable: the disk does not answer.
+    """
+    path = Path(text)
+    with suppress(OSError, ValueError):  # no name for a file: whoever opens it says so
+        files.in_time(path, path.exists)
+    return path
+
+
+def a_place(text: str) -> str:
+    """The same of a text that may name something else, or ends with the slash of a folder."""
+    a_path(text)
+    return text
 
 
 def print_json(document: dict[str, Any]) -> None:
