@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
+import stat
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,27 @@ class _Log(io.TextIOWrapper):
             _lead_nowhere(self.fileno())
 
 
+class _Result(io.TextIOWrapper):
+    """stdout; once its terminal was closed, whoever read it has left, as at a pipe's other end."""
+
+    def write(self, text: str) -> int:
+        with self._reader():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with self._reader():
+            super().flush()
+
+    @contextmanager
+    def _reader(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno == errno.EIO and stat.S_ISCHR(os.fstat(self.fileno()).st_mode):
+                raise BrokenPipeError(errno.EPIPE, "the terminal was closed") from error
+            raise
+
+
 def prepare_streams() -> None:
     """Let every command write whatever it has to, wherever it was started.
 
@@ -68,6 +92,9 @@ def prepare_streams() -> None:
         encoding, errors = sys.stderr.encoding, sys.stderr.errors
         sys.stderr = _Log(sys.stderr.detach(), encoding, errors, line_buffering=True)
     if isinstance(sys.stdout, io.TextIOWrapper):
+        if type(sys.stdout) is io.TextIOWrapper:
+            encoding, errors, by_lines = sys.stdout.encoding, sys.stdout.errors, sys.stdout.line_buffering
+            sys.stdout = _Result(sys.stdout.detach(), encoding, errors, line_buffering=by_lines)
         utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
         sys.stdout.reconfigure(errors="surrogateescape" if utf8 else "backslashreplace")
 
