@@ -40,10 +40,11 @@ _OFF = 0.016
 """u from where the lips meet: the shadow there is no part of a lip, and looks like an open mouth."""
 _SHAPES = (
     ((1.0, 1.0), (0.85, 1.0), (0.7, 1.0), (1.0, 0.75)),
-    ((1.0, 1.0), (0.85, 1.15), (0.7, 1.3), (1.0, 0.75)),
+    ((1.0, 1.0), (0.85, 1.07), (0.7, 1.15), (1.0, 0.75)),
 )
 """Upper and lower lip at rest, more and more rounded, and pressed: over their width and height at rest. An upper lip
-that might grow would grow into a dark mouth where there is a dark beard."""
+that might grow would grow into a dark mouth where there is a dark beard; and a lower lip that might grow by more than
+rounding makes it, half of which hangs under a moustache at rest, would be taken for itself grown where it went down."""
 _ASIDE = 3
 """Pixels to either side."""
 _UPPER = (-0.14, 0.06)
