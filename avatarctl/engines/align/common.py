@@ -106,7 +106,7 @@ def _cepstra(logs: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[n
 def _quietest(logs: NDArray[np.float32]) -> NDArray[np.float32]:
     """The frames around which there is the least power: pauses, if there are any and noise fills them."""
     around = np.convolve(np.exp(logs).sum(axis=1), np.full(_AROUND, 1 / _AROUND), mode="same")
-    return logs[around <= np.percentile(around, 100 * _QUIETEST)]
+    return np.asarray(logs[around <= np.percentile(around, 100 * _QUIETEST)], np.float32)
 
 
 def level_with(logs: NDArray[np.float32], active: Activity, spoken: NDArray[np.float32]) -> Common:
