@@ -54,6 +54,8 @@ _JUMP = 0.003
 """Price of a pixel between a picture and the next, as likeness."""
 _FLAT = 1.0
 """Levels; a lip that varies less is like anything."""
+_SHUT = 2
+"""Percent of the pictures of speech, at the least, in which lips meet."""
 _ALIKE = 0.6
 """Likeness, in the usual picture, below which it is not the lip that is followed."""
 _DISAGREE, _AGREE = 0.8, 0.9
@@ -102,7 +104,7 @@ class Lips:
 
     def __init__(self, luma: Picture, face: Landmarks) -> None:
         self.apart = max(0.0, openings(face)[0])
-        """u between the lips in that picture, by the mesh."""
+        """u between the lips in that picture, by the mesh, which may take an open mouth for a shut one."""
         self._lips: list[_Lip] = []
         along = axes(face)
         if along is None:
@@ -157,7 +159,10 @@ class Lips:
             if np.median(alike) < _ALIKE:
                 return None
             lower.append(path + lip.highest - lip.at_rest)
-        return np.asarray(np.maximum(self.apart + (lower[1] - lower[0]) / _FINE, 0), np.float64)
+        apart = self.apart + (lower[1] - lower[0]) / _FINE
+        # Lips do not overlap: where they seem to, they were farther apart to begin with than the mesh saw.
+        overlap = max(0.0, -float(np.percentile(apart, _SHUT)))
+        return np.asarray(np.maximum(apart + overlap, 0), np.float64)
 
     def _upright(self, luma: Picture, face: Landmarks) -> Picture | None:
         """What is around the lips, as many pixels for a u in width and height, the nose always above the same place."""
