@@ -294,6 +294,17 @@ def test_films_of_another_file_are_not_replaced_in_silence(finished: tuple[Studi
     assert second.exists()
 
 
+def test_two_batches_that_make_the_same_films_are_told(studio: Studio) -> None:
+    """None of them is there yet when the second begins."""
+    four(studio)
+    with Store.open(studio.home) as store:
+        wanted = [Wanted("три", {"text": "Три.", "output": "три"}, "f")]
+        store.ledger.queue_batch("/jobs/other.yaml", "d", wanted, lambda owner: True, str(studio.work / "outputs"))
+    said = studio.ok("batch", "run", "films.yaml").err
+    (warning,) = [line for line in said.splitlines() if line.startswith("warning: ")]
+    assert f"{studio.work}/outputs/три.mp4 is a film of /jobs/other.yaml, too" in warning
+
+
 def test_two_files_that_write_the_same_films_are_refused(studio: Studio) -> None:
     four(studio)
     write(studio, "jobs:\n  - {name: раз, text: Другое., avatar: astronaut}\n", "more.yaml")

@@ -309,6 +309,18 @@ class QueueTables(LedgerFile):
         )
         return {str(row["output"]): str(row["source"]) for row in found}
 
+    def films_to_come(self, besides: Sequence[str]) -> dict[str, str]:
+        """Where batches that are not over will put their films, but for those of these; each with its job file."""
+        found = self.rows(
+            f"""
+            SELECT batches.outputs || '/' || json_extract(jobs.request, '$.output') || '.mp4' AS film, batches.source
+            FROM jobs JOIN batches ON batches.id = jobs.batch_id
+            WHERE jobs.status IN ('queued', 'running') AND batches.id NOT IN ({_marks(besides)})
+            """,
+            tuple(besides),
+        )
+        return {str(row["film"]): str(row["source"]) for row in found}
+
     def job_counts(self, batch_id: str) -> dict[str, int]:
         """How many jobs of a batch have each status."""
         found = self.rows("SELECT status, count(*) AS n FROM jobs WHERE batch_id = ? GROUP BY status", (batch_id,))
