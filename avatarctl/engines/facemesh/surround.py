@@ -21,8 +21,8 @@ _OTHER, _ABOVE_HEAD, _ELSEWHERE = 24, 0.6, 0.3
 """Levels by which the photo's pixels differ from a bar beside it, and the share of its first line that do, above the
 head and on other sides: before a white wall, the top of a head and of a hat do, too."""
 _STRIPE = 0.5
-"""Share of a line inside the photo that has the bar's colours, or of one beyond the bar that has the photo's: from there
-on the bar is one of many, a pattern's."""
+"""Share of a line inside the photo that has the bar's colours, or of one beyond the bar that has the photo's, from
+which on the bar is one of many, a pattern's."""
 _LEAST_BAR = 0.008
 """Breadth of a bar, sides of the picture."""
 _SOFT_EDGE = 8
@@ -127,7 +127,8 @@ def _ellipse(rgb: Image, face: Landmarks) -> tuple[int, int, int, int] | None:
     radius = _radius((high, wide))
     beyond = blank[y0 : y0 + high, x0 : x0 + wide]
     rim = (radius > _RIM[0]) & (radius < _RIM[1])
-    if beyond[radius > 1].mean() < _BLANK or 1 - beyond[rim].mean() < _SEEN:
+    corner = radius > 1 + 2 * _EDGE / min(wide, high)
+    if beyond[corner].mean() < _BLANK or 1 - beyond[rim].mean() < _SEEN:
         return None
     x, y = face.xy[mesh.NOSE_TIP] - (x0, y0)
     held = 0 <= x < wide and 0 <= y < high and radius[int(y), int(x)] < 1
