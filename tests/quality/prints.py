@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from avatarctl.engines.facemesh import landmarks as mesh
 from tests.quality.paint import Floats, Image, grey, mix, region, scaled, to_bytes, unit
@@ -167,6 +168,12 @@ def screenshot(photo: Image) -> Image:
     for x in (80, 170, 260):
         cv2.circle(page, (x, len(page) - 120), 28, (230, 60, 90), 3, cv2.LINE_AA)
     return page
+
+
+def outlined(photo: Image, person: NDArray[np.uint8], colour: tuple[int, int, int], breadth: int = 3) -> Image:
+    """With a line around the person, uint8 (height, width), 0 or 1, as on a poster."""
+    line = cv2.dilate(person, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * breadth + 1,) * 2)) - person
+    return np.where(line[..., None] > 0, np.array(colour, np.uint8), photo)
 
 
 def striped(shape: tuple[int, ...], breadth: int = 18, *, level: bool = False) -> Image:

@@ -25,6 +25,8 @@ _STRIPE = 0.5
 which on the bar is one of many, a pattern's."""
 _LEAST_BAR = 0.008
 """Breadth of a bar, sides of the picture."""
+_SAMPLES = 400
+"""Pixels of a line that are looked at, at least."""
 _SOFT_EDGE = 8
 """Lines between a bar and the photo that are neither, at most: a block of JPEG."""
 _LEAST_BELOW = 0.3
@@ -97,6 +99,7 @@ def _bar(outwards: Image, share: float = _ELSEWHERE) -> int:
     breadth = max(4, round(_LEAST_BAR * max(high, wide)))
     if wide < breadth or not high:
         return 0
+    outwards = outwards[:: max(1, high // _SAMPLES)]
     colours = np.median(outwards, axis=0).astype(np.int16)
     apart = np.abs(outwards.astype(np.int16) - colours).max(axis=2)
     plain = (apart <= _PLAIN).mean(axis=0) >= _PLAIN_SHARE
@@ -104,10 +107,13 @@ def _bar(outwards: Image, share: float = _ELSEWHERE) -> int:
         run = slice(first, first + breadth)
         if not plain[run].all() or np.ptp(colours[run], axis=0).max() > _PLAIN:
             continue
-        inside = np.abs(outwards[:, : first - _SOFT_EDGE + 1].astype(np.int16) - colours[first]).max(axis=2)
-        again = np.abs(outwards[:, first + breadth :].astype(np.int16) - outwards[:, first - _SOFT_EDGE, None])
-        alike = (inside <= _PLAIN).mean(axis=0).max(), (again.max(axis=2) <= _PLAIN).mean(axis=0).max(initial=0)
-        if max(alike) <= _STRIPE and (inside[:, -1] > _OTHER).mean() >= share:
+        photo = outwards[:, first - _SOFT_EDGE].astype(np.int16)
+        if (np.abs(photo - colours[first]).max(axis=1) > _OTHER).mean() < share:
+            continue
+        inside = np.abs(outwards[:, : first - _SOFT_EDGE + 1].astype(np.int16) - colours[first])
+        again = np.abs(outwards[:, first + breadth :].astype(np.int16) - photo[:, None])
+        alike = [(apart.max(axis=2) <= _PLAIN).mean(axis=0).max(initial=0) for apart in (inside, again)]
+        if max(alike) <= _STRIPE:
             return int(wide - first + _SOFT_EDGE)
     return 0
 

@@ -332,7 +332,8 @@ def _grain(texture: NDArray[np.uint8], points: Array, unit: float) -> Array:
         fine = patch - cv2.GaussianBlur(patch, (0, 0), GRAIN * unit)
         found.append(fine - fine.mean(0) - fine.mean(1)[:, None] + fine.mean((0, 1)))
         lights.append(max(float(patch.mean()), 8.0))
-    strength = [float(np.abs(fine).mean()) for fine in found]
+    # Over the light: else the calmest were whatever lies in the shade, hair and the shadow's edge among it.
+    strength = [float(np.abs(fine).mean()) / light for fine, light in zip(found, lights, strict=True)]
     calm = [n for n, strong in enumerate(strength) if strong <= np.median(strength)]
     usual = {n: 1.4826 * float(np.median(np.abs(found[n]))) for n in calm}
     best = min(calm, key=lambda n: float(np.percentile(np.abs(found[n]), 99.5)) / max(usual[n], 0.5))
