@@ -157,8 +157,9 @@ def test_two_witnesses_who_agree_are_heard_alike() -> None:
 
 
 def test_a_fold_is_told_from_a_mouth_that_the_mesh_sees_too_wide_open() -> None:
-    """By a mesh that knows the face: where it sees a shut mouth wide open lips are a fold, elsewhere they count."""
-    mesh, followed = 1.02 * MEANT, MEANT.copy()
+    """By a mesh that knows the face: where it sees a shut mouth, lips found apart are a fold; elsewhere they count."""
+    followed = np.tile(MEANT, 4)
+    mesh = 1.02 * followed
     shut, wide = int(MEANT.argmin()), int(MEANT.argmax())
     followed[shut] = 0.1
     mesh[wide] += 0.07

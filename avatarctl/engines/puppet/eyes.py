@@ -43,7 +43,7 @@ REACH, WING_REACH = 1.22, 1.62
 EDGE = 0.02
 """Width of the border within which an eye's box gives way to the picture around it, u."""
 WINK = 0.6
-"""An eye that the photo shows closed is less open than this part of the other one; a pencil's narrow eyes both blink."""
+"""An eye that the photo shows closed is open less than this part of the other one, however narrow both are drawn."""
 TRAVEL = 0.9
 """Part of the eye's opening that the upper lid covers; the lower one rises by the rest."""
 PAPER, LINES, COLOUR = 0.5, 0.2, 16
