@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.check.face import LOWER_LIP, UPPER_LIP, axes, openings
-from avatarctl.engines.check.mouth import correlation
+from avatarctl.engines.check.mouth import CLOSED, correlation
 from avatarctl.engines.facemesh.landmarks import Landmarks
 
 Picture = NDArray[np.uint8]
@@ -54,6 +54,8 @@ _JUMP = 0.003
 """Price of a pixel between a picture and the next, as likeness."""
 _FLAT = 1.0
 """Levels; a lip that varies less is like anything."""
+_SHUT = 2
+"""Percent of the pictures of speech, at the least, in which lips meet."""
 _ALIKE = 0.6
 """Likeness, in the usual picture, below which it is not the lip that is followed."""
 _DISAGREE, _AGREE = 0.8, 0.9
@@ -62,7 +64,7 @@ both are worth the same."""
 _TRUSTED = 0.95
 """The same, from which on the mesh knows this face."""
 _FOLD = 0.06
-"""u between the two in a picture from which on they have not seen the same lips."""
+"""u by which lips are found farther apart than the mesh sees them from which on they are not the same lips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Lips:
 
     def __init__(self, luma: Picture, face: Landmarks) -> None:
         self.apart = max(0.0, openings(face)[0])
-        """u between the lips in that picture, by the mesh."""
+        """u between the lips in that picture, by the mesh, which may take an open mouth for a shut one."""
         self._lips: list[_Lip] = []
         along = axes(face)
         if along is None:
@@ -157,7 +159,10 @@ class Lips:
             if np.median(alike) < _ALIKE:
                 return None
             lower.append(path + lip.highest - lip.at_rest)
-        return np.asarray(np.maximum(self.apart + (lower[1] - lower[0]) / _FINE, 0), np.float64)
+        apart = self.apart + (lower[1] - lower[0]) / _FINE
+        # Lips do not overlap: where they seem to, they were farther apart to begin with than the mesh saw.
+        overlap = max(0.0, -float(np.percentile(apart, _SHUT)))
+        return np.asarray(np.maximum(apart + overlap, 0), np.float64)
 
     def _upright(self, luma: Picture, face: Landmarks) -> Picture | None:
         """What is around the lips, as many pixels for a u in width and height, the nose always above the same place."""
@@ -174,8 +179,9 @@ def joined(gap: Floats, followed: Floats | None) -> Floats:
     """One opening of the mesh's and of the followed lips', u each, NaN where unknown.
 
     Two witnesses who agree are heard alike: each sees some sounds better than the other. Who is right where they do
-    not agree is told by the pictures: lips that were found again are where they were found. Only where two who agree
-    nearly always are far apart in one picture, it is a fold of the skin that was found there, and the mesh is believed.
+    not agree is told by the pictures: lips that were found again are where they were found. Only where the mesh, with
+    which they agree nearly always, sees a mouth shut that is found wide open, it is a fold of the skin that was found
+    there, and the mesh is believed.
     """
     if followed is None:
         return gap
@@ -184,7 +190,7 @@ def joined(gap: Floats, followed: Floats | None) -> Floats:
     if not share:
         return followed
     both = (1 - share) * followed + share * gap
-    at_a_fold = (agreement > _TRUSTED) & (np.abs(followed - gap) > _FOLD)
+    at_a_fold = (agreement > _TRUSTED) & (gap < CLOSED) & (followed - gap > _FOLD)
     return np.asarray(np.where(at_a_fold, gap, both), np.float64)
 
 

@@ -26,9 +26,10 @@ from avatarctl.engines.puppet.smooth import Array
 from avatarctl.engines.puppet.teeth import EYE_DISTANCE, ORIGIN_X, ORIGIN_Y
 from avatarctl.engines.puppet.texture import Texture
 
-HEAD_ITERATIONS = 3
+HEAD_ITERATIONS = 2
 MOUTH_ITERATIONS = 4
-"""Of the fields' inversion; the mouth's are steeper."""
+"""Of the fields' inversion; the mouth's are steeper. No pixel of a frame is farther than 2 levels from where more of
+the head's would bring it."""
 BEHIND_LIPS = 0.10
 """How far the teeth stand behind the lips, u."""
 LEAST_TUCK = 0.05
@@ -151,10 +152,11 @@ class Renderer:
             drawn.append(layer)
         left, top = left + int(carried[0]), top + int(carried[1])
         here = (left, top, width, height)
-        inside = self._interior.compose(motion, shape)
         upper, lower = drawn
         mouth = np.asarray(cv2.cvtColor(lower, cv2.COLOR_RGBA2RGB), np.uint8)
         x, y, columns, rows = _between(upper, lower)
+        if columns or shape.tuck > LEAST_TUCK:
+            inside = self._interior.compose(motion, shape)
         if columns:
             gap = np.s_[y : y + rows, x : x + columns]
             behind = self._place_interior(inside, turn, (left + x, top + y, columns, rows))

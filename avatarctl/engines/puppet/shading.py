@@ -234,4 +234,4 @@ def gain(shading: Shading, motion: LipMotion) -> Array | None:
             total = change if total is None else total + change
     if total is None:
         return None
-    return np.dstack([np.exp(total), np.ones(total.shape[:2], np.float32)])
+    return np.asarray(cv2.cvtColor(np.exp(total), cv2.COLOR_RGB2RGBA), np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -44,9 +45,19 @@ def sigmoid(x: ArrayLike) -> Array:
 
 def gaussian_smooth(values: NDArray[np.floating], sigma: float) -> Array:
     """Gaussian filter of a curve, `sigma` in samples; the ends are held. float32 (n,)."""
+    kernel = _bell(sigma)
+    radius = len(kernel) // 2
+    # `np.pad` takes longer than the filter itself.
+    padded = np.concatenate([np.repeat(values[:1], radius), values, np.repeat(values[-1:], radius)])
+    return np.convolve(padded, kernel, "valid").astype(np.float32)
+
+
+@cache
+def _bell(sigma: float) -> NDArray[np.float64]:
+    """Weights of a Gaussian filter, of sum 1; float64 (2 * radius + 1,)."""
     radius = int(3 * sigma + 1)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    return np.convolve(np.pad(values, radius, "edge"), kernel / kernel.sum(), "valid").astype(np.float32)
+    return np.asarray(kernel / kernel.sum())
 
 
 def monotone_cubic(x: ArrayLike, y: ArrayLike, at: ArrayLike) -> Array:
