@@ -289,6 +289,12 @@ def test_eyes_behind_dark_glasses_stay(photos: dict[str, Picture], mesh: FaceMes
     assert build_rig(photo, points, SIZE, 0.42).eyes == ()
 
 
+def test_both_of_a_drawings_narrow_eyes_blink(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    """The mesh sees one narrower than an eye of a photo is when it is open, but not narrower than the other."""
+    drawing = paint.pencil(photos["astronaut"])
+    assert len(build_rig(drawing, mesh.landmarks(drawing).points, 320, 0.42).eyes) == 2
+
+
 def test_an_eye_closed_in_the_photo_gets_no_second_lid(rig: Rig, mesh: FaceMesh) -> None:
     asleep = Renderer(rig).render(row(blink=1))
     closed = build_rig(asleep, mesh.landmarks(asleep).points, SIZE, 0.42)

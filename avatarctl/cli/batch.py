@@ -151,7 +151,7 @@ def check(
         ]
         print_table(["", ""], rows)
     if report.findings:
-        raise report.findings[0].error
+        raise report.fault()
 
 
 @app.command()
@@ -338,7 +338,7 @@ def _preflight(store: Store, read: Sequence[JobFile], out: Path | None) -> None:
     wanted = [job for f in read for job in f.jobs]
     report = preflight.look(store, wanted, _folders(read, out))
     if len(report.findings) >= len(wanted):
-        raise report.findings[0].error
+        raise report.fault()
     for finding in report.findings:
         say(f"warning: {finding.problem()}")
     for film, source in _films_of_others(store, read, out).items():

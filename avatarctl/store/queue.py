@@ -86,8 +86,12 @@ class QueueTables(LedgerFile):
         rows = connection.execute("SELECT id, name, status, fingerprint FROM jobs WHERE batch_id = ?", (batch_id,))
         there = {row["name"]: row for row in rows.fetchall()}
         names = {job.name for job in wanted}
-        # Positions are unique: move them out of the way before they are given anew.
-        connection.execute("UPDATE jobs SET position = -1 - position WHERE batch_id = ?", (batch_id,))
+        # Positions are unique: move them out of the way before they are given anew; below those of jobs that left the
+        # file while they ran, and keep theirs.
+        lowest = min(0, _value(connection, "SELECT min(position) FROM jobs WHERE batch_id = ?", batch_id) or 0)
+        connection.execute(
+            "UPDATE jobs SET position = ? - position WHERE batch_id = ? AND position >= 0", (lowest - 1, batch_id)
+        )
         for name, row in there.items():
             if name not in names and row["status"] != "running":
                 connection.execute("DELETE FROM jobs WHERE id = ?", (row["id"],))
