@@ -178,6 +178,18 @@ def test_a_batch_goes_on_while_everything_else_is_collected(studio: Studio) -> N
 
 
 @pytest.mark.unjudged
+def test_the_retention_of_the_preset_that_all_jobs_name_holds(studio: Studio) -> None:
+    (studio.home / "config" / "presets").mkdir()
+    short = 'extends = "lite"\ndescription = "keeps nothing"\n[retention]\nsize = "0"\n'
+    (studio.home / "config" / "presets" / "short.toml").write_text(short)
+    (studio.work / "films.yaml").write_text("defaults: {preset: short}\njobs:\n  - text: Раз.\n", encoding="utf-8")
+    assert "left the cache" in studio.ok("batch", "run", "films.yaml").err
+    with (studio.work / "films.yaml").open("a", encoding="utf-8") as file:
+        file.write("  - {text: Два., preset: lite}\n")
+    assert "left the cache" not in studio.ok("batch", "run", "films.yaml").err
+
+
+@pytest.mark.unjudged
 def test_retention_holds_at_the_end_of_a_batch_and_for_gc(studio: Studio, portraits: dict[str, Path]) -> None:
     (studio.work / "films.yaml").write_text("defaults: {avatar: astronaut}\njobs:\n  - text: Раз.\n", encoding="utf-8")
     done = studio.ok("batch", "run", "films.yaml", AVATARCTL_RETENTION_SIZE="1T", AVATARCTL_RETENTION_DAYS="60")

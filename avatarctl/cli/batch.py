@@ -98,7 +98,7 @@ def run(
         batches = [store.ledger.batch(b.id) for b in batches]
         ended = [job for b in batches for job in store.ledger.jobs(b.id)]
         seconds = time.monotonic() - began
-        _hold_retention(store)
+        _hold_retention(store, read)
     if junit is not None:
         from avatarctl.recipes.junit import write
 
@@ -271,10 +271,12 @@ def schema() -> None:
     sys.stdout.write(jsons.dumps(json_schema(), ensure_ascii=False, indent=2) + "\n")
 
 
-def _hold_retention(store: Store) -> None:
+def _hold_retention(store: Store, read: Sequence[JobFile]) -> None:
+    """Within the limits of the preset that all jobs name; of several, none is meant for the others' films."""
     from avatarctl.recipes import retention
 
-    done = retention.hold(store, common.resolve(None, None).retention)
+    named = {job.preset for file in read for job in file.jobs}
+    done = retention.hold(store, common.resolve(named.pop() if len(named) == 1 else None, None).retention)
     if done is not None and done.freed:
         say(f"retention: {len(done.actions)} steps and {len(done.files)} files left the cache, {size(done.freed)}")
 
