@@ -20,16 +20,20 @@ _silent: dict[Path, float] = {}
 _Answer = TypeVar("_Answer")
 
 
-def in_time(path: Path, ask: Callable[[], _Answer]) -> _Answer:
+def in_time(path: Path, ask: Callable[[], _Answer], *, folder: Path | None = None) -> _Answer:
     """What `ask` returns, which asks something small of the disk that has `path`.
 
     Such a call can be neither stopped nor hurried: it is made on a thread of its own, which is left alone if need be.
+
+    Args:
+        folder: the one whose disk it is; that of `path` if not given.
 
     Raises:
         Unavailable: no answer within `PATIENCE`; at once where the same folder was silent just before.
         BaseException: whatever `ask` raised.
     """
-    if time.monotonic() - _silent.get(path.parent, -_AGAIN) < _AGAIN:
+    folder = folder or path.parent
+    if time.monotonic() - _silent.get(folder, -_AGAIN) < _AGAIN:
         raise _away(path)
     answers: list[_Answer] = []
     errors: list[BaseException] = []
@@ -45,7 +49,7 @@ def in_time(path: Path, ask: Callable[[], _Answer]) -> _Answer:
 
     threading.Thread(target=work, name="disk", daemon=True).start()
     if not over.wait(PATIENCE):
-        _silent[path.parent] = time.monotonic()
+        _silent[folder] = time.monotonic()
         raise _away(path)
     if errors:
         raise errors.pop()

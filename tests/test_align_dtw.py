@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from avatarctl.engines.contract import Cancelled
 from avatarctl.errors import BadConfig, BadInput
 from avatarctl.media import ffmpeg
 from avatarctl.text import sentences
-from avatarctl.text.timings import Timings
+from avatarctl.text.timings import Phoneme, Timings
 from tests.bench.alignment import CASES, TEXTS, Case, align, errors, save, speak
 from tests.media_support import read_pcm
 from tests.test_films import curves
@@ -93,6 +94,34 @@ def test_lips_rest_in_pauses(tmp_path: Path) -> None:
     assert not [p for p in again.phonemes if p.start < word.end + 4.9 and p.end > word.end + 2.1]
     assert abs(again.phonemes[0].start - found.phonemes[0].start - 2) < 0.02
     assert abs(again.phonemes[-1].end - found.phonemes[-1].end - 5) < 0.02
+
+
+def _hum(seconds: float, rate: int) -> NDArray[np.float64]:
+    """A plucked chord every 0.4 s."""
+    time = np.arange(round(seconds * rate)) / rate
+    since = time % 0.4
+    chord = sum(np.sin(2 * np.pi * f * h * time) / h for f in (220, 277, 330) for h in (1, 2, 3, 4))
+    return np.asarray(chord * np.exp(-3 * since))
+
+
+@pytest.mark.parametrize("heard", ["noise", "music", "noise before it"])
+def test_pauses_that_something_fills_are_pauses(tmp_path: Path, heard: str) -> None:
+    samples, rate, truth = speak(PLAIN, TEXTS["ru"])
+    before = 20.0 if heard == "noise before it" else 0.0
+    samples = np.concatenate([np.zeros(round(before * rate)), samples])
+    made = np.random.default_rng(3).normal(size=len(samples))
+    if heard == "music":
+        made = _hum(len(samples) / rate, rate)[: len(samples)]
+    speech = np.mean(samples[np.abs(samples) > 0.01] ** 2)
+    samples = samples + made * np.sqrt(0.1 * speech / np.mean(made**2))
+    found = align(save(tmp_path / "in.wav", 0.7 * samples / np.abs(samples).max(), rate), TEXTS["ru"], tmp_path / "out")
+    late = [Phoneme(p.start + before, p.end + before, p.ipa, p.stress) for p in truth]
+    off = errors(found, late)
+    assert np.median(off) <= MEDIAN
+    assert np.mean(off <= MOST) >= 0.98
+    pauses = [(a.end + b.start) / 2 for a, b in itertools.pairwise(late) if b.start - a.end > 0.2]
+    assert len(pauses) >= 3
+    assert not [m for m in pauses if any(p.start < m < p.end for p in found.phonemes)]
 
 
 def test_windows_leave_little_trace(aligned: Aligned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -313,6 +313,7 @@ def test_plugins_register_through_entry_points(bare: Studio, tmp_path: Path) -> 
     ("performance", "code", "word"),
     [
         ("raise OSError(28, 'No space left on device')", 4, "the disk is full"),
+        ("raise OSError(5, 'Input/output error')", 4, "the disk fails"),
         ("raise ValueError('oh')", 1, "answer/guest failed"),
         ("pass", 1, "did not make its answer"),
     ],

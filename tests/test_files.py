@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
+import typer
+from typer.main import get_command
 
 from avatarctl import config, files, jobs
+from avatarctl.cli.app import COMMANDS, app
+from avatarctl.cli.options import a_path, state
 from avatarctl.errors import BadConfig, BadInput, Unavailable
 from avatarctl.files import readable_file
 from avatarctl.runtime import session
@@ -64,6 +70,54 @@ def test_whoever_reads_or_writes_there_is_told(away: Path) -> None:
         readable_file(away / "photo.png", 10, "photo")
     with pytest.raises(Unavailable, match="cannot be read or written now"):
         session.check_writable(away / "films" / "film.mp4")
+
+
+NAMED = [
+    "batch check FILE",
+    "batch run films.yaml --out FILE",
+    "batch status FILE",
+    "check FILE",
+    "enroll FILE",
+    "knowledge add FILE",
+    "ledger backup FILE",
+    "render --file FILE",
+    "render Раз. --background FILE",
+    "render Раз. --out FILE",
+    "report FILE",
+    "cache pin FILE",
+]
+
+
+@pytest.mark.parametrize("words", NAMED)
+def test_no_command_waits_for_a_path_that_it_is_given(away: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    arguments = words.replace("FILE", str(away / "a.yaml")).split()
+    monkeypatch.setattr(state, "arguments", arguments)
+    with pytest.raises(Unavailable, match=r"a\.yaml cannot be read or written now"):
+        get_command(app).main(args=arguments, prog_name="avatarctl", standalone_mode=False)
+
+
+def _commands(application: typer.Typer) -> Iterator[Callable[..., Any]]:
+    yield from (command.callback for command in application.registered_commands if command.callback is not None)
+    for group in application.registered_groups:
+        assert group.typer_instance is not None
+        yield from _commands(group.typer_instance)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_path_of_a_command_line_is_asked_for_in_time(name: str) -> None:
+    """Typer itself would ask for it, and wait."""
+    module = importlib.import_module(f"avatarctl.cli.{COMMANDS[name][0]}")
+    for callback in _commands(module.app):
+        for option, hint in get_type_hints(callback, include_extras=True).items():
+            if "Path" in str(get_args(hint)[:1]):
+                assert hint.__metadata__[0].parser is a_path, f"{name}: {option}"
+
+
+def test_a_folder_that_is_silent_says_nothing_of_those_beside_it(away: Path) -> None:
+    with pytest.raises(Unavailable, match="cannot be read or written now"):
+        session.check_writable(away / "film.mp4")
+    (away.parent / "b.wav").write_bytes(b"bytes")
+    assert files.size(away.parent / "b.wav") == 5
 
 
 def test_a_job_file_says_on_which_line_it_is_meant(away: Path, tmp_path: Path) -> None:

@@ -85,6 +85,15 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     assert failure.value.why == "the disk is full"
 
 
+def test_a_disk_that_fails_is_named(tmp_path: Path) -> None:
+    wav.write(tmp_path / "a.wav", tone(1.0, 16_000), 16_000)
+    source = ffmpeg.source(tmp_path / "a.wav", ffmpeg.SOUND_FORMATS)
+    # Nobody can write to the first bytes of his own memory: an input/output error, as of a broken disk.
+    with pytest.raises(Unavailable, match="cannot be made") as failure:
+        ffmpeg.run(ffmpeg.sink(source, path=Path("/proc/self/mem"), format="wav"), what="it cannot be made")
+    assert failure.value.why == "the disk fails"
+
+
 def test_an_error_is_one_line_without_paths_and_addresses(tmp_path: Path) -> None:
     broken = tmp_path / "a.wav"
     broken.write_bytes(b"RIFF\x00\x00\x00\x00WAVEjunk")

@@ -406,6 +406,15 @@ def test_an_untrusted_matte_still_cuts(rigs: dict[tuple[str, str], Rig]) -> None
     assert np.array_equal(Renderer(unsure).render(row())[made.moving == 0], made.canvas[made.moving == 0])
 
 
+def test_where_nobody_can_be_cut_out_the_background_stands_still_soon_beside_the_head(
+    plain: Rig, mesh: FaceMesh
+) -> None:
+    left, _, right, chin = mesh.landmarks(plain.canvas).box
+    still = np.flatnonzero(~plain.moving[: round(chin)].any(0))
+    beside = np.abs(still - (left + right) / 2) / (right - left)
+    assert beside.min() < 1.15
+
+
 def test_trust_follows_the_figures() -> None:
     nothing = np.zeros((4, 4), np.uint8)
     flat = np.zeros((4, 4), np.float32)

@@ -160,10 +160,12 @@ def _perform(arguments: list[str]) -> int:
 
 
 def _environment(error: OSError) -> AvatarctlError:
-    from avatarctl.store.faults import disk_is_full
+    from avatarctl.store.faults import LOOK_AT_KERNEL, disk_fails, disk_is_full
 
     if disk_is_full(error):
         return Unavailable("the disk is full", hint="make room, or run avatarctl cache gc")
+    if disk_fails(error):
+        return Unavailable("a disk fails", why=str(error), hint=LOOK_AT_KERNEL)
     where = f" ({error.filename})" if error.filename else ""
     return Unavailable(f"the system refused: {error.strerror or error}{where}")
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from avatarctl.cli import common, offer
-from avatarctl.cli.options import print_json, print_result, say, state
+from avatarctl.cli.options import a_path, print_json, print_result, say, state
 from avatarctl.errors import BadInput
 from avatarctl.runtime.runner import Run
 
@@ -18,7 +18,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def ask(
     question: Annotated[str | None, typer.Argument(help="The question, or - for standard input.")] = None,
-    audio: Annotated[Path | None, typer.Option("--audio", help="The question as a recording.")] = None,
+    audio: Annotated[Path | None, typer.Option("--audio", help="The question as a recording.", parser=a_path)] = None,
     render: Annotated[bool, typer.Option("--render", "-r", help="Make a film of the answer.")] = False,
     avatar: common.AvatarOption = None,
     preset: common.PresetOption = None,

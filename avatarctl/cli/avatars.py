@@ -11,7 +11,7 @@ import typer
 
 from avatarctl.amounts import size
 from avatarctl.cli import common
-from avatarctl.cli.options import print_json, print_result, print_table, say, state
+from avatarctl.cli.options import a_path, print_json, print_result, print_table, say, state
 from avatarctl.errors import BadInput
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="The enrolled people.")
@@ -64,7 +64,9 @@ def show(name: NameArgument, json: common.JsonOption = False) -> None:
 @app.command()
 def dictionary(
     name: NameArgument,
-    file: Annotated[Path | None, typer.Argument(help="Take these entries in place of the person's own.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="Take these entries in place of the person's own.", parser=a_path)
+    ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Forget the person's own entries.")] = False,
     json: common.JsonOption = False,
 ) -> None:

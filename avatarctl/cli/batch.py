@@ -19,7 +19,7 @@ from avatarctl.amounts import duration, size
 from avatarctl.cli import common
 from avatarctl.cli.batch_display import Display
 from avatarctl.cli.batch_tables import batch_json, counted, job_json, print_jobs, raise_for, state_of, tell
-from avatarctl.cli.options import print_json, print_table, reader_gone, say, state
+from avatarctl.cli.options import a_path, a_place, print_json, print_table, reader_gone, say, state
 from avatarctl.errors import BadInput
 from avatarctl.jobs import BadJobFile, Job, JobFile, Problem
 from avatarctl.stages.params import nearest
@@ -30,8 +30,12 @@ app = typer.Typer(
     add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Many films from a job file, as one queue."
 )
 
-FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Job files: YAML, JSONL or CSV.")]
-BatchArgument = Annotated[str, typer.Argument(metavar="[BATCH]", help="A job file, a batch's id, or `last`.")]
+FilesArgument = Annotated[
+    list[Path], typer.Argument(metavar="FILE...", help="Job files: YAML, JSONL or CSV.", parser=a_path)
+]
+BatchArgument = Annotated[
+    str, typer.Argument(metavar="[BATCH]", help="A job file, a batch's id, or `last`.", parser=a_place)
+]
 OutsideOption = Annotated[
     bool, typer.Option("--allow-outside", help="Let jobs read and write outside the job file's folder.")
 ]
@@ -51,8 +55,10 @@ def run(
     executor: Annotated[
         str, typer.Option("--executor", help="Where steps are performed: local, or ray (the machines of a cluster).")
     ] = "local",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the results.")] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", help="Write the results as JUnit XML, too.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the results.", parser=a_path)] = None,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", help="Write the results as JUnit XML, too.", parser=a_path)
+    ] = None,
     allow_outside: OutsideOption = False,
     jsonl: Annotated[bool, typer.Option("--jsonl", help="One JSON document a line for each job that ends.")] = False,
     json: common.JsonOption = False,
@@ -110,7 +116,7 @@ def run(
 @app.command()
 def check(
     files: FilesArgument,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the results.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the results.", parser=a_path)] = None,
     allow_outside: OutsideOption = False,
     json: common.JsonOption = False,
 ) -> None:
@@ -150,7 +156,9 @@ def check(
 
 @app.command()
 def status(
-    batch: Annotated[str | None, typer.Argument(metavar="[BATCH]", help="A job file, a batch's id, or `last`.")] = None,
+    batch: Annotated[
+        str | None, typer.Argument(metavar="[BATCH]", help="A job file, a batch's id, or `last`.", parser=a_place)
+    ] = None,
     json: common.JsonOption = False,
 ) -> None:
     """Batches and how far they are; with a batch, each of its jobs."""
@@ -212,7 +220,9 @@ def cancel(batch: BatchArgument = "last", json: common.JsonOption = False) -> No
 @app.command()
 def explain(
     job: Annotated[str, typer.Argument(help="A job's name or id.")],
-    batch: Annotated[str, typer.Option("--batch", "-b", help="A job file, a batch's id, or `last`.")] = "last",
+    batch: Annotated[
+        str, typer.Option("--batch", "-b", help="A job file, a batch's id, or `last`.", parser=a_place)
+    ] = "last",
     allow_outside: OutsideOption = False,
     json: common.JsonOption = False,
 ) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from avatarctl.amounts import size
 from avatarctl.cli import common
-from avatarctl.cli.options import bytes_of, print_json, print_result, print_table, say, state
+from avatarctl.cli.options import a_place, bytes_of, print_json, print_result, print_table, say, state
 from avatarctl.errors import StepFailed
 
 app = typer.Typer(
@@ -99,7 +99,8 @@ def gc_(
 
 
 RunsArgument = Annotated[
-    list[str], typer.Argument(metavar="RUN...", help="Runs by their ids, `last`, or films that they delivered.")
+    list[str],
+    typer.Argument(metavar="RUN...", help="Runs by their ids, `last`, or films that they delivered.", parser=a_place),
 ]
 
 

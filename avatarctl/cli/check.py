@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from avatarctl.cli import common
-from avatarctl.cli.options import print_json, state
+from avatarctl.cli.options import a_path, print_json, state
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
 def check(
-    film: Annotated[Path, typer.Argument(help="A film, of avatarctl or not.")],
+    film: Annotated[Path, typer.Argument(help="A film, of avatarctl or not.", parser=a_path)],
     preset: common.PresetOption = None,
     set_: common.SetOption = None,
     refresh: common.RefreshOption = False,

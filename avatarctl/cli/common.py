@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from avatarctl import config, presets
-from avatarctl.cli.options import print_json, print_result, print_table, say, state
+from avatarctl.cli.options import a_place, print_json, print_result, print_table, say, state
 from avatarctl.errors import BadInput
 from avatarctl.presets import Settings
 from avatarctl.recipes import deliveries
@@ -33,7 +33,9 @@ from avatarctl.text.slugs import slug as slug
 AvatarOption = Annotated[str | None, typer.Option("--avatar", "-a", help="Who answers; the newest one if not given.")]
 PresetOption = Annotated[str | None, typer.Option("--preset", "-p", help="Choice of engines (avatarctl presets list).")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="stage.key=value; may be given many times.")]
-OutOption = Annotated[str | None, typer.Option("--out", "-o", help="Where to put the result; a file or a folder.")]
+OutOption = Annotated[
+    str | None, typer.Option("--out", "-o", help="Where to put the result; a file or a folder.", parser=a_place)
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
 RefreshOption = Annotated[bool, typer.Option("--refresh", help="Make every step again, even those in the cache.")]
 TakeOption = Annotated[int, typer.Option("--take", min=0, help="Another take of what is left to chance.")]
@@ -48,7 +50,10 @@ EmotionOption = Annotated[
 ]
 SubtitlesOption = Annotated[bool, typer.Option("--subtitles", help="Embed subtitles, and write an .srt beside.")]
 BackgroundOption = Annotated[
-    str | None, typer.Option("--background", help="What is behind the person: a picture, or a colour like #20c060.")
+    str | None,
+    typer.Option(
+        "--background", help="What is behind the person: a picture, or a colour like #20c060.", parser=a_place
+    ),
 ]
 AspectOption = Annotated[str | None, typer.Option("--aspect", help="Shape of the film: 1:1, 9:16 or 16:9.")]
 

@@ -8,22 +8,24 @@ from typing import Annotated
 import typer
 
 from avatarctl.cli import common
-from avatarctl.cli.options import print_json, print_result, say, state
+from avatarctl.cli.options import a_path, a_place, print_json, print_result, say, state
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
 def enroll(
-    photo: Annotated[Path, typer.Argument(help="A photo of one face: JPEG, PNG or WebP.")],
-    voice: Annotated[Path | None, typer.Argument(help="A recording of the person, of some 10 s to 2 min.")] = None,
+    photo: Annotated[Path, typer.Argument(help="A photo of one face: JPEG, PNG or WebP.", parser=a_path)],
+    voice: Annotated[
+        Path | None, typer.Argument(help="A recording of the person, of some 10 s to 2 min.", parser=a_path)
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", "-n", help="What to call the avatar; the photo's name.")] = None,
     persona: Annotated[str, typer.Option("--persona", help="Who it is, told to a language model.")] = "",
     consent_by: Annotated[str, typer.Option("--consent-by", help="Who agreed to this use of face and voice.")] = "",
     face: Annotated[int, typer.Option("--face", min=0, help="Which face to take, counted from the left.")] = 0,
     preset: common.PresetOption = None,
     set_: common.SetOption = None,
-    out: Annotated[str | None, typer.Option("--out", "-o", help="Where to put the preview.")] = None,
+    out: Annotated[str | None, typer.Option("--out", "-o", help="Where to put the preview.", parser=a_place)] = None,
     json: common.JsonOption = False,
 ) -> None:
     """Make an avatar from a photo and a voice sample. The preview's path goes to stdout."""

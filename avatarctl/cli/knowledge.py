@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from avatarctl.cli import common
-from avatarctl.cli.options import print_json, print_result, print_table, say, state
+from avatarctl.cli.options import a_path, print_json, print_result, print_table, say, state
 from avatarctl.errors import BadInput
 
 app = typer.Typer(
@@ -18,7 +18,9 @@ app = typer.Typer(
 
 @app.command()
 def add(
-    files: Annotated[list[Path] | None, typer.Argument(help="Markdown or text files, or folders of them.")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Markdown or text files, or folders of them.", parser=a_path)
+    ] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Add the documents that come with avatarctl.")] = False,
     json: common.JsonOption = False,
 ) -> None:

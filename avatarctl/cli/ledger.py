@@ -10,7 +10,7 @@ import typer
 
 from avatarctl.amounts import size
 from avatarctl.cli import common
-from avatarctl.cli.options import print_json, print_result, print_table, say, state
+from avatarctl.cli.options import a_path, print_json, print_result, print_table, say, state
 from avatarctl.errors import StepFailed
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
 
 @app.command()
 def backup(
-    file: Annotated[Path, typer.Argument(help="Where to put the copy.")],
+    file: Annotated[Path, typer.Argument(help="Where to put the copy.", parser=a_path)],
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     json: common.JsonOption = False,
 ) -> None:
@@ -40,7 +40,7 @@ def backup(
 
 @app.command()
 def check(
-    file: Annotated[Path | None, typer.Argument(help="A copy; the ledger itself if not given.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="A copy; the ledger itself if not given.", parser=a_path)] = None,
     json: common.JsonOption = False,
 ) -> None:
     """Look over every page and reference of the ledger, or of a copy. Changes nothing."""
@@ -61,7 +61,7 @@ def check(
 
 @app.command()
 def restore(
-    file: Annotated[Path, typer.Argument(help="A file that `avatarctl ledger backup` made.")],
+    file: Annotated[Path, typer.Argument(help="A file that `avatarctl ledger backup` made.", parser=a_path)],
     json: common.JsonOption = False,
 ) -> None:
     """Put a backup in the ledger's place. The present ledger stays beside it, under another name.

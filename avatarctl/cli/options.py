@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
+import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from avatarctl import files
 from avatarctl.errors import BadInput
 from avatarctl.tables import byte_count
 
@@ -51,6 +56,27 @@ class _Log(io.TextIOWrapper):
             _lead_nowhere(self.fileno())
 
 
+class _Result(io.TextIOWrapper):
+    """stdout; once its terminal was closed, whoever read it has left, as at a pipe's other end."""
+
+    def write(self, text: str) -> int:
+        with self._reader():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with self._reader():
+            super().flush()
+
+    @contextmanager
+    def _reader(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno == errno.EIO and stat.S_ISCHR(os.fstat(self.fileno()).st_mode):
+                raise BrokenPipeError(errno.EPIPE, "the terminal was closed") from error
+            raise
+
+
 def prepare_streams() -> None:
     """Let every command write whatever it has to, wherever it was started.
 
@@ -66,6 +92,9 @@ def prepare_streams() -> None:
         encoding, errors = sys.stderr.encoding, sys.stderr.errors
         sys.stderr = _Log(sys.stderr.detach(), encoding, errors, line_buffering=True)
     if isinstance(sys.stdout, io.TextIOWrapper):
+        if type(sys.stdout) is io.TextIOWrapper:
+            encoding, errors, by_lines = sys.stdout.encoding, sys.stdout.errors, sys.stdout.line_buffering
+            sys.stdout = _Result(sys.stdout.detach(), encoding, errors, line_buffering=by_lines)
         utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
         sys.stdout.reconfigure(errors="surrogateescape" if utf8 else "backslashreplace")
 
@@ -77,6 +106,27 @@ def reader_gone() -> None:
 
 def _lead_nowhere(descriptor: int) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+
+
+def a_path(text: str) -> Path:
+    """The parser of a path that a command line names: `typer.Option(parser=a_path)`.
+
+    Its disk is asked here, once for all that the command does with it. Left to itself, Typer asks it too, and waits for
+    ever where nothing answers.
+
+    Raises:
+        Unavailable: the disk does not answer.
+    """
+    path = Path(text)
+    with suppress(OSError, ValueError):  # no name for a file: whoever opens it says so
+        files.in_time(path, path.exists)
+    return path
+
+
+def a_place(text: str) -> str:
+    """The same of a text that may name something else, or ends with the slash of a folder."""
+    a_path(text)
+    return text
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from avatarctl.cli import common, offer
-from avatarctl.cli.options import print_json, print_result, state
+from avatarctl.cli.options import a_path, print_json, print_result, state
 from avatarctl.errors import BadInput
 from avatarctl.recipes.film import Film
 from avatarctl.runtime.runner import Run
@@ -19,9 +19,13 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def render(
     text: Annotated[str | None, typer.Argument(help="The text, or - for standard input.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="A text file.")] = None,
-    audio: Annotated[Path | None, typer.Option("--audio", help="A recording to speak along with.")] = None,
-    text_file: Annotated[Path | None, typer.Option("--text-file", help="What the recording says.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="A text file.", parser=a_path)] = None,
+    audio: Annotated[
+        Path | None, typer.Option("--audio", help="A recording to speak along with.", parser=a_path)
+    ] = None,
+    text_file: Annotated[
+        Path | None, typer.Option("--text-file", help="What the recording says.", parser=a_path)
+    ] = None,
     idle: Annotated[
         float | None, typer.Option("--idle", help="Say nothing for so many seconds; may be looped.")
     ] = None,

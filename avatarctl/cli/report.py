@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from avatarctl.cli import common
-from avatarctl.cli.options import bytes_of, print_json, print_result, say, state
+from avatarctl.cli.options import a_place, bytes_of, print_json, print_result, say, state
 from avatarctl.errors import BadInput
 from avatarctl.store.model import BatchRecord, RunRecord
 from avatarctl.store.store import Store
@@ -22,9 +22,14 @@ MANY_PICTURES = 50
 @app.command()
 def report(
     what: Annotated[
-        str, typer.Argument(metavar="[RUN|BATCH]", help="A run's or batch's id, or its beginning; a job file; `last`.")
+        str,
+        typer.Argument(
+            metavar="[RUN|BATCH]", help="A run's or batch's id, or its beginning; a job file; `last`.", parser=a_place
+        ),
     ] = "last",
-    html: Annotated[str | None, typer.Option("--html", help="Where to put the page; a file or a folder.")] = None,
+    html: Annotated[
+        str | None, typer.Option("--html", help="Where to put the page; a file or a folder.", parser=a_place)
+    ] = None,
     embed: Annotated[
         str, typer.Option("--embed", help="A film of at most this size is put into the page; a larger one is linked.")
     ] = "16M",

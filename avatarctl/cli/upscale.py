@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from avatarctl.cli import common
-from avatarctl.cli.options import print_json, print_result, state
+from avatarctl.cli.options import a_path, print_json, print_result, state
 from avatarctl.errors import BadInput
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -16,7 +16,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command()
 def upscale(
-    media: Annotated[Path, typer.Argument(help="A film or a picture.")],
+    media: Annotated[Path, typer.Argument(help="A film or a picture.", parser=a_path)],
     scale: Annotated[int, typer.Option("--scale", help="How many times larger: 2 or 4.")] = 2,
     engine: Annotated[
         str | None, typer.Option("--engine", help="Who does it: lanczos, realesrgan, realesrgan-torch.")

@@ -298,6 +298,9 @@ class Child:
         errors = self.errors
         if any("No space left" in line for line in errors):
             return Unavailable(self._what, why="the disk is full", hint="make room, or run avatarctl cache gc")
+        if self._blame is StepFailed and any("Input/output error" in line for line in errors):
+            # Of a user's own file ffmpeg says so, too, where it only is broken.
+            return Unavailable(self._what, why="the disk fails", hint="look at what the kernel says (dmesg)")
         telling = [line for line in errors if not line.startswith(_GENERIC)]
         code = self._process.returncode
         why = (telling or errors or [f"ffmpeg ended with code {code}"])[-1]

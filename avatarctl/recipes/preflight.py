@@ -323,7 +323,7 @@ def _seconds(facts: Mapping[str, Any]) -> float:
 def _closed(folder: Path) -> Unavailable | None:
     """Why nothing could be written into a folder that may not be there yet; None if it could."""
     try:
-        why = files.in_time(folder, lambda: _why_closed(_existing(folder)))
+        why = files.in_time(folder, lambda: _why_closed(_existing(folder)), folder=folder)
     except Unavailable as error:
         return error
     if not why:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from avatarctl.engines.worker import memory
 from avatarctl.errors import AvatarctlError, OutOfMemory, StepFailed, Unavailable
-from avatarctl.store.faults import disk_is_full
+from avatarctl.store.faults import LOOK_AT_KERNEL, disk_fails, disk_is_full
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -15,8 +15,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def explained(title: str, error: BaseException, damaged: Callable[[], str]) -> AvatarctlError:
-    """What to tell of an exception that is not of our tree; a full disk and a model that rotted on it are no fault of
-    the engine's.
+    """What to tell of an exception that is not of our tree; a disk that is full or fails, and a model that rotted
+    on it, are no fault of the engine's.
 
     Args:
         title: of the step: "animate/puppet".
@@ -25,6 +25,8 @@ def explained(title: str, error: BaseException, damaged: Callable[[], str]) -> A
     found: AvatarctlError
     if disk_is_full(error):
         found = Unavailable("the disk is full", why=str(error), hint="make room, or run avatarctl cache gc")
+    elif disk_fails(error):
+        found = Unavailable(f"the disk fails, seen by {title}", why=str(error), hint=LOOK_AT_KERNEL)
     elif model := damaged():
         found = Unavailable(f"the model {model} is damaged", hint=f"avatarctl models pull {model}")
     elif is_out_of_memory(error):

@@ -92,7 +92,7 @@ def check_writable(destination: Path, option: str = "--out") -> None:
 
     folder = destination.parent
     try:
-        files.in_time(folder, lambda: folder.mkdir(parents=True, exist_ok=True))
+        files.in_time(folder, lambda: folder.mkdir(parents=True, exist_ok=True), folder=folder)
     except OSError as error:
         raise Unavailable(
             f"the folder {folder} cannot be made",

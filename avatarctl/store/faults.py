@@ -18,12 +18,18 @@ _NO_JSON = "malformed JSON"
 """What SQLite says of a column that one of its functions cannot read; all of them were written as JSON."""
 _NO_TEXT = "Could not decode to UTF-8"
 """What Python says of a column of text that is none."""
+LOOK_AT_KERNEL = "look at what the kernel says (dmesg)"
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 
 def disk_is_full(error: BaseException) -> bool:
     """Whether `error` says that nothing more can be written."""
     return isinstance(error, OSError) and error.errno in _NO_SPACE
+
+
+def disk_fails(error: BaseException) -> bool:
+    """Whether `error` says that a disk could not do what it was told."""
+    return isinstance(error, OSError) and error.errno == errno.EIO
 
 
 def file_fault(error: OSError, path: Path, hint: str) -> AvatarctlError:
@@ -33,8 +39,8 @@ def file_fault(error: OSError, path: Path, hint: str) -> AvatarctlError:
         return Unavailable(f"the disk is full: {path}", why=why, hint="make room, or run avatarctl cache gc")
     if error.errno in _NOT_ALLOWED:
         return Unavailable(f"{path} cannot be written", why=why, hint=hint)
-    if error.errno == errno.EIO:
-        return Unavailable(f"{path} could not be written", why=why, hint="the disk fails: look at what the kernel says")
+    if disk_fails(error):
+        return Unavailable(f"{path} could not be written", why=why, hint=f"the disk fails: {LOOK_AT_KERNEL}")
     if error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.EISDIR):
         return BadInput(f"{path} cannot be a file's name here", why=why, hint=hint)
     return Unavailable(f"{path} could not be written", why=why, hint=hint)

@@ -76,6 +76,8 @@ CASES = [
         {"variant": "croak", "rate": 1.1},
         {"variant": "klatt2", "rate": 0.9},
         {"variant": "f1", "sample_rate": 8000, "noise": 20.0},
+        {"variant": "f1", "rate": 0.9, "noise": 10.0, "pauses": 0.3},
+        {"variant": "m7", "noise": 5.0},
     )
 ]
 

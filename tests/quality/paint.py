@@ -94,8 +94,12 @@ def noise(photo: Image, sigma: float) -> Image:
     return to_bytes(photo + np.random.default_rng(0).normal(0, sigma, photo.shape))
 
 
-def motion_blur(photo: Image, pixels: int) -> Image:
+def motion_blur(photo: Image, pixels: int, *, level: bool = False) -> Image:
+    """Falling from left to right, or level."""
     kernel = np.eye(pixels, dtype=np.float32) / pixels
+    if level:
+        kernel = np.zeros_like(kernel)
+        kernel[pixels // 2] = 1 / pixels
     return cv2.filter2D(photo, -1, kernel)
 
 

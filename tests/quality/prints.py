@@ -37,6 +37,14 @@ def cast(photo: Image, red: float, green: float, blue: float) -> Image:
     return to_bytes(photo * np.array([red, green, blue]))
 
 
+def two_lamps(photo: Image, points: Floats) -> Image:
+    """On a stage: a magenta lamp from one side, a cyan one from the other."""
+    x = np.arange(photo.shape[1], dtype=np.float32)
+    right = 1 / (1 + np.exp(-(x - points[mesh.NOSE_TIP, 0]) / (0.35 * unit(points))))[None, :, None]
+    pale = 0.5 * photo + 0.5 * photo.mean(axis=2, keepdims=True)
+    return to_bytes(pale * ((1 - right) * np.array([1.2, 0.25, 0.9]) + right * np.array([0.2, 0.9, 1.2])))
+
+
 def contrasty(photo: Image) -> Image:
     """More contrast than there is room for: black shadows, white lights."""
     return to_bytes((photo.astype(np.float32) - 110) * 2.2 + 128)

@@ -87,6 +87,11 @@ def _width(pixels: int) -> Callable[[Sitter], Image]:
     return make
 
 
+def _moved(s: Sitter) -> Image:
+    """The camera, during the exposure, level."""
+    return paint.motion_blur(s.photo, max(5, round(0.15 * paint.unit(s.points))), level=True)
+
+
 def _at_edge(part: float) -> Callable[[Sitter], Image]:
     """The photo's left border at `part` of the face's width, 0 the face's own edge."""
 
@@ -151,7 +156,10 @@ VARIANTS: dict[str, Variant] = {
     "face 30": _v(_width(30), refused="too small"),
     "jpeg 15": _v(_photo(paint.jpeg, 15)),
     "noise": _v(_photo(paint.noise, 25)),
-    "motion blur": _v(_photo(paint.motion_blur, 9), allowed="blurred"),
+    "motion blur": _v(_photo(paint.motion_blur, 9), "blurred"),
+    "moved level": _v(
+        lambda s: paint.motion_blur(s.photo, max(5, round(0.15 * paint.unit(s.points))), level=True), "blurred"
+    ),
     "at the edge": _v(_at_edge(-0.02)),
     "cut by the edge": _v(_at_edge(0.25), "cut_off", allowed="covered turned"),
     "two faces": _v(_beside, "several_faces", allowed="glasses", lost="small_face mouth_open"),
@@ -169,6 +177,7 @@ VARIANTS: dict[str, Variant] = {
     "red lamp": _v(_photo(prints.cast, 1.0, 0.35, 0.3)),
     "green lamp": _v(_photo(prints.cast, 0.45, 1.0, 0.5), allowed="covered"),
     "blue lamp": _v(_photo(prints.cast, 0.35, 0.45, 1.0), allowed="underexposed", of=("hopper",)),
+    "two lamps": _v(_face(prints.two_lamps)),
     "burnt out": _v(_photo(paint.bright, 3.5), "overexposed", lost="glasses", of=("hopper",)),
     "blank": _v(_photo(paint.bright, 3.5), refused="no face", of=("astronaut",)),
     "night": _v(_photo(paint.bright, 0.1), "underexposed", of=("hopper",)),
@@ -213,8 +222,8 @@ VARIANTS: dict[str, Variant] = {
     "sketch": _v(_face(paint.sketch), allowed="overexposed"),
     "pencil": _v(_photo(paint.pencil), allowed="overexposed glasses", of=("astronaut",)),
     "ink": _v(_face(paint.ink), allowed="overexposed glasses"),
-    "poster 8": _v(_photo(paint.poster, 8), allowed="covered"),
-    "poster 4": _v(_photo(paint.poster, 4), allowed="covered"),
+    "poster 8": _v(_photo(paint.poster, 8), "drawn", allowed="covered"),
+    "poster 4": _v(_photo(paint.poster, 4), "drawn", allowed="covered"),
     # bones
     **{
         f"yaw {yaw:+d}": _v(
@@ -243,7 +252,7 @@ VARIANTS: dict[str, Variant] = {
     ),
     "cartoon": _v(
         lambda s: paint.poster(bones.child(s.photo, s.points, 2.2), 12),
-        "uncertain_mouth",
+        "uncertain_mouth drawn",
         allowed="covered",
         lost="small_face mouth_open",
         shape="other",
@@ -259,7 +268,10 @@ VARIANTS: dict[str, Variant] = {
     "sunglasses": _v(_face(paint.glasses, 0.97), "eyes_hidden", allowed="glasses"),
     "mirrored glasses": _v(_face(worn.mirrored_glasses), "glasses", allowed="covered"),
     "tinted glasses": _v(_face(paint.glasses, 0.75), "glasses", allowed="covered", of=("hopper",)),
-    "microphone": _v(_face(worn.microphone, -0.15), of=("hopper",)),
+    "microphone before the collar": _v(_face(worn.microphone, -0.35)),
+    "microphone": _v(_face(worn.microphone, -0.15), "covered_chin", of=("hopper",)),
+    "microphone at the chin": _v(_face(worn.microphone, 0.0), "covered_chin"),
+    "microphone below the lip": _v(_face(worn.microphone, 0.2), "covered_chin"),
     "microphone at the lips": _v(_face(worn.microphone, 0.35), "covered_mouth"),
     "microphone over the lips": _v(_face(worn.microphone, 0.55), "covered_mouth", lost="mouth_open"),
     "fist": _v(_face(worn.fist), of=("astronaut",)),

@@ -11,19 +11,23 @@ from avatarctl.engines.align import spectrum
 from avatarctl.engines.align.spectrum import HOP, Normaliser
 
 _DECIBELS = np.float32(10 / np.log(10))
-_ABOVE_NOISE, _BELOW_SPEECH, _SMALLEST_RANGE = 8.0, 35.0, 12.0
-"""Decibels."""
+_ABOVE_NOISE, _BELOW_SPEECH, _SMALLEST_RANGE = 8.0, 35.0, 25.0
+"""Decibels: what is louder than noise, what is silence beside speech, and how far above all noise speech has to be for
+weak sounds not to be taken for it."""
 _SILENT_LEVEL = -66.0
-_SHORTEST_PAUSE = 0.2
-"""Seconds; a stop consonant is silent for less."""
+_SHORTEST_PAUSE, _NO_VOWEL, _BESIDE_SPEECH = 0.2, 0.5, 0.15
+"""Seconds; a stop consonant is silent for less, in so many seconds of speech there is a vowel, and what is weaker than
+vowels may be so near to a pause."""
 _FLOOR = 4.5 * np.log(10)
 """How far below the mean of speech the noise in a band is taken to be at least, in nepers of power: 45 dB."""
 _FEWEST_QUIET = 10
+_AROUND, _QUIETEST = 9, 0.04
+"""Frames over which power is looked at where no pause is sure, and the part of them that is taken for noise alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What the recording's loudness tells of each frame, bool (frames,): speech surely, or a pause surely."""
+    """What the recording's loudness tells of each frame, bool (frames,): no noise surely, or a pause surely."""
 
     loud: NDArray[np.bool_]
     pause: NDArray[np.bool_]
@@ -44,15 +48,30 @@ def activity(logs: NDArray[np.float32]) -> Activity | None:
     if speech < _SILENT_LEVEL:
         return None
     # A recording without any pause has no noise to be seen: its quietest moments are speech too.
-    spread = speech - noise > _SMALLEST_RANGE + _ABOVE_NOISE
-    threshold = max(noise + _ABOVE_NOISE if spread else speech - _BELOW_SPEECH, speech - _BELOW_SPEECH, _SILENT_LEVEL)
+    spread = speech - noise
+    threshold = speech - _BELOW_SPEECH
+    if spread > _SMALLEST_RANGE + _ABOVE_NOISE:
+        threshold = max(threshold, noise + _ABOVE_NOISE)
+    threshold = max(threshold, _SILENT_LEVEL)
+    # What is no louder than noise may be noise; where vowels would have to be and are not, it is.
+    doubtful = max(threshold, noise + min(_ABOVE_NOISE, spread / 2))
+    pause = _runs(smooth < doubtful, _NO_VOWEL, within=_BESIDE_SPEECH)
     quiet = smooth < threshold
-    pause = np.zeros(len(quiet), np.bool_)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], quiet, [False]]).astype(np.int8))).reshape(-1, 2)
-    for start, end in edges:
-        if (end - start) * HOP >= _SHORTEST_PAUSE or start == 0 or end == len(quiet):
-            pause[start:end] = True
-    return Activity(~quiet, pause)
+    pause |= _runs(quiet, _SHORTEST_PAUSE)
+    for end in (slice(None), slice(None, None, -1)):
+        pause[end] |= np.logical_and.accumulate(quiet[end])
+    return Activity(smooth >= max(threshold, noise + _ABOVE_NOISE), pause)
+
+
+def _runs(there: NDArray[np.bool_], least: float, within: float = 0.0) -> NDArray[np.bool_]:
+    """Where it lasts for so many seconds, without those at both ends."""
+    kept = np.zeros_like(there)
+    margin = round(within / HOP)
+    borders = np.flatnonzero(np.diff(np.concatenate([[False], there, [False]]).astype(np.int8))).reshape(-1, 2)
+    for start, end in borders:
+        if (end - start) * HOP >= least:
+            kept[start + margin : end - margin] = True
+    return kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +103,12 @@ def _cepstra(logs: NDArray[np.float32], noise: NDArray[np.float32]) -> NDArray[n
     return spectrum.cepstra(np.log(np.exp(logs) + noise).astype(np.float32))
 
 
+def _quietest(logs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The frames around which there is the least power: pauses, if there are any and noise fills them."""
+    around = np.convolve(np.exp(logs).sum(axis=1), np.full(_AROUND, 1 / _AROUND), mode="same")
+    return np.asarray(logs[around <= np.percentile(around, 100 * _QUIETEST)], np.float32)
+
+
 def level_with(logs: NDArray[np.float32], active: Activity, spoken: NDArray[np.float32]) -> Common:
     """What makes the reference `spoken` sound like the recording `logs`; both log powers, (frames, BANDS).
 
@@ -93,7 +118,9 @@ def level_with(logs: NDArray[np.float32], active: Activity, spoken: NDArray[np.f
     speech = logs[active.sounding]
     quiet = logs[active.pause & ~active.loud]
     floor = np.log(np.exp(speech).mean(axis=0)) - np.float32(_FLOOR)
-    measured = np.log(np.exp(quiet).mean(axis=0)) if len(quiet) >= _FEWEST_QUIET else np.percentile(speech, 2, axis=0)
+    if len(quiet) < _FEWEST_QUIET:
+        quiet = _quietest(speech)
+    measured = np.log(np.exp(quiet).mean(axis=0))
     noise = np.exp(np.maximum(measured, floor)).astype(np.float32)
     louder = np.log(np.exp(speech).mean(axis=0)) - np.log(np.exp(spoken).mean(axis=0))
     colour = louder.astype(np.float32)

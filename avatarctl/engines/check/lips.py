@@ -40,10 +40,11 @@ _OFF = 0.016
 """u from where the lips meet: the shadow there is no part of a lip, and looks like an open mouth."""
 _SHAPES = (
     ((1.0, 1.0), (0.85, 1.0), (0.7, 1.0), (1.0, 0.75)),
-    ((1.0, 1.0), (0.85, 1.15), (0.7, 1.3), (1.0, 0.75)),
+    ((1.0, 1.0), (0.85, 1.07), (0.7, 1.15), (1.0, 0.75)),
 )
 """Upper and lower lip at rest, more and more rounded, and pressed: over their width and height at rest. An upper lip
-that might grow would grow into a dark mouth where there is a dark beard."""
+that might grow would grow into a dark mouth where there is a dark beard; and a lower lip that might grow by more than
+rounding makes it, half of which hangs under a moustache at rest, would be taken for itself grown where it went down."""
 _ASIDE = 3
 """Pixels to either side."""
 _UPPER = (-0.14, 0.06)
@@ -53,6 +54,8 @@ _JUMP = 0.003
 """Price of a pixel between a picture and the next, as likeness."""
 _FLAT = 1.0
 """Levels; a lip that varies less is like anything."""
+_SHUT = 2
+"""Percent of the pictures of speech, at the least, in which lips meet."""
 _ALIKE = 0.6
 """Likeness, in the usual picture, below which it is not the lip that is followed."""
 _DISAGREE, _AGREE = 0.8, 0.9
@@ -101,7 +104,7 @@ class Lips:
 
     def __init__(self, luma: Picture, face: Landmarks) -> None:
         self.apart = max(0.0, openings(face)[0])
-        """u between the lips in that picture, by the mesh."""
+        """u between the lips in that picture, by the mesh, which may take an open mouth for a shut one."""
         self._lips: list[_Lip] = []
         along = axes(face)
         if along is None:
@@ -156,7 +159,10 @@ class Lips:
             if np.median(alike) < _ALIKE:
                 return None
             lower.append(path + lip.highest - lip.at_rest)
-        return np.asarray(np.maximum(self.apart + (lower[1] - lower[0]) / _FINE, 0), np.float64)
+        apart = self.apart + (lower[1] - lower[0]) / _FINE
+        # Lips do not overlap: where they seem to, they were farther apart to begin with than the mesh saw.
+        overlap = max(0.0, -float(np.percentile(apart, _SHUT)))
+        return np.asarray(np.maximum(apart + overlap, 0), np.float64)
 
     def _upright(self, luma: Picture, face: Landmarks) -> Picture | None:
         """What is around the lips, as many pixels for a u in width and height, the nose always above the same place."""

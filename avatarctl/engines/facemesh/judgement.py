@@ -20,6 +20,8 @@ MAX_YAW, GOOD_YAW = 35, 20
 MAX_PITCH, GOOD_PITCH = 35, 25
 TURN_ROLL, GOOD_ROLL = 60, 20
 GOOD_SHARPNESS = 0.16
+MOST_SMEARED, SHARP_ENOUGH = 0.55, 0.32
+"""`quality.smeared` from which on a photo is blurred along one direction; not if its sharpness is above the other."""
 DARK_P95 = 100
 """Even dark skin has lights above this luminance in a well-lit photo."""
 WHITE_SHARE = 0.1
@@ -31,6 +33,11 @@ a mask, a hand or a cloth 0 to 0.11."""
 COVERED_LIP = 0.25
 """`quality.covered_lip`: 0 on the same variants, 0.13 on a poster of four colours; with a microphone before the mouth
 0.33 to 0.93, but with lips painted blue or greyish ones on dark skin, too: no reason to refuse anybody."""
+COVERED_CHIN = 0.31
+"""`quality.covered_chin`: 0 to 0.06 on the same variants, 0.29 on a poster of four colours; behind a microphone 0.34 to
+0.88."""
+MOST_FLAT = 0.2
+"""`quality.flat_share` from which on the face is drawn, see there."""
 EYE_SEEN = 0.3
 """`Features.eyes`: 0.47 (a pencil sketch) to 5; behind dark glasses or a patch 0 to 0.06."""
 LIDS_OPEN = 0.14
@@ -38,6 +45,8 @@ LIDS_OPEN = 0.14
 SURE_LIPS = 0.18
 """`FaceMesh.doubt`: 0.01 to 0.09 on photos, paintings and drawings, 0.12 and 0.15 under a thick painted beard, 0.19 and
 0.33 on cartoons whose mouth the mesh misses."""
+SURE_DRAWN_LIPS = 0.1
+"""The same in flat colours: 0.02 to 0.06 on posters, 0.13 to 0.33 on cartoons whose mouth the mesh misses."""
 OUTSIDE, MAX_OUTSIDE = 0.03, 0.4
 MOST_FILLED = 0.85
 """`Measurements.filled` up to which a film shows nothing but the photo, as it is framed (`puppet.framing`)."""
@@ -55,6 +64,8 @@ class Measurements:
     interocular: float
     pose: quality.Pose
     sharpness: float
+    smeared: float
+    flat: float
     exposure: quality.Exposure
     mouth: quality.Mouth
     glasses: quality.Glasses
@@ -64,6 +75,7 @@ class Measurements:
     doubt: float
     """How unsure the place of the lips is, u: see `FaceMesh.doubt`."""
     covered_lip: float
+    covered_chin: float
     filled: float
     """Height of the face over the photo's shorter side."""
 
@@ -80,6 +92,8 @@ def measure(rgb: Image, landmarks: Landmarks, finder: FaceMesh | None = None) ->
         interocular=interocular,
         pose=quality.pose(landmarks),
         sharpness=quality.sharpness(rgb, landmarks),
+        smeared=quality.smeared(rgb, landmarks),
+        flat=quality.flat_share(rgb, landmarks),
         exposure=quality.exposure(rgb, landmarks),
         mouth=quality.mouth(rgb, landmarks),
         glasses=quality.glasses(rgb, landmarks),
@@ -88,6 +102,7 @@ def measure(rgb: Image, landmarks: Landmarks, finder: FaceMesh | None = None) ->
         features=quality.features(rgb, landmarks, beyond),
         doubt=finder.doubt(rgb, landmarks) if finder else 0.0,
         covered_lip=quality.covered_lip(rgb, landmarks),
+        covered_chin=quality.covered_chin(rgb, landmarks),
         filled=filled,
     )
 
@@ -161,7 +176,7 @@ def refuse(measured: Measurements) -> None:
         raise BadInput(
             "the mouth is covered",
             why=f"no lips are to be seen where they should be (contrast {seen.lips:.2f} of at least {LIPS_SEEN})",
-            hint="take a photo without a mask, hand or cup before the mouth",
+            hint="take a photo without a mask, hand or cup before the mouth; a drawing has to show both lips",
         )
 
 
@@ -193,6 +208,8 @@ def warnings(
         warn("small_face", f"the face is {measured.width:.0f} pixels wide", f"{GOOD_WIDTH} or more look sharp")
     if measured.sharpness < GOOD_SHARPNESS and not printed:
         warn("blurred", f"the face is blurred (sharpness {measured.sharpness:.2f})", "hold the camera still; focus")
+    elif measured.smeared > MOST_SMEARED and measured.sharpness < SHARP_ENOUGH and not printed:
+        warn("blurred", "the face is blurred along one direction", "hold camera and head still")
     light = measured.exposure
     dark, bright = light.p95 < DARK_P95, light.white_share > WHITE_SHARE
     if dark:
@@ -220,13 +237,22 @@ def warnings(
         warn("eyes_hidden", f"{what} not to be seen", "dark glasses and hair hide every look and blink; take them away")
     elif max(seen.lids) < LIDS_OPEN:
         warn("eyes_closed", "the eyes are closed", "they stay closed in the film; take a photo with open eyes")
-    if measured.doubt > SURE_LIPS:
+    drawn = measured.flat > MOST_FLAT
+    if drawn:
+        warn("drawn", "the face is drawn in flat colours", "it is moved as a photo is; a finer picture looks better")
+    if measured.doubt > (SURE_DRAWN_LIPS if drawn else SURE_LIPS):
         warn("uncertain_mouth", "the place of the mouth is unsure", "see in the preview if the lips are marked")
     if measured.covered_lip > COVERED_LIP:
         warn(
             "covered_mouth",
             f"something seems to lie before {measured.covered_lip:.0%} of the lower lip",
             "a microphone, hand or cup would be torn when the mouth opens; look at the preview",
+        )
+    elif measured.covered_chin > COVERED_CHIN:
+        warn(
+            "covered_chin",
+            "something seems to lie before the chin",
+            "a microphone or cup would move with the jaw; look at the preview",
         )
     if seen.outside > OUTSIDE:
         warn("cut_off", f"the photo's edge cuts off {seen.outside:.0%} of the face", "show the whole head")
@@ -250,6 +276,8 @@ def as_report(measured: Measurements) -> dict[str, Any]:
         "interocular": measured.interocular,
         "pose": asdict(measured.pose),
         "sharpness": measured.sharpness,
+        "smeared": measured.smeared,
+        "flat": measured.flat,
         "exposure": asdict(measured.exposure),
         "mouth": asdict(measured.mouth),
         "glasses": glasses,
@@ -258,6 +286,7 @@ def as_report(measured: Measurements) -> dict[str, Any]:
         "features": asdict(measured.features),
         "doubt": measured.doubt,
         "covered_lip": measured.covered_lip,
+        "covered_chin": measured.covered_chin,
         "filled": measured.filled,
     }
     return {name: _rounded(value) for name, value in report.items()}

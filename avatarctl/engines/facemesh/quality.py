@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -93,6 +94,13 @@ def sharpness(rgb: Image, landmarks: Landmarks) -> float:
     more than a hundredth of the face's width (sigma). (Laplacian energy: Pech-Pacheco et al., "Diatom autofocusing in
     brightfield microscopy", 2000; contrast and scale are divided out here.)
     """
+    face = _measured_face(rgb, landmarks)
+    contrast = float(face.std())
+    return float(cv2.Laplacian(face, cv2.CV_32F).std()) / contrast if contrast > 0 else 0.0
+
+
+def _measured_face(rgb: Image, landmarks: Landmarks) -> Floats:
+    """Light of the face's box, at a width of at most 160 pixels."""
     height, width = rgb.shape[:2]
     x0, y0, x1, y1 = landmarks.box
     rows = slice(round(np.clip(y0, 0, height - 2)), round(np.clip(y1, 2, height)))
@@ -102,8 +110,39 @@ def sharpness(rgb: Image, landmarks: Landmarks) -> float:
     if reduction < 1:
         size = max(1, round(face.shape[1] * reduction)), max(1, round(face.shape[0] * reduction))
         face = cv2.resize(face, size, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
-    contrast = float(face.std())
-    return float(cv2.Laplacian(face, cv2.CV_32F).std()) / contrast if contrast > 0 else 0.0
+    return face
+
+
+def smeared(rgb: Image, landmarks: Landmarks) -> float:
+    """How much more detail there is across some direction than along it, 0..1: a camera or head that moved.
+
+    Measured: sharp photos 0 to 0.39 (a beard of straight hairs), blurred along 0.12 u 0.51 to 0.75, whichever way.
+    """
+    face = _measured_face(rgb, landmarks)
+    strength = []
+    for dx, dy in ((1, 0), (0, 1), (1, 1), (1, -1)):
+        kernel = np.zeros((3, 3), np.float32)
+        kernel[1, 1] = -1
+        kernel[1 + dy, 1 + dx] = kernel[1 - dy, 1 - dx] = 0.5
+        strength.append(float(cv2.filter2D(face, cv2.CV_32F, kernel).std()))
+    pairs = strength[:2], strength[2:]
+    return max(1 - min(pair) / max(*pair, 1e-6) for pair in pairs)
+
+
+def flat_share(rgb: Image, landmarks: Landmarks) -> float:
+    """Share of the skin in which light does not change at all from place to place, 0..1: a drawing in flat colours.
+
+    Measured: photos 0 to 0.03, of the lowest JPEG quality 0.13, a painting 0.09, posters and cartoons 0.26 to 0.8.
+    """
+    light = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.int16)
+    x0, _, x1, _ = landmarks.box
+    step = max(2, round(0.03 * (x1 - x0)))
+    if min(light.shape) <= step:
+        return 0.0
+    here = light[:-step, :-step]
+    flat = (light[step:, :-step] == here) & (light[:-step, step:] == here)
+    seen = skin_mask(light.shape, landmarks)[:-step, :-step] & (here > _DARK // 4) & (here < _BRIGHT)
+    return float(flat[seen].mean()) if seen.any() else 0.0
 
 
 def skin_mask(shape: tuple[int, int], landmarks: Landmarks) -> NDArray[np.bool_]:
@@ -194,7 +233,7 @@ def covered_share(rgb: Image, landmarks: Landmarks) -> float:
     """Share of the face between brows and mouth that looks unlike the skin of cheeks and nose, 0..1: hair, a hand.
 
     Forehead and jaw are left out, where a fringe and a beard belong. Lines are blurred away, and light from the side
-    too: the brightness is measured against the plane that fits it best.
+    too, be it of two colours: light and tint are measured against the planes that fit them best.
     """
     u = landmarks.interocular
     calm = cv2.medianBlur(rgb, min(255, 2 * round(0.05 * u) + 1))
@@ -214,14 +253,20 @@ def covered_share(rgb: Image, landmarks: Landmarks) -> float:
     light = lab[..., 0] + 1
     place = np.stack([columns, rows, np.ones(len(rows))], axis=1) - [*landmarks.xy[mesh.NOSE_TIP], 0]
     logs = np.log(light[mask].astype(np.float64))
-    weights = np.ones(len(logs))
-    for _ in range(4):
-        plane = np.linalg.lstsq(place * weights[:, None], logs * weights, rcond=None)[0]
-        weights = 1 / (1 + (np.abs(logs - place @ plane) / 0.2) ** 2)
-    usual = np.median(lab[known], axis=0)
-    off = np.abs(logs - place @ plane)
-    tint = np.hypot(*(lab[mask][:, 1:] - usual[1:]).T)
+    off = np.abs(_beside_plane(place, logs, 0.2))
+    tint = np.hypot(*(_beside_plane(place, lab[mask][:, channel], 8.0) for channel in (1, 2)))
     return float(((off > 0.5) | (tint > 16)).mean())
+
+
+def _beside_plane(place: NDArray[np.float64], values: NDArray[Any], spread: float) -> NDArray[np.float64]:
+    """What is left of values, (n,), beside the plane that fits most of them. `place`: (n, 3), x, y and 1; what lies
+    further off than `spread` counts little."""
+    weights: NDArray[np.float64] = np.ones(len(values))
+    left: NDArray[np.float64] = np.zeros(len(values))
+    for _ in range(4):
+        left = values - place @ np.linalg.lstsq(place * weights[:, None], values * weights, rcond=None)[0]
+        weights = 1 / (1 + (left / spread) ** 2)
+    return left
 
 
 def covered_lip(rgb: Image, landmarks: Landmarks) -> float:
@@ -231,12 +276,36 @@ def covered_lip(rgb: Image, landmarks: Landmarks) -> float:
     shadow nor a drawing makes of a lip; blue paint does, and so may a greyish lip below dark cheeks. In a photo without
     colours nothing can be said, and none is covered.
     """
-    calm = cv2.GaussianBlur(cv2.medianBlur(rgb, 3), (0, 0), max(0.5, 0.02 * landmarks.interocular)).astype(np.float32)
+    calm = _without_grain(rgb, landmarks)
     inner, outer = (_along(landmarks.xy[list(path)]) for path in (mesh.LIPS_INNER_LOWER, mesh.LIPS_OUTER_LOWER))
     lip = np.mean([_at(calm, inner + (outer - inner) * np.float32(part)) for part in (0.3, 0.5, 0.7)], axis=0)
-    cheeks = np.stack([np.median(_at(calm, landmarks.xy[list(side)]), axis=0) for side in _CHEEKS])
-    light, lights = (np.log(colours.mean(axis=1) + 12) for colours in (lip, cheeks))
-    red, reds = (np.log((colours[:, 0] + 8) / (colours[:, 1] + 8)) for colours in (lip, cheeks))
+    return _unlike_skin(calm, landmarks, lip)
+
+
+def covered_chin(rgb: Image, landmarks: Landmarks) -> float:
+    """The same for the chin below the lip, which beards do not cover so: they are as red as skin, or as light as it.
+
+    A hand before it is of the skin's colour, and is not seen.
+    """
+    lip, chin = landmarks.xy[mesh.LIPS_OUTER_LOWER[5]], landmarks.xy[mesh.CHIN]
+    corners = landmarks.xy[[mesh.MOUTH_CORNER_RIGHT, mesh.MOUTH_CORNER_LEFT]]
+    along = (corners[1] - corners[0]) / max(float(np.hypot(*(corners[1] - corners[0]))), 1e-6) * landmarks.interocular
+    down, across = np.meshgrid(np.linspace(0.15, 0.95, 15), np.linspace(-0.33, 0.33, 21), indexing="ij")
+    places = lip + down.reshape(-1, 1) * (chin - lip) + across.reshape(-1, 1) * along
+    calm = _without_grain(rgb, landmarks)
+    return _unlike_skin(calm, landmarks, _at(calm, places.astype(np.float32)))
+
+
+def _without_grain(rgb: Image, landmarks: Landmarks) -> Floats:
+    calm = cv2.GaussianBlur(cv2.medianBlur(rgb, 3), (0, 0), max(0.5, 0.02 * landmarks.interocular))
+    return np.asarray(calm, np.float32)
+
+
+def _unlike_skin(picture: Floats, landmarks: Landmarks, colours: Floats) -> float:
+    """Share of some colours, (n, 3), that are darker or lighter than the skin of either cheek, and less red."""
+    cheeks = np.stack([np.median(_at(picture, landmarks.xy[list(side)]), axis=0) for side in _CHEEKS])
+    light, lights = (np.log(of.mean(axis=1) + 12) for of in (colours, cheeks))
+    red, reds = (np.log((of[:, 0] + 8) / (of[:, 1] + 8)) for of in (colours, cheeks))
     beyond = np.maximum(lights.min() - light, light - lights.max())
     return float(((beyond > 0.25) & (red < reds.min() - 0.12)).mean())
 

@@ -96,13 +96,16 @@ class Depth:
 
 
 def head_weight(axes: FaceAxes, points: Array) -> Array:
-    """How much of the head's motion a point follows: 1 on the head, 0 on shoulders and far background."""
+    """How much of the head's motion a point follows: 1 on the head, 0 on shoulders and background.
+
+    What lies between bends; it is no wider than hair and hats are, so that more of the background stands still.
+    """
     unit, chin = axes.unit, float(axes.chin @ axes.down)
     middle = (float(axes.top @ axes.down) + chin) / 2 - 0.15 * unit
     across = points @ axes.right - float(axes.centre @ axes.right)
     down = points @ axes.down
     radius = np.hypot(across / (1.3 * axes.half_width), (down - middle) / (1.3 * axes.half_height))
-    around = 1 - smoothstep(1.05, 2.05, radius)
+    around = 1 - smoothstep(1.05, 1.65, radius)
     neck = 1 - smoothstep(chin - 0.05 * unit, chin + 0.95 * unit, down)
     return (around * neck).astype(np.float32)
 

@@ -27,7 +27,7 @@ from avatarctl.errors import AvatarctlError, StepFailed, Unavailable
 from avatarctl.runtime.engines import EnginePool
 from avatarctl.runtime.executors.ray.files import OwnFolder, SharedStore, Shelf
 from avatarctl.stages.params import Params
-from avatarctl.store.faults import disk_is_full
+from avatarctl.store.faults import LOOK_AT_KERNEL, disk_fails, disk_is_full
 from avatarctl.store.keys import digest_file
 
 Answer = dict[str, Any]
@@ -111,6 +111,8 @@ class Host:
         why = f"{type(error).__name__}: {error}"
         if disk_is_full(error):
             return Unavailable("the disk is full", why=str(error), hint="make room for temporary files there")
+        if disk_fails(error):
+            return Unavailable("a disk of the machine fails", why=str(error), hint=LOOK_AT_KERNEL)
         if self._held is None:
             return StepFailed("an actor failed", why=why, hint="-v shows more")
         spec, params = self._held
