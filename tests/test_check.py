@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from avatarctl.engines.check.engine import CheckEngine
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.facemesh.landmarks import Landmarks
-from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.errors import BadInput
 from avatarctl.media import ffmpeg, probe
 from avatarctl.recipes.verdict import faults
@@ -125,25 +124,6 @@ def test_its_figures_are_in_the_ledger_and_shown(lab: Lab) -> None:
 
 def test_measured_again_it_is_the_same_report(lab: Lab, tmp_path: Path) -> None:
     assert lab.measure(tmp_path / "again", lab.inputs["film"]) == lab.facts
-
-
-def test_films_that_begin_alike_are_looked_at_closely_once(
-    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The figures stay those of a fresh engine, and another beginning is not taken for the same."""
-
-    def search(mesh: FaceMesh, rgb: NDArray[np.uint8]) -> Landmarks:
-        raise AssertionError("a face was looked for")
-
-    def mirror(number: int, picture: NDArray[np.uint8]) -> None:
-        picture[:] = picture[:, ::-1].copy()
-
-    mirrored = lab.altered(tmp_path / "mirrored.mp4", mirror)
-    lab.measure(tmp_path / "one", lab.film)
-    monkeypatch.setattr(FaceMesh, "start", search)
-    assert lab.measure(tmp_path / "two", lab.film) == lab.facts
-    with pytest.raises(AssertionError, match="a face was looked for"):
-        lab.measure(tmp_path / "three", mirrored)
 
 
 def test_it_keeps_the_faces_of_a_few_pictures_only(lab: Lab, tmp_path: Path) -> None:
