@@ -167,6 +167,15 @@ def test_another_text_has_no_confidence(aligned: Aligned, tmp_path: Path) -> Non
     assert max(wrong.extra["confidence"]) < 0.4
 
 
+def test_a_voice_unlike_the_references_is_not_doubted(aligned: Aligned, tmp_path: Path) -> None:
+    """How far two voices differ tells nothing of what they say."""
+    wav, right = aligned(Case("ru", "UniRobot"))
+    assert not right.doubtful
+    said = [s.text for s in sentences.split(TEXTS["ru"])]
+    text = " ".join([said[0], "Кошка спала на печке и видела сны!", *said[2:]])
+    assert [s.text for s in align(wav, text, tmp_path).doubtful] == ["Кошка спала на печке и видела сны!"]
+
+
 def test_a_sentence_that_was_not_said_has_no_confidence(tmp_path: Path) -> None:
     wav = recorded(tmp_path, Case("en", "linda"))
     said = [s.text for s in sentences.split(TEXTS["en"])]

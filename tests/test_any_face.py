@@ -67,11 +67,12 @@ def test_enrolment_says_what_is_right(finder: FaceMesh, sitters: dict[str, Sitte
             judgement.refuse(judgement.measure(photo, faces[judgement.choose(faces, 0)], finder))
         assert refused.value.hint
         return
+    photo, faces, around = portrait.alone(photo, faces)
     photo, faces, dots = portrait.unscreened(finder, photo, faces)
     chosen = judgement.choose(faces, 0)
     measured = judgement.measure(photo, faces[chosen], finder)
     judgement.refuse(measured)
-    said = {w["code"] for w in judgement.warnings(measured, chosen, len(faces), turned, printed=dots > 0)}
+    said = {w["code"] for w in judgement.warnings(measured, chosen, len(faces), turned, around, printed=dots > 0)}
     usual = USUAL[sitter]
     assert (usual - variant.lost) | variant.warned <= said
     assert said <= usual | variant.warned | variant.allowed

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -9,7 +13,9 @@ from numpy.typing import NDArray
 from avatarctl.engines.facemesh import quality, screen
 from avatarctl.engines.facemesh.landmarks import CHIN, FACE_OVAL, FOREHEAD, Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
+from avatarctl.engines.facemesh.person import PersonNetwork
 from avatarctl.engines.puppet.framing import CLOSEST_FACE, View, frame, view
+from avatarctl.engines.puppet.matte import find_matte, with_rim
 from avatarctl.engines.puppet.photolight import PhotoLight, photo_light
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import build_rig
@@ -160,6 +166,20 @@ def test_no_streaks_run_from_a_photos_border() -> None:
     assert contrast[2] < 15
 
 
+@pytest.mark.parametrize("side", range(4))
+def test_what_lies_near_a_photos_border_is_not_shown_twice(side: int) -> None:
+    """Above a cap whose emblem was near the border there was the emblem again, upside down, and so on."""
+    photo = np.full((160, 160, 3), 60, np.uint8)
+    photo[70:90, 12:22] = 240
+    marked = np.ascontiguousarray(np.rot90(photo, side))
+    points = np.zeros((478, 3), np.float32)
+    points[:, :2] = 80
+    wide, high = View(-160, 0, 480, 160, 480, 160), View(0, -160, 160, 480, 160, 480)
+    upright = np.rot90(frame(marked, points, high if side % 2 else wide).canvas, -side)
+    assert upright[70:90, 172:182].min() > 220
+    assert upright[:, :156].max() < 90
+
+
 @pytest.mark.parametrize("name", ["astronaut", "hopper"])
 def test_below_a_close_photo_there_is_one_calm_light(name: str, photos: dict[str, Picture], mesh: FaceMesh) -> None:
     """Collar, neck and wall each drew a broad stripe down to the border of an upright film."""
@@ -221,3 +241,44 @@ def test_nothing_else_is_taken_for_a_print(name: str, photos: dict[str, Picture]
     assert [screen.pitch(picture, face) for picture in others] == [0] * len(others)
     small = Landmarks(face.points * np.float32(0.1), face.score)
     assert screen.pitch(photo[:60, :60], small) == 0
+
+
+@pytest.mark.parametrize("name", ["astronaut", "hopper"])
+@pytest.mark.parametrize("colour", [(200, 30, 160), (20, 200, 60)])
+def test_a_line_around_the_person_goes_with_them(
+    name: str, colour: tuple[int, int, int], photos: dict[str, Picture], mesh: FaceMesh, face_models: dict[str, Path]
+) -> None:
+    """On posters and stickers; it stood still while the head moved."""
+    network, points = PersonNetwork(face_models["person-matte"]), mesh.landmarks(photos[name]).points
+    plain = find_matte(photos[name], points, network)
+    person = cv2.resize(plain.outline, photos[name].shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    drawn = prints.outlined(paint.poster(photos[name], 8), person, colour)
+    framed = build_rig(drawn, points, SIZE, 0.42, network=network)
+    assert framed.scene.trusted
+    line = np.abs(framed.canvas.astype(int) - colour).max(-1) < 30
+    line[round(float(framed.frame.canvas(np.float32(0), np.float32(0))[1])) :] = False
+    assert line.sum() > 100
+    left = np.abs(framed.scene.backdrop.astype(int) - colour).max(-1) < 30
+    assert (left & line).sum() < 0.2 * line.sum()
+
+
+BACKGROUNDS: dict[str, Callable[[], Picture]] = {
+    "wall": lambda: np.full((200, 200, 3), 240, np.uint8),
+    "stripes": lambda: prints.striped((200, 200)),
+    "light and shade": lambda: (
+        np.repeat(np.repeat([[60], [220]], 100, 0), 200, 1)[..., None].repeat(3, 2).astype(np.uint8)
+    ),
+    "noise": lambda: np.random.default_rng(3).integers(0, 256, (200, 200, 3), np.uint8),
+}
+
+
+@pytest.mark.parametrize("behind", BACKGROUNDS)
+def test_no_background_is_taken_for_such_a_line(behind: str) -> None:
+    rows, columns = np.mgrid[:200, :200]
+    person = (np.hypot(rows - 100, columns - 100) < 60).astype(np.uint8)
+    photo = np.where(person[..., None] > 0, np.array([150, 100, 80], np.uint8), BACKGROUNDS[behind]())
+    everywhere = np.ones_like(person)
+    assert np.array_equal(with_rim(photo, person, everywhere, 120), person)
+    drawn = prints.outlined(photo, person, (20, 200, 60), 4)
+    line = (drawn != photo).any(-1)
+    assert with_rim(drawn, person, everywhere, 120)[line].mean() > 0.95

@@ -7,15 +7,19 @@ import signal
 import sqlite3
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
+from avatarctl import jobs
 from avatarctl.errors import Unavailable
 from avatarctl.jobs import Job
 from avatarctl.media import wav
-from avatarctl.recipes import batch
+from avatarctl.recipes import batch, preflight
+from avatarctl.store.ledger import Ledger
 from avatarctl.store.queue import Wanted
 from avatarctl.store.store import Store
 from tests.media_support import clip, tone
@@ -290,6 +294,17 @@ def test_films_of_another_file_are_not_replaced_in_silence(finished: tuple[Studi
     assert second.exists()
 
 
+def test_two_batches_that_make_the_same_films_are_told(studio: Studio) -> None:
+    """None of them is there yet when the second begins."""
+    four(studio)
+    with Store.open(studio.home) as store:
+        wanted = [Wanted("три", {"text": "Три.", "output": "три"}, "f")]
+        store.ledger.queue_batch("/jobs/other.yaml", "d", wanted, lambda owner: True, str(studio.work / "outputs"))
+    said = studio.ok("batch", "run", "films.yaml").err
+    (warning,) = [line for line in said.splitlines() if line.startswith("warning: ")]
+    assert f"{studio.work}/outputs/три.mp4 is a film of /jobs/other.yaml, too" in warning
+
+
 def test_two_files_that_write_the_same_films_are_refused(studio: Studio) -> None:
     four(studio)
     write(studio, "jobs:\n  - {name: раз, text: Другое., avatar: astronaut}\n", "more.yaml")
@@ -306,7 +321,32 @@ def test_checking_a_file_tells_everything_and_does_nothing(studio: Studio) -> No
     assert report["jobs"] == 6
     assert [problem["line"] for problem in report["problems"]] == [7, 8]
     assert report["bytes_needed"] > 0 and report["media_seconds"] > 3
+    assert json.loads(result.err)["message"] == "films.yaml:7: broken: there is no avatar 'nobody' (and 1 more)"
     assert studio.ok("batch", "status", "--json").json["batches"] == []
+
+
+def test_many_different_settings_ask_the_ledger_no_more_often(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand rows may have ten thousand rates of speech, or as many names that nobody has."""
+    monkeypatch.setenv("AVATARCTL_HOME", str(studio.home))
+    asked: Counter[str] = Counter()
+
+    def count(name: str) -> None:
+        real = getattr(Ledger, name)
+
+        def answer(*arguments: Any, **options: Any) -> Any:
+            asked[name] += 1
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(Ledger, name, answer)
+
+    for name in ("avatar", "avatars", "history"):
+        count(name)
+    rates = "".join(f"  - {{text: Раз., set: {{speak.rate: {1 + n / 10}}}}}\n" for n in range(5))
+    path = write(studio, f"defaults: {{avatar: astronaut}}\njobs:\n{rates}  - {{text: Два., avatar: nobody}}\n")
+    with Store.open(studio.home, readonly=True) as store:
+        report = preflight.look(store, jobs.read(path).jobs, {str(path): studio.work})
+    assert [finding.job.avatar for finding in report.findings] == ["nobody"]
+    assert asked == {"avatar": 2, "history": 4}
 
 
 def test_recordings_and_their_texts_are_looked_at_first(studio: Studio) -> None:

@@ -154,3 +154,15 @@ def test_two_witnesses_who_agree_are_heard_alike() -> None:
     assert joined(mesh, followed) == pytest.approx((mesh + followed) / 2)
     assert joined(-MEANT, followed) == pytest.approx(followed)
     assert joined(mesh, None) is mesh
+
+
+def test_a_fold_is_told_from_a_mouth_that_the_mesh_sees_too_wide_open() -> None:
+    """By a mesh that knows the face: where it sees a shut mouth, lips found apart are a fold; elsewhere they count."""
+    followed = np.tile(MEANT, 4)
+    mesh = 1.02 * followed
+    shut, wide = int(MEANT.argmin()), int(MEANT.argmax())
+    followed[shut] = 0.1
+    mesh[wide] += 0.07
+    found = joined(mesh, followed)
+    assert found[shut] == mesh[shut]
+    assert found[wide] == pytest.approx((mesh[wide] + followed[wide]) / 2)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from avatarctl.cli import app
 from avatarctl.engines import readiness, registry
-from avatarctl.errors import Unavailable
+from avatarctl.errors import Stopped, Unavailable
 from avatarctl.media import wav
 from tests.media_support import voice
 from tests.tools import Studio, refused
@@ -322,3 +324,21 @@ def test_engines_that_fail(bare: Studio, tmp_path: Path, performance: str, code:
     site = plugin(tmp_path / "site", performance)
     refused(bare.run("ask", "эхо", "--set", "answer.engine=guest", PYTHONPATH=site), code, word)
     assert bare.ok("runs", "list", "--json").json["runs"][0]["status"] == "failed"
+
+
+def test_a_signal_that_comes_while_a_class_is_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As modules are imported: Python 3.11 takes what is raised then for a fault of the class."""
+
+    class Field:
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise Stopped(signal.SIGTERM)
+
+    class Command:
+        def main(self, **options: object) -> None:
+            type("Settings", (), {"field": Field()})
+
+    monkeypatch.setattr(app, "get_command", lambda typed: Command())
+    assert app._perform(["ask"]) == 143
+    assert "stopped by a signal" in capsys.readouterr().err

@@ -214,6 +214,21 @@ def test_rounded_lips_hide_the_teeth(rig: Rig) -> None:
     assert across < 0.37
 
 
+@pytest.mark.parametrize(("name", "least"), [("astronaut", 65), ("hopper", 32)])
+def test_a_round_mouth_is_a_ring_and_no_slot_that_was_cut_out(name: str, least: float, rigs: dict[str, Rig]) -> None:
+    """Its opening is short, and the inner side of the lower lip, turned outwards, leads into the dark."""
+    made, controls = rigs[name], viseme("close round")
+    inside = opening(made, controls)
+    columns, rows = (np.flatnonzero(inside.any(axis)) for axis in (0, 1))
+    assert len(columns) < 3.05 * len(rows)
+    light = Renderer(made).render(controls).mean(-1)
+    steps = []
+    for x in columns[round(0.35 * len(columns)) : round(0.65 * len(columns))]:
+        column = light[np.flatnonzero(inside[:, x]), x]
+        steps.append(float(column[-max(1, round(0.12 * len(column))) :].mean() - column.min()))
+    assert np.mean(steps) > least
+
+
 def test_the_lower_teeth_of_a_dropped_jaw_run_along_the_lip(rigs: dict[str, Rig]) -> None:
     """Those further back drop less: the row does not dive under the lip beside its incisors."""
     for controls in (row(open=0.2, jaw=0.17), viseme("open", smile=-0.5)):

@@ -120,6 +120,18 @@ def test_a_job_that_its_file_changed_while_it_ran_is_made_again(ledger: Ledger) 
     assert again is not None and (again.name, again.fingerprint, again.attempt) == ("a", "changed", 1)
 
 
+def test_a_job_that_left_its_file_while_it_ran_is_in_nobodys_way(ledger: Ledger) -> None:
+    batch = queue(ledger, "a", "b")
+    gone = ledger.claim_job([batch.id], "me")
+    assert gone is not None and gone.name == "a"
+    for names in (["b"], ["b", "c"], ["c", "b"], ["b"]):
+        queue(ledger, *names, alive=True)
+    assert list(statuses(ledger, batch)) == ["a", "b"]
+    assert ledger.finish_job(gone.id, "me", "done", fingerprint="f")
+    queue(ledger, "b", "c")
+    assert statuses(ledger, batch) == {"b": "queued", "c": "queued"}
+
+
 def test_what_was_let_go_counts_no_attempt(ledger: Ledger) -> None:
     batch = queue(ledger, "a", "b")
     job = ledger.claim_job([batch.id], "me")

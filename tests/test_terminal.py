@@ -182,6 +182,15 @@ def test_locales_without_cyrillic(studio: Studio) -> None:
     assert "\\u0413" in studio.ok("ask", QUESTION, PYTHONIOENCODING="ascii").out
 
 
+@pytest.mark.unjudged
+def test_a_film_is_the_same_in_every_locale(studio: Studio) -> None:
+    """Its title goes to ffmpeg on a command line."""
+    studio.ok("render", "Раз.", "--out", "first.mp4")
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    studio.ok("render", "Раз.", "--out", "second.mp4", "--refresh", **ascii_only)
+    assert (studio.work / "first.mp4").read_bytes() == (studio.work / "second.mp4").read_bytes()
+
+
 def test_words_that_are_not_utf8(studio: Studio) -> None:
     broken = os.fsdecode(b"\xcf\xf0\xe8")
     refused(studio.run("ask", broken), 2, "UTF-8")

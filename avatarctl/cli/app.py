@@ -155,8 +155,17 @@ def _perform(arguments: list[str]) -> int:
     except UnicodeEncodeError as error:
         return _report(BadInput("a name or text of this command is not UTF-8", why=str(error)), error)
     except Exception as error:
+        if (stopped := _signal_behind(error)) is not None:
+            return _report(stopped)
         fault = AvatarctlError("avatarctl has a fault", why=f"{type(error).__name__}: {error}", hint="-v shows where")
         return _report(fault, error)
+
+
+def _signal_behind(error: BaseException | None) -> Stopped | None:
+    """The signal that an error comes from: what is raised while Python makes a class, it wraps in one of its own."""
+    while error is not None and not isinstance(error, Stopped):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _environment(error: OSError) -> AvatarctlError:

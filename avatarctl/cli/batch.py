@@ -83,6 +83,7 @@ def run(
                 stack.enter_context(lock.exclusive(wait_lock))
         _preflight(store, read, out)
         batches = [_queue(store, f, out) for f in read]
+        _tell_of_shared_films(store, batches, read)
         display = stack.enter_context(Display(store, batches, jsonl=jsonl))
         performing = batch.EXECUTORS[executor](jobs)
         stack.callback(performing.close)
@@ -151,7 +152,7 @@ def check(
         ]
         print_table(["", ""], rows)
     if report.findings:
-        raise report.findings[0].error
+        raise report.fault()
 
 
 @app.command()
@@ -338,7 +339,7 @@ def _preflight(store: Store, read: Sequence[JobFile], out: Path | None) -> None:
     wanted = [job for f in read for job in f.jobs]
     report = preflight.look(store, wanted, _folders(read, out))
     if len(report.findings) >= len(wanted):
-        raise report.findings[0].error
+        raise report.fault()
     for finding in report.findings:
         say(f"warning: {finding.problem()}")
     for film, source in _films_of_others(store, read, out).items():
@@ -358,6 +359,16 @@ def _queue(store: Store, file: JobFile, out: Path | None) -> BatchRecord:
     wanted = [Wanted(job.name, job.as_request(), _fingerprint(job, folder), job.priority) for job in file.jobs]
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     return store.ledger.queue_batch(str(source), digest, wanted, store.is_alive, folder)
+
+
+def _tell_of_shared_films(store: Store, batches: Sequence[BatchRecord], read: Sequence[JobFile]) -> None:
+    """Another batch may be about to make films of the same names: of each, the one that is made last stays."""
+    if coming := store.ledger.films_to_come([batch.id for batch in batches]):
+        ours = (
+            str(Path(b.outputs) / f"{job.output}.mp4") for b, f in zip(batches, read, strict=True) for job in f.jobs
+        )
+        for film in filter(coming.__contains__, ours):
+            say(f"warning: {film} is a film of {coming[film]}, too, which is not over: the later one stays")
 
 
 def _fingerprint(job: Job, folder: str) -> str:

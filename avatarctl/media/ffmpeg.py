@@ -148,6 +148,14 @@ def command(stream: Any, level: str = "error") -> list[str]:
     return arguments
 
 
+def _argument(word: str) -> bytes:
+    """A file's name as the system has it. A text that the locale cannot write, a film's title, is UTF-8 to ffmpeg."""
+    try:
+        return os.fsencode(word)
+    except UnicodeEncodeError:
+        return word.encode("utf-8", "surrogateescape")
+
+
 class Child:
     """One running ffmpeg. Leaving the `with` block by an exception kills it; otherwise `finish` must be called.
 
@@ -180,7 +188,7 @@ class Child:
             name: value for name, value in os.environ.items() if name not in ("FFREPORT", "AV_LOG_FORCE_COLOR")
         }
         self._process = subprocess.Popen(
-            command(stream, level),
+            [_argument(word) for word in command(stream, level)],
             stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

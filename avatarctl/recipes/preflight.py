@@ -61,6 +61,14 @@ class Report:
     bytes_needed: int = 0
     bytes_free: int = 0
 
+    def fault(self) -> AvatarctlError:
+        """The first finding as an error: with its line, and how many there are besides."""
+        first, others = self.findings[0], len(self.findings) - 1
+        error, problem = first.error, first.problem()
+        error.what, error.hint = f"{problem.file}:{problem.line}: {problem.message}", problem.hint
+        error.why = f"and {others} more" if others else ""
+        return error
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
@@ -130,6 +138,8 @@ class _Preflight:
         self._silent: dict[tuple[Any, ...], AvatarctlError | None] = {}
         self._servers: dict[tuple[str, str, Params], Mapping[str, str] | AvatarctlError] = {}
         self._recordings: dict[str, float | AvatarctlError] = {}
+        self._avatars: dict[str, AvatarRecord | AvatarctlError] = {}
+        self._histories: dict[tuple[str, str], tuple[float | None, bool]] = {}
 
     def report(self, wanted: Sequence[Job], folders: Mapping[str, Path]) -> Report:
         report = Report(jobs=len(wanted))
@@ -205,18 +215,28 @@ class _Preflight:
 
     def _choose(self, job: Job) -> _Choice:
         settings = jobs.settings_of(job)
+        name = job.avatar or settings.avatar
+        if name not in self._avatars:
+            self._avatars[name] = _caught(lambda: self._find(job, settings))
+        avatar = _or_raise(self._avatars[name])
+        film: Any = settings.choice("animate").params
+        return _Choice(settings, avatar, self._rate(settings), film.size * film.size)
+
+    def _find(self, job: Job, settings: Settings) -> AvatarRecord:
         avatar = jobs.avatar_of(job, self._store, settings)
         if any(self._store.artefact(digest) is None for digest in avatar.files()):
             raise Unavailable(f"a file of the avatar {avatar.name} is gone", hint="enrol the person again")
-        film: Any = settings.choice("animate").params
-        return _Choice(settings, avatar, self._rate(settings), film.size * film.size)
+        return avatar
 
     def _rate(self, settings: Settings) -> _Rate | None:
         rates = {"shared": 0.0, "whole": 0.0, "elsewhere": 0.0}
         for stage in ("speak", "animate", "finish", "check"):
             choice = settings.choice(stage, presets.every_role(stage))
             wanted = choice.spec.requirements(choice.params)
-            seconds, alone = self._seconds_of(stage, choice.spec.name)
+            engine = stage, choice.spec.name
+            if engine not in self._histories:
+                self._histories[engine] = self._seconds_of(*engine)
+            seconds, alone = self._histories[engine]
             if seconds is None:
                 if stage == "animate":
                     return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 import types
 import typing
@@ -50,7 +51,7 @@ class Params:
             BadConfig: unknown key (the nearest one is suggested), wrong type, out of bounds.
         """
         fields = {f.name: f for f in dataclasses.fields(cls)}
-        hints = typing.get_type_hints(cls)
+        hints = _hints(cls)  # type: ignore[arg-type]
         values: dict[str, Any] = {}
         for name, value in raw.items():
             if name not in fields:
@@ -65,6 +66,12 @@ class Params:
     def as_dict(self) -> dict[str, Any]:
         """All fields by name."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+
+
+@functools.cache
+def _hints(params: type[Params]) -> dict[str, Any]:
+    """Types of the fields by name; a batch of ten thousand different jobs asks as often."""
+    return typing.get_type_hints(params)
 
 
 def _coerce(value: object, hint: Any, meta: Mapping[str, Any], where: str) -> Any:

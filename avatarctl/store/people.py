@@ -34,7 +34,7 @@ class PeopleTables(LedgerFile):
         """
         found = self.avatar_or_none(wanted, version)
         if found is None:
-            names = sorted({a.name for a in self.avatars()})
+            names = [str(row["name"]) for row in self.rows("SELECT DISTINCT name FROM avatars ORDER BY name")]
             which = f"version {version} of {wanted!r}" if version else repr(wanted)
             hint = "avatarctl avatars list" if names else "avatarctl enroll photo.jpg voice.wav"
             raise BadInput(f"there is no avatar {which}", hint=_nearest(wanted, names) or hint)

@@ -86,8 +86,12 @@ class QueueTables(LedgerFile):
         rows = connection.execute("SELECT id, name, status, fingerprint FROM jobs WHERE batch_id = ?", (batch_id,))
         there = {row["name"]: row for row in rows.fetchall()}
         names = {job.name for job in wanted}
-        # Positions are unique: move them out of the way before they are given anew.
-        connection.execute("UPDATE jobs SET position = -1 - position WHERE batch_id = ?", (batch_id,))
+        # Positions are unique: move them out of the way before they are given anew; below those of jobs that left the
+        # file while they ran, and keep theirs.
+        lowest = min(0, _value(connection, "SELECT min(position) FROM jobs WHERE batch_id = ?", batch_id) or 0)
+        connection.execute(
+            "UPDATE jobs SET position = ? - position WHERE batch_id = ? AND position >= 0", (lowest - 1, batch_id)
+        )
         for name, row in there.items():
             if name not in names and row["status"] != "running":
                 connection.execute("DELETE FROM jobs WHERE id = ?", (row["id"],))
@@ -304,6 +308,18 @@ class QueueTables(LedgerFile):
             tuple(besides),
         )
         return {str(row["output"]): str(row["source"]) for row in found}
+
+    def films_to_come(self, besides: Sequence[str]) -> dict[str, str]:
+        """Where batches that are not over will put their films, but for those of these; each with its job file."""
+        found = self.rows(
+            f"""
+            SELECT batches.outputs || '/' || json_extract(jobs.request, '$.output') || '.mp4' AS film, batches.source
+            FROM jobs JOIN batches ON batches.id = jobs.batch_id
+            WHERE jobs.status IN ('queued', 'running') AND batches.id NOT IN ({_marks(besides)})
+            """,
+            tuple(besides),
+        )
+        return {str(row["film"]): str(row["source"]) for row in found}
 
     def job_counts(self, batch_id: str) -> dict[str, int]:
         """How many jobs of a batch have each status."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from avatarctl.engines.facemesh import landmarks as mesh
 from tests.quality.paint import Floats, Image, grey, mix, region, scaled, to_bytes, unit
@@ -127,3 +128,56 @@ def vignette(photo: Image, points: Floats) -> Image:
     return mix(
         photo, np.full(photo.shape, 250.0), 1 - region(photo, centre + 1.5 * (oval - centre), 0.08 * unit(points))
     )
+
+
+# -- what is around a photo
+
+
+def round_photo(photo: Image, points: Floats, radius: float = 1.75, corner: float = 255.0) -> Image:
+    """A circle of `radius` u about the face, as messengers show their users, in its square."""
+    u = unit(points)
+    x, y = points[mesh.NOSE_TIP, :2] - (0, 0.2 * u)
+    reach = min(radius * u, x, y)
+    x0, y0, side = int(x - reach), int(y - reach), int(2 * reach)
+    part = photo[y0 : y0 + side, x0 : x0 + side]
+    rows, columns = np.mgrid[: part.shape[0], : part.shape[1]].astype(np.float32)
+    beyond = np.clip(np.hypot(columns + x0 - x, rows + y0 - y) - reach + 1, 0, 1)[..., None]
+    return mix(part, np.full(part.shape, corner), beyond)
+
+
+def letterbox(photo: Image, bar: int = 120) -> Image:
+    return cv2.copyMakeBorder(photo, bar, bar, 0, 0, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+
+
+def captioned(photo: Image) -> Image:
+    """In a passe-partout and a wooden frame, with a name below."""
+    inner = cv2.copyMakeBorder(photo, 12, 12, 12, 12, cv2.BORDER_CONSTANT, value=(240, 240, 235))
+    made = cv2.copyMakeBorder(inner, 40, 90, 40, 40, cv2.BORDER_CONSTANT, value=(110, 70, 30))
+    return cv2.putText(made, "ANNA 1987", (60, made.shape[0] - 30), 0, 1.3, (250, 240, 220), 3, cv2.LINE_AA)
+
+
+def screenshot(photo: Image) -> Image:
+    """Of a telephone: clock, the name of an album, the photo, keys."""
+    width, top = 720, 300
+    shown = scaled(photo, width / photo.shape[1])
+    page = np.full((top + shown.shape[0] + 300, width, 3), 18, np.uint8)
+    page[top : top + shown.shape[0]] = shown
+    page[60:150] = (30, 60, 110)
+    cv2.putText(page, "12:41  87%", (20, 42), 0, 0.9, (240, 240, 240), 2, cv2.LINE_AA)
+    cv2.putText(page, "Summer", (20, 118), 0, 1.2, (255, 255, 255), 2, cv2.LINE_AA)
+    for x in (80, 170, 260):
+        cv2.circle(page, (x, len(page) - 120), 28, (230, 60, 90), 3, cv2.LINE_AA)
+    return page
+
+
+def outlined(photo: Image, person: NDArray[np.uint8], colour: tuple[int, int, int], breadth: int = 3) -> Image:
+    """With a line around the person, uint8 (height, width), 0 or 1, as on a poster."""
+    line = cv2.dilate(person, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * breadth + 1,) * 2)) - person
+    return np.where(line[..., None] > 0, np.array(colour, np.uint8), photo)
+
+
+def striped(shape: tuple[int, ...], breadth: int = 18, *, level: bool = False) -> Image:
+    """Wallpaper."""
+    place = np.arange(shape[0] if level else shape[1]) // breadth % 2
+    lines = np.where(place[:, None], np.array([230, 225, 215]), np.array([60, 80, 130])).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(lines[:, None] if level else lines[None], (*shape[:2], 3)))

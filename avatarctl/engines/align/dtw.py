@@ -38,8 +38,15 @@ Lee and Rose (1998), A frequency warping approach to speaker normalization.
 _TRIED_SECONDS = 12.0
 _REFERENCE_SHARE = 0.3
 """How much of the work is done when the reference is spoken, about."""
-_MATCH, _MISMATCH = 0.6, 0.95
-"""Mean distance of frames that say the same, and of frames that do not."""
+_MATCH = 0.84
+"""Mean distance of frames that surely say the same, in that of frames which cannot.
+
+Of voices of espeak-ng and of four of Flite's, in English: sentences that were said had 0.21 to 0.88 without noise, up
+to 0.92 with 15 dB of it and 0.96 with 8 dB; others had 0.90 to 1.1.
+"""
+_UNLIKE_SECONDS = 20.0
+_UNLIKE = 0.92
+"""What is usual."""
 
 
 class WarpingEngine:
@@ -126,7 +133,8 @@ def _aligned(
     if found is None or found.silent.all():
         raise _misfit(sounding, usual)
     clock = mapping.Clock(found)
-    confidence = [_confidence(cost) for cost in mapping.sentence_costs(found, spoken)]
+    unlike = fits.unlike(spoken, len(spoken.logs) / float(active.sounding.sum()))
+    confidence = _confidence(mapping.sentence_costs(found, spoken), unlike)
     phonemes = mapping.phonemes(clock, spoken)
     if not phonemes:
         raise _misfit(sounding, usual)
@@ -152,8 +160,14 @@ def _misfit(sounding: float, usual: float) -> BadInput:
     )
 
 
-def _confidence(cost: float) -> float:
-    return round(float(np.clip((_MISMATCH - cost) / (_MISMATCH - _MATCH), 0, 1)), 3)
+def _confidence(costs: list[float], unlike: float) -> list[float]:
+    """0..1 for each sentence: 0 where it is no nearer than what cannot be said there.
+
+    In a voice that is much like the reference, what is as far as in other voices is hardly said.
+    """
+    match = _MATCH * unlike
+    match = (match + min(match, *costs)) / 2
+    return [round(float(np.clip((unlike - cost) / (unlike - match), 0, 1)), 3) for cost in costs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +200,14 @@ class _Fit:
     ) -> Alignment | None:
         shared = common.level_with(self.logs, self.active, spoken.logs)
         return through(self.logs, self.active, spoken, shared, pace=pace, limit=limit, told=told)
+
+    def unlike(self, spoken: Reference, pace: float) -> float:
+        """Mean distance of the recording's beginning from what is surely not said: how far voices differ, and how much
+        noise makes all sounds alike, is in it as in that of what is said."""
+        found = self.align(spoken.backwards(), pace, self._check, _UNLIKE_SECONDS)
+        if found is None or found.silent.all():
+            return _UNLIKE
+        return float(found.costs[~found.silent].mean())
 
     def best(self, parts: list[str]) -> float:
         """The factor on the reference voice's frequencies that suits the beginning of the recording."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,11 @@ class Reference:
     phonemes: list[Phoneme]
     words: list[Span]
     sentences: list[Span]
+
+    def backwards(self) -> Reference:
+        """The same sounds from the last to the first: as much like speech, and nothing that anybody says."""
+        breaks = self.breaks[-1] - self.breaks[::-1]
+        return replace(self, logs=self.logs[::-1], breaks=breaks, firsts=len(breaks) - 1 - self.firsts[::-1])
 
 
 def parts_of(text: str) -> list[str]:

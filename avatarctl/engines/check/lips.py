@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.check.face import LOWER_LIP, UPPER_LIP, axes, openings
-from avatarctl.engines.check.mouth import correlation
+from avatarctl.engines.check.mouth import CLOSED, correlation
 from avatarctl.engines.facemesh.landmarks import Landmarks
 
 Picture = NDArray[np.uint8]
@@ -64,7 +64,7 @@ both are worth the same."""
 _TRUSTED = 0.95
 """The same, from which on the mesh knows this face."""
 _FOLD = 0.06
-"""u between the two in a picture from which on they have not seen the same lips."""
+"""u by which lips are found farther apart than the mesh sees them from which on they are not the same lips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +179,9 @@ def joined(gap: Floats, followed: Floats | None) -> Floats:
     """One opening of the mesh's and of the followed lips', u each, NaN where unknown.
 
     Two witnesses who agree are heard alike: each sees some sounds better than the other. Who is right where they do
-    not agree is told by the pictures: lips that were found again are where they were found. Only where two who agree
-    nearly always are far apart in one picture, it is a fold of the skin that was found there, and the mesh is believed.
+    not agree is told by the pictures: lips that were found again are where they were found. Only where the mesh, with
+    which they agree nearly always, sees a mouth shut that is found wide open, it is a fold of the skin that was found
+    there, and the mesh is believed.
     """
     if followed is None:
         return gap
@@ -189,7 +190,7 @@ def joined(gap: Floats, followed: Floats | None) -> Floats:
     if not share:
         return followed
     both = (1 - share) * followed + share * gap
-    at_a_fold = (agreement > _TRUSTED) & (np.abs(followed - gap) > _FOLD)
+    at_a_fold = (agreement > _TRUSTED) & (gap < CLOSED) & (followed - gap > _FOLD)
     return np.asarray(np.where(at_a_fold, gap, both), np.float64)
 
 

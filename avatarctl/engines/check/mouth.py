@@ -152,23 +152,6 @@ def around_blinks(meant: Floats, eyes: Floats, fps: float) -> NDArray[np.bool_]:
     return near
 
 
-def shutting(eyes: Floats, near: NDArray[np.bool_]) -> Floats:
-    """How far the eyes are shut around blinks, 0 open .. 1 shut, NaN elsewhere.
-
-    Each stretch of pictures is held against how open the eyes are there: happy ones are narrower than surprised ones
-    all the time, and shut no less.
-    """
-    found = np.full(len(eyes), np.nan)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], near, [False]]).astype(np.int8)))
-    for start, end in zip(edges[::2], edges[1::2], strict=True):
-        seen = eyes[start:end]
-        known = seen[np.isfinite(seen)]
-        usual = float(np.percentile(known, 75)) if known.size else 0.0
-        if usual > 0:
-            found[start:end] = 1 - seen / usual
-    return found
-
-
 def blinks(eyes: Floats, fps: float) -> int | None:
     """How often the eyes shut and opened again within 0.6 s. The usual opening is the film's median."""
     seen = eyes[np.isfinite(eyes)]

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatarctl.engines.check import lids
 from avatarctl.engines.check.background import Background
 from avatarctl.engines.check.face import detail, light, openings
 from avatarctl.engines.check.film import Check, Film, pictures
@@ -59,16 +60,17 @@ class Seen:
 
     `face`: whether it is there; `gap`: between the inner lips, in u, the distance of the eye centres, by the mesh and
     by the lips' own look, NaN also where the picture was passed over; `eyes`: between the lids, in u (the mean of both
-    eyes); `light`: mean luma of forehead, nose and cheeks, 0..255; `detail`: root mean square of the Laplacian of the
-    upper face's luma without its eyes, NaN where passed over; `background_error`: mean square of the background luma's
-    difference from the first picture; `background_light`: its mean luma. `background_share`: of the picture that
-    counts as background, 0..1. `every`: of so many pictures in a row, from the film's first on, the first is never
-    passed over.
+    eyes); `looks`: of both eyes, uint8 (pictures, `lids.LOOK`), 0 where there is no face; `light`: mean luma of
+    forehead, nose and cheeks, 0..255; `detail`: root mean square of the Laplacian of the upper face's luma without its
+    eyes, NaN where passed over; `background_error`: mean square of the background luma's difference from the first
+    picture; `background_light`: its mean luma. `background_share`: of the picture that counts as background, 0..1.
+    `every`: of so many pictures in a row, from the film's first on, the first is never passed over.
     """
 
     face: NDArray[np.bool_]
     gap: Floats
     eyes: Floats
+    looks: Picture
     light: Floats
     detail: Floats
     background_error: Floats
@@ -189,10 +191,11 @@ def _size(first: Picture, face: Landmarks | None) -> tuple[int, int]:
 
 class _Row(NamedTuple):
     """A picture's place of the face, None where it is not seen, the likeness of its lips, None where they were not
-    looked for, and its figures in the order of `Seen`."""
+    looked for, the look of its eyes, and its figures in the order of `Seen`."""
 
     face: Landmarks | None
     lips: Likeness | None
+    eyes: Picture
     gap: float
     lids: float
     light: float
@@ -201,7 +204,8 @@ class _Row(NamedTuple):
     background: float
 
 
-_UNSEEN = _Row(None, None, *[float("nan")] * 6)
+_NO_EYES = np.zeros(lids.LOOK, np.uint8)
+_UNSEEN = _Row(None, None, _NO_EYES, *[float("nan")] * 6)
 
 
 class _Eye:
@@ -231,6 +235,7 @@ class _Eye:
         self._last = _UNSEEN
         self._figures = array("d")
         self._likenesses: list[Likeness | None] = []
+        self._looks = bytearray()
         self._lids: list[float] = []
         self._search = 0
 
@@ -241,8 +246,9 @@ class _Eye:
     def _add(self, rows: Sequence[_Row]) -> None:
         """Keep what is seen of pictures. A face is 6 kB, and needed no longer than until the next one is seen."""
         for row in rows:
-            self._figures.extend((row.face is not None, *row[2:]))
+            self._figures.extend((row.face is not None, *row[3:]))
             self._likenesses.append(row.lips)
+            self._looks += row.eyes.tobytes()
         self._last = rows[-1]
 
     def take(self, pictures: Sequence[Picture]) -> None:
@@ -312,17 +318,19 @@ class _Eye:
         luma, unknown = _luma(i420), float("nan")
         background = self._background.compare(luma)
         if face is None:
-            return _Row(None, None, unknown, unknown, unknown, unknown, *background)
-        gap, lids = openings(face)
+            return _Row(None, None, _NO_EYES, unknown, unknown, unknown, unknown, *background)
+        (gap, opening), eyes = openings(face), lids.look(luma, face)
         if passed_over:
-            return _Row(face, None, unknown, lids, light(luma, face), unknown, *background)
+            return _Row(face, None, eyes, unknown, opening, light(luma, face), unknown, *background)
         likeness = self._lips.likeness(luma, face) if self._lips is not None else None
-        return _Row(face, likeness, gap, lids, light(luma, face), detail(luma, face), *background)
+        return _Row(face, likeness, eyes, gap, opening, light(luma, face), detail(luma, face), *background)
 
     def seen(self, every: int) -> Seen:
-        face, *figures = np.array(self._figures).reshape(-1, len(_Row._fields) - 1).T
+        face, *figures = np.array(self._figures).reshape(-1, len(_Row._fields) - 2).T
         gap, eyes, light, detail, error, background = figures
-        return Seen(face > 0, self._joined(gap), eyes, light, detail, error, background, self._background.share, every)
+        looks = np.frombuffer(bytes(self._looks), np.uint8).reshape(-1, lids.LOOK)
+        seen = face > 0, self._joined(gap), eyes, looks, light, detail, error, background
+        return Seen(*seen, self._background.share, every)
 
     def _joined(self, gap: Floats) -> Floats:
         """The mesh's gap with that of the lips' own look."""

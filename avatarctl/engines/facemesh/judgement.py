@@ -13,6 +13,7 @@ from avatarctl.engines.facemesh import quality
 from avatarctl.engines.facemesh.crop import Image
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
+from avatarctl.engines.facemesh.surround import Surround
 from avatarctl.errors import BadInput, NoFace
 
 MIN_WIDTH, GOOD_WIDTH = 40, 160
@@ -181,11 +182,18 @@ def refuse(measured: Measurements) -> None:
 
 
 def warnings(
-    measured: Measurements, chosen: int, count: int, turned: int = 0, *, printed: bool = False
+    measured: Measurements,
+    chosen: int,
+    count: int,
+    turned: int = 0,
+    around: Surround | None = None,
+    *,
+    printed: bool = False,
 ) -> list[dict[str, str]]:
     """`{code, message, advice}` for each thing that makes the film worse than it could be.
 
-    `turned`: degrees by which the photo was turned clockwise to bring the face upright. `printed`: in dots, which were
+    `turned`: degrees by which the photo was turned clockwise to bring the face upright. `around`: what was taken from
+    around it. `printed`: in dots, which were
     smoothed away.
     """
     found: list[dict[str, str]] = []
@@ -200,6 +208,10 @@ def warnings(
             f"the photo lay {lay}; it is turned by {turned} degrees",
             "see in the preview if it is upright",
         )
+    if around is not None and around.round:
+        warn("round_photo", "the photo is round; its corners are filled in", "the whole photo looks better")
+    elif around is not None and around.bars:
+        warn("bars", "plain bars around the photo are cut off", "see in the preview that nothing else is gone")
     if printed:
         warn("printed", "the photo was printed in dots; they are smoothed away", "the original photo is sharper")
     if count > 1:

@@ -10,6 +10,8 @@ The report is JSON, schema `portrait/1`:
     smeared, flat (share), covered_share, features, covered_lip, covered_chin: see `quality`; doubt: see
     `FaceMesh.doubt`; filled: see `Measurements`
     dots         distance between the dots that the photo was printed in, pixels; 0 if it was not
+    around       left, top, right, bottom: pixels of bars that were cut off, after turning; round: whether the photo
+                 was, and has its corners filled
     turned       degrees by which portrait.png is turned clockwise against the photo: 0, 90, 180 or 270
     warnings     [{code, message, advice}]
 """
@@ -18,16 +20,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from avatarctl.engines.contract import Cancelled, Job
-from avatarctl.engines.facemesh import judgement, preview, quality, screen
+from avatarctl.engines.facemesh import judgement, preview, quality, screen, surround
 from avatarctl.engines.facemesh.crop import Image
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
+from avatarctl.engines.facemesh.surround import Surround
 from avatarctl.errors import StepFailed
 from avatarctl.media import image
 
@@ -51,18 +55,20 @@ class FaceMeshPortrait:
         rgb, notes = image.read_photo(job.inputs["photo"])
         _go_on(job, 1)
         rgb, faces, turned = find(self._mesh, rgb, job.params.face)
+        rgb, faces, around = alone(rgb, faces, job.params.face)
         rgb, faces, dots = unscreened(self._mesh, rgb, faces, job.params.face)
         chosen = judgement.choose(faces, job.params.face)
         face = faces[chosen]
         _go_on(job, 2)
         measured = judgement.measure(rgb, face, self._mesh)
         judgement.refuse(measured)
-        warnings = judgement.warnings(measured, chosen, len(faces), turned, printed=dots > 0)
+        warnings = judgement.warnings(measured, chosen, len(faces), turned, around, printed=dots > 0)
 
         report = {
             "schema": SCHEMA,
             "image": {**notes, "width": rgb.shape[1], "height": rgb.shape[0]},
             "turned": turned,
+            "around": asdict(around),
             "dots": round(dots, 2),
             "faces": [_entry(number, one) for number, one in enumerate(faces, start=1)],
             "face": _entry(chosen + 1, face),
@@ -100,6 +106,16 @@ def find(finder: FaceMesh, rgb: Image, wanted: int = 0) -> tuple[Image, list[Lan
     turned = _turned(rgb, degrees)
     upright = finder.faces(turned, again=False)
     return (turned, upright, degrees) if upright else (rgb, faces, 0)
+
+
+def alone(rgb: Image, faces: list[Landmarks], wanted: int = 0) -> tuple[Image, list[Landmarks], Surround]:
+    """The photo that shows the face `wanted` without what surrounds it in the picture, its faces, and what it was."""
+    if not faces:
+        return rgb, faces, Surround()
+    around = surround.find(rgb, faces[judgement.choose(faces, wanted)])
+    if not (around.bars or around.round):
+        return rgb, faces, around
+    return surround.without(rgb, around), [surround.moved(face, around) for face in faces], around
 
 
 def unscreened(

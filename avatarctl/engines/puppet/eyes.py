@@ -42,6 +42,8 @@ REACH, WING_REACH = 1.22, 1.62
 """How far beyond its corners an eye's lids change, and lashes may stand out, in half widths."""
 EDGE = 0.02
 """Width of the border within which an eye's box gives way to the picture around it, u."""
+WINK = 0.6
+"""An eye that the photo shows closed is open less than this part of the other one, however narrow both are drawn."""
 TRAVEL = 0.9
 """Part of the eye's opening that the upper lid covers; the lower one rises by the rest."""
 PAPER, LINES, COLOUR = 0.5, 0.2, 16
@@ -88,11 +90,13 @@ def build_eyes(
     face = Landmarks(landmarks, 1.0)
     seen = quality.features(canvas, face)
     paper = _paper(canvas, face)
+    wider = max(seen.lids)
+    least = min(LIDS_OPEN, WINK * wider) if wider >= LIDS_OPEN else LIDS_OPEN
     grain = _grain(texture, (landmarks[list(anatomy.SKIN), :2] + 0.5) * TEXTURE_SCALE, unit * TEXTURE_SCALE)
     return tuple(
         _build(canvas, texture, landmarks, unit, indices, grain, cover, paper)
         for indices, contrast, opening in zip(anatomy.EYES, seen.eyes, seen.lids, strict=True)
-        if contrast >= EYE_SEEN and opening >= LIDS_OPEN
+        if contrast >= EYE_SEEN and opening >= least
     )
 
 
@@ -332,7 +336,8 @@ def _grain(texture: NDArray[np.uint8], points: Array, unit: float) -> Array:
         fine = patch - cv2.GaussianBlur(patch, (0, 0), GRAIN * unit)
         found.append(fine - fine.mean(0) - fine.mean(1)[:, None] + fine.mean((0, 1)))
         lights.append(max(float(patch.mean()), 8.0))
-    strength = [float(np.abs(fine).mean()) for fine in found]
+    # Over the light: else the calmest were whatever lies in the shade, hair and the shadow's edge among it.
+    strength = [float(np.abs(fine).mean()) / light for fine, light in zip(found, lights, strict=True)]
     calm = [n for n, strong in enumerate(strength) if strong <= np.median(strength)]
     usual = {n: 1.4826 * float(np.median(np.abs(found[n]))) for n in calm}
     best = min(calm, key=lambda n: float(np.percentile(np.abs(found[n]), 99.5)) / max(usual[n], 0.5))

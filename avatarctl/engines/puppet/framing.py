@@ -34,6 +34,8 @@ ABOVE_HEAD = 0.03
 BLURS = (0.006, 0.02, 0.05)
 """Of what lies beyond a photo, sigma in shorter sides of the frame, one over the other, each from twice as far from its
 border as the one before: what is sharp there dissolves."""
+MIRRORED = 0.03
+"""How deep into a photo its continuation looks, sides of the frame: any deeper, a hat's emblem would show twice."""
 FAR, WIDE, LONG, DIMMED = 0.3, 0.26, 0.1, 0.85
 """Sides of the frame from which on there is but a calm light: its sigma across and down, and its brightness. What
 lies beside a face is of many colours, and each would draw a stripe down to the frame's border."""
@@ -218,8 +220,9 @@ def _continued(inside: NDArray[np.uint8], margins: tuple[int, int, int, int], ov
     high, wide = inside.shape[:2]
     above, below, left, right = margins
     (x0, y0), (x1, y1) = oval.min(0), oval.max(0)
-    rows = _swung(high, (above, below), (y0, high - y1))
-    columns = _swung(wide, (left, right), (x0, wide - x1))
+    depth = MIRRORED * min(high + above + below, wide + left + right)
+    rows = _drawn_out(high, (above, below), (y0, high - y1), depth)
+    columns = _drawn_out(wide, (left, right), (x0, wide - x1), depth)
     whole = np.ascontiguousarray(inside[rows][:, columns])
     outside = np.ones(whole.shape[:2], np.uint8)
     outside[above : above + high, left : left + wide] = 0
@@ -231,14 +234,13 @@ def _continued(inside: NDArray[np.uint8], margins: tuple[int, int, int, int], ov
     return _faded(whole, light, distance, FAR * side)
 
 
-def _swung(length: int, margins: tuple[int, int], room: tuple[float, float]) -> NDArray[np.intp]:
-    """Which rows, or columns, continue a picture of `length` beyond its two ends: those beside the border, to and fro,
-    half as far as there is `room` beside the face; a mirror would show a second face."""
+def _drawn_out(length: int, margins: tuple[int, int], room: tuple[float, float], depth: float) -> NDArray[np.intp]:
+    """Which rows, or columns, continue a picture of `length` beyond its two ends: those beside the border, backwards,
+    and ever more slowly, so that they end `depth` from it, or half as far as there is `room` beside the face."""
     sides = []
     for margin, free in zip(margins, room, strict=True):
-        depth = int(np.clip(0.5 * free, 1, length))
-        place = np.arange(margin) % (2 * depth)
-        sides.append(np.minimum(place, 2 * depth - 1 - place))
+        reach = float(np.clip(min(0.5 * free, depth), 1, length))
+        sides.append((reach * (1 - np.exp(-np.arange(margin) / reach))).astype(np.intp))
     return np.concatenate([sides[0][::-1], np.arange(length), length - 1 - sides[1]])
 
 

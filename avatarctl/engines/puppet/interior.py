@@ -39,7 +39,7 @@ RESTING = 0.8
 """How much of the lower lip the upper teeth cover at f and v, mm."""
 SHOWN_OVER_LIP = 2.0
 """As far below the edge of the lip there is something of the teeth there, mm."""
-PROTRUDED = 2.0
+PROTRUDED = 3.2
 """How much further fully rounded lips reach over the teeth, mm: they are pushed forwards, and the teeth stay behind."""
 PARTED = 0.03, 0.08
 """While the lips part from here to here, u. Right between them there is nothing but teeth."""
@@ -60,6 +60,9 @@ WALL = 0.52
 """Light of the flesh in which the lips meet at the corners, in lights of the lips."""
 ENDS = 0.72, 1.02
 """From where to where, in halves of the opening, that flesh takes the place of what lies deeper."""
+ROLLED, RIM = (0.85, 0.35), 0.03
+"""How much of that flesh is seen inside of round lips, which turn it outwards, at the lower and at the upper one, and
+how far in, u. A hole without it looks cut out."""
 
 
 @dataclass(frozen=True)
@@ -228,12 +231,21 @@ class Mouth:
         start, stop = ENDS
         start += 0.06 * motion.rounded
         meeting = smoothstep(start, stop, np.sqrt(side**2 + 0.45 * np.minimum(off_middle**2, 1)))
+        if motion.rounded > 0:
+            meeting = np.maximum(meeting, self._rolled(under_lip, over_lip, motion.rounded, shape.open))
         picture += (self._wall - picture) * meeting
         shade += (1 - shade) * meeting
         picture *= shade + (1 - shade) * self._glow
         whole = self._unlit.copy()
         whole[rows] = cv2.convertScaleAbs(cv2.merge(tuple(picture)))
         return whole
+
+    def _rolled(self, under_lip: Array, over_lip: Array, rounded: float, opening: float) -> Array:
+        """How much of the flesh of lips that are pushed forwards is seen at pixels so far from their edges, 0..1."""
+        reach = np.float32(RIM * self._unit)
+        parted = float(smoothstep(*PARTED, opening))
+        low, high = (np.float32(share * rounded * parted) for share in ROLLED)
+        return np.asarray(low * np.exp(-((over_lip / reach) ** 2)) + high * np.exp(-((under_lip / reach) ** 2)))
 
     def biting(self, composed: NDArray[np.uint8], motion: LipMotion, shape: MouthShape) -> NDArray[np.uint8]:
         """The upper teeth once more, to be laid over the tucked lower lip: RGBA uint8, straight alpha.

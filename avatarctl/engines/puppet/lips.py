@@ -316,7 +316,7 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     # Closed lips cannot follow the arc of a laugh.
     drop += 0.35 * lips.smile_arc * happy * (1 - parted) * float(lips.is_open)
     # A tucked lip meets the canines' lip already, so that only the incisors are seen over it.
-    narrow = 0.985 - 0.40 * rounded - 0.26 * tucked - (0.02 * release if lips.is_open else 0.0)
+    narrow = 0.985 - 0.48 * rounded - 0.26 * tucked - (0.02 * release if lips.is_open else 0.0)
     # Wide lips would spread their opening flat along a line: they part more fully than narrow ones.
     fullness = (0.56 if lips.is_open else 0.64) + (0.10 if lips.is_open else -0.04) * rounded
     profile = np.clip(1 - (x / narrow) ** (2.3 - 0.3 * rounded), 0, 1) ** fullness
@@ -324,7 +324,7 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     # A lower lip that is drawn down is an even rim; its waves are those of lips that press on each other.
     evened = parted * (lips.even - lips.meeting) * np.sqrt(profile)
     # Where they are drawn together they part further: as a ring, and not as a slit that is only shorter.
-    gap = np.maximum(opening * (1 + 0.2 * rounded) * unit * profile + evened, 0)
+    gap = np.maximum(opening * (1 + 0.3 * rounded) * unit * profile + evened, 0)
 
     # What the jaw takes down is an arch over the opening: a parabola would flatten the opening's floor.
     hanging = (0.2 if lips.is_open else 0.28) * (1 - 0.35 * happy)

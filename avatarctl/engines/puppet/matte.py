@@ -36,6 +36,12 @@ CONTRAST = (0.06, 0.94)
 """Alpha is stretched from here: what is nearly nothing is nothing."""
 BAND = 256
 """Rows of a texture that are worked on at a time, to keep memory flat."""
+BROADEST_RIM, LIKE_RIM = 0.06, 40.0
+"""Breadth of a line drawn around the person, in face heights at most; levels by which its pixels stray from its colour.
+"""
+ALONG, BEYOND = 0.65, 0.3
+"""Share of what is right outside the head that has the line's colour, at least; of what is further out, and of what is
+right inside, at most."""
 LARGEST_HOLE = 0.12
 """Of the face's area: smaller gaps are patches on clothes rather than background."""
 MOST_DOUBT, MOST_MOVED, LEAST_FACE = 0.12, 0.10, 0.995
@@ -115,10 +121,12 @@ def find_matte(photo: NDArray[np.uint8], landmarks: Array, network: PersonNetwor
     head_alone = np.s_[: max(1, int(points[mesh.LIP_UPPER_INNER_MIDDLE, 1]))]
     outline[head_alone] = _without_scraps(work[head_alone], mean[head_alone], outline[head_alone], face)
     outline = _connected(outline, oval)
+    judged = _judge(mean, spread, outline, oval, head)
+    outline = with_rim(work, outline, head, face)
     soft = np.asarray(cv2.GaussianBlur(outline.astype(np.float32), (0, 0), max(0.7, 0.006 * face)), np.float32)
     guide = work.astype(np.float32) / np.float32(255)
     slope, offset = guided_filter(guide, soft, max(2, round(0.035 * face)), 1e-4)
-    return Matte(outline, slope, offset, scale, *_judge(mean, spread, outline, oval, head))
+    return Matte(outline, slope, offset, scale, *judged)
 
 
 def _head(shape: tuple[int, ...], points: Array, face: float) -> NDArray[np.uint8]:
@@ -188,6 +196,30 @@ def _without_scraps(work: NDArray[np.uint8], mean: Array, person: NDArray[np.uin
     thin = left & (cv2.morphologyEx(left.astype(np.uint8), cv2.MORPH_OPEN, disc) == 0)
     splinter = thin & added & (cv2.dilate(scrap.astype(np.uint8), disc) > 0)
     return np.asarray(left & ~splinter, np.uint8)
+
+
+def with_rim(
+    work: NDArray[np.uint8], person: NDArray[np.uint8], head: NDArray[np.uint8], face: float
+) -> NDArray[np.uint8]:
+    """The outline with a line of one colour that is drawn around the person, as on posters and stickers: it would stand
+    still while the head moves, and be a second outline."""
+    outside = cv2.distanceTransform(1 - person, cv2.DIST_L2, 5)
+    within = cv2.distanceTransform(person, cv2.DIST_L2, 5)
+    broadest = max(3, round(BROADEST_RIM * face))
+    ring = np.ceil(outside).astype(np.intp)  # 0 is the person, 1 may be of mixed colours
+    around = (head > 0) & (ring > 0) & (ring <= 2 * broadest)
+    inner = (head > 0) & (within > 0.5 * broadest) & (within <= broadest)
+    first = around & (ring == 2)
+    if not inner.any() or not first.any():
+        return person
+    calm = np.asarray(cv2.medianBlur(work, 3), np.float32)
+    alike = np.linalg.norm(calm - np.median(calm[first], axis=0), axis=-1) < LIKE_RIM
+    shares = np.bincount(ring[around], alike[around]) / np.maximum(np.bincount(ring[around]), 1)
+    ends = np.flatnonzero(shares[2:] < BEYOND)
+    if shares[2] < ALONG or not len(ends) or ends[0] > broadest or alike[inner].mean() > BEYOND:
+        return person
+    grown = person | (alike & (ring <= ends[0] + 2)).astype(np.uint8)
+    return cv2.morphologyEx(grown, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)).astype(np.uint8)
 
 
 def _connected(person: NDArray[np.uint8], oval: NDArray[np.uint8]) -> NDArray[np.uint8]:
