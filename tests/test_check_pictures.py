@@ -16,6 +16,7 @@ from avatarctl.engines.check.background import Background
 from avatarctl.engines.check.expected import Clip, expect
 from avatarctl.engines.check.face import detail
 from avatarctl.engines.check.film import Film
+from avatarctl.engines.check.picture import Beginnings
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.facemesh.person import PersonNetwork
@@ -56,6 +57,25 @@ def test_hair_and_shoulders_are_no_background(
     assert background.compare(luma(first))[0] == 0
     moved = renderer.render(row(yaw=6, roll=4, pitch=-3, tx=0.04, breath=1))
     assert decibels(background.compare(luma(moved))[0]) > 45
+
+
+def test_films_that_begin_alike_are_looked_at_closely_once(
+    photos: dict[str, Picture], mesh: FaceMesh, network: PersonNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next film's background is compared with its own first picture; another beginning is looked at anew."""
+    one, other = (
+        np.asarray(cv2.cvtColor(photos[name][:512, :512], cv2.COLOR_RGB2YUV_I420), np.uint8)
+        for name in ("astronaut", "hopper")
+    )
+    beginnings = Beginnings(mesh, network)
+    seen = beginnings.of(one)
+    film = seen.background.anew()
+    assert film.compare(one[:512])[0] == 0 and film.compare(one[:512] // 2)[0] > 0
+    with monkeypatch.context() as patch:
+        patch.setattr(FaceMesh, "start", lambda mesh, rgb: pytest.fail("the face was looked for again"))
+        again = beginnings.of(one.copy())
+    assert again is seen and again.background.anew().compare(one[:512] // 2)[0] == 0
+    assert beginnings.of(other) is not seen
 
 
 def test_what_moves_beside_the_person_is_seen(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +43,12 @@ class Background:
         self.share = self._area / (width * height)
         """Of the picture, 0..1."""
         self._first: list[Picture] = []
+
+    def anew(self) -> Background:
+        """The same for another film, before its first picture."""
+        other = copy(self)
+        other._first = []
+        return other
 
     def compare(self, luma: Picture) -> tuple[float, float]:
         """Mean square of the difference from the first luma that was given, and the mean luma; NaN where there is none.

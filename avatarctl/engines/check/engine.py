@@ -77,18 +77,18 @@ class CheckEngine:
 
     def __init__(self) -> None:
         self._meshes: list[FaceMesh] = []
-        self._network: PersonNetwork | None = None
+        self._beginnings: picture.Beginnings | None = None
 
     def load(self, models: Mapping[str, Path]) -> None:
         """Raises `Unavailable` when a model file is not what it should be."""
         mesh = FaceMesh(models)
         self._meshes = [mesh, *(mesh.twin() for _ in range(SIDE_BY_SIDE - 1))]
-        self._network = PersonNetwork(models[MATTE_MODEL])
+        self._beginnings = picture.Beginnings(mesh, PersonNetwork(models[MATTE_MODEL]))
 
     def close(self) -> None:
         """Drop the networks."""
         self._meshes = []
-        self._network = None
+        self._beginnings = None
 
     def run(self, job: Job) -> None:
         """Write `report.json`.
@@ -96,7 +96,7 @@ class CheckEngine:
         Raises:
             BadInput: the film has no picture or does not decode; timings or curves cannot be read.
         """
-        if self._network is None:
+        if self._beginnings is None:
             raise StepFailed("the engine check was not loaded")
         # Pictures are looked at side by side, so none of them is worth being cut up.
         cv2.setNumThreads(1)
@@ -120,7 +120,7 @@ class CheckEngine:
             def wanted() -> NDArray[np.bool_]:
                 return _worth_a_look(film, clips, listening.result()[1] or 0.0)
 
-            seen, size = picture.look(film, self._meshes, self._network, job.threads, wanted, check, progress)
+            seen, size = picture.look(film, self._meshes, self._beginnings, job.threads, wanted, check, progress)
             heard, shift = listening.result()
         frames = len(seen.gap)
         figures: Figures = {

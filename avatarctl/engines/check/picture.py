@@ -86,10 +86,50 @@ class Seen:
         return row
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a film's first picture shows, at the `size` at which the film is measured (width, height): the face, None
+    where there is none, its lips as they are to be followed, and the background."""
+
+    size: tuple[int, int]
+    face: Landmarks | None
+    lips: Lips | None
+    background: Background
+
+
+class Beginnings:
+    """Looks at first pictures. The last one is kept with what it shows: films of one person begin alike, and to find a
+    face and its background takes as long as to follow it through ten pictures.
+
+    Args:
+        mesh: finds the face.
+        network: tells people from backgrounds.
+    """
+
+    def __init__(self, mesh: FaceMesh, network: PersonNetwork) -> None:
+        self._mesh, self._network = mesh, network
+        self._last: tuple[Picture, Beginning] | None = None
+
+    def of(self, i420: Picture) -> Beginning:
+        """What this one shows, I420 as it was decoded."""
+        if self._last is None or not np.array_equal(self._last[0], i420):
+            self._last = i420, self._seen(_rgb(i420))
+        return self._last[1]
+
+    def _seen(self, first: Picture) -> Beginning:
+        face = _face(self._mesh, first)
+        size = _size(first, face)
+        if size != first.shape[1::-1]:
+            face = None if face is None else _scaled(face, size[0] / first.shape[1])
+            first = np.asarray(cv2.resize(first, size, interpolation=cv2.INTER_AREA), np.uint8)
+        lips = None if face is None else Lips(np.asarray(cv2.cvtColor(first, cv2.COLOR_RGB2GRAY), np.uint8), face)
+        return Beginning(size, face, lips, Background(first, face, self._network))
+
+
 def look(
     film: Film,
     meshes: Sequence[FaceMesh],
-    network: PersonNetwork,
+    beginnings: Beginnings,
     threads: int,
     wanted: Callable[[], NDArray[np.bool_]],
     check: Check,
@@ -99,7 +139,7 @@ def look(
 
     Args:
         meshes: as many as pictures are looked at side by side. The figures depend neither on it nor on `threads`.
-        network: tells people from backgrounds.
+        beginnings: looks at the first picture.
         wanted: tells, for each picture of the film, whether it must not be passed over; asked when it is needed.
 
     Raises:
@@ -113,19 +153,14 @@ def look(
         i420 = next(coming, None)
         if i420 is None:
             raise BadInput("the film cannot be measured", why="its first picture does not decode")
-        first, begun = _rgb(i420), [i420]
-        found = _face(meshes[0], first)
-        size = _size(first, found)
-        if large or size != first.shape[1::-1]:
+        beginning, begun = beginnings.of(i420), [i420]
+        size = beginning.size
+        if large or size != _luma(i420).shape[::-1]:
             coming.close()
             coming, begun = stack.enter_context(closing(pictures(film, size, threads, check))), []
-            found = None if found is None else _scaled(found, size[0] / first.shape[1])
-            first = np.asarray(cv2.resize(first, size, interpolation=cv2.INTER_AREA), np.uint8)
-        background = Background(first, found, network)
         closely = wanted() | (np.arange(film.frames) % every == 0)
         pool = stack.enter_context(ThreadPoolExecutor(len(meshes) - 1, "look")) if threads > 1 else None
-        lips = None if found is None else Lips(np.asarray(cv2.cvtColor(first, cv2.COLOR_RGB2GRAY), np.uint8), found)
-        eye = _Eye(meshes, background, found, lips, closely, pool)
+        eye = _Eye(meshes, beginning, closely, pool)
         # The first one alone, so that each group ends with a picture that is looked at.
         some = begun or list(islice(coming, 1))
         while some:
@@ -180,24 +215,22 @@ class _Eye:
     that the figures are the same.
 
     Args:
-        lips: of that face, to be followed.
+        beginning: of the film.
         closely: which pictures are not passed over; those next to a lowered lid are not, either.
     """
 
     def __init__(
         self,
         meshes: Sequence[FaceMesh],
-        background: Background,
-        face: Landmarks | None,
-        lips: Lips | None,
+        beginning: Beginning,
         closely: NDArray[np.bool_],
         pool: Executor | None,
     ) -> None:
         self._meshes = meshes
         self._pool = pool
-        self._background = background
-        self._face = face
-        self._lips = lips
+        self._background = beginning.background.anew()
+        self._face = beginning.face
+        self._lips = beginning.lips
         self._closely = closely
         self._last = _UNSEEN
         self._figures = array("d")
