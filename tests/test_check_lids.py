@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import pytest
@@ -23,6 +25,12 @@ FPS = 25.0
 MEANT = np.zeros(44)
 for start in (8, 30):
     MEANT[start : start + 6] = 0.17, 0.83, 1.0, 0.95, 0.66, 0.29
+DRAWN: dict[str, Callable[[Picture, Floats], Picture]] = {
+    "photo": lambda photo, _: photo,
+    "painting": lambda photo, _: paint.painting(photo),
+    "pencil": lambda photo, _: paint.pencil(photo),
+    "ink": paint.ink,
+}
 
 
 def filmed(photo: Picture, mesh: FaceMesh, shut: Floats) -> tuple[Floats, Picture]:
@@ -40,17 +48,27 @@ def filmed(photo: Picture, mesh: FaceMesh, shut: Floats) -> tuple[Floats, Pictur
 
 
 def agreement(opened: Floats, looks: Picture) -> float:
-    found = correlation(MEANT, lids.shutting(looks, around_blinks(MEANT, opened, FPS)))
+    found = correlation(MEANT, lids.shutting(looks, opened, around_blinks(MEANT, opened, FPS)))
     assert found is not None
     return found
 
 
-@pytest.mark.parametrize(("name", "kind"), [("hopper", "photo"), ("astronaut", "painting"), ("astronaut", "pencil")])
+@pytest.mark.parametrize(
+    ("name", "kind", "least"),
+    [
+        ("hopper", "photo", 0.95),
+        ("astronaut", "painting", 0.93),
+        ("astronaut", "pencil", 0.93),
+        # Black and white alone: by their look these eyes are shut before they are (0.84).
+        ("astronaut", "ink", 0.88),
+    ],
+)
 def test_blinks_are_seen_whatever_lids_look_like(
-    name: str, kind: str, photos: dict[str, Picture], mesh: FaceMesh
+    name: str, kind: str, least: float, photos: dict[str, Picture], mesh: FaceMesh
 ) -> None:
-    drawn = {"photo": lambda photo: photo, "painting": paint.painting, "pencil": paint.pencil}[kind]
-    assert agreement(*filmed(drawn(photos[name]), mesh, MEANT)) > 0.93
+    photo = photos[name]
+    drawn = DRAWN[kind](photo, mesh.landmarks(photo).points)
+    assert agreement(*filmed(drawn, mesh, MEANT)) > least
 
 
 @pytest.mark.parametrize("shut", [np.zeros_like(MEANT), np.roll(MEANT, 5)], ids=["never", "late"])
@@ -61,5 +79,5 @@ def test_blinks_that_are_missing_or_late_are_caught(shut: Floats, photos: dict[s
 def test_eyes_that_are_nowhere_have_no_look(photos: dict[str, Picture]) -> None:
     nowhere = Landmarks(np.zeros((478, 3), np.float32), 1.0)
     assert not lids.look(np.full((64, 64), 90, np.uint8), nowhere).any()
-    unknown = lids.shutting(np.zeros((40, lids.LOOK), np.uint8), np.zeros(40, bool))
+    unknown = lids.shutting(np.zeros((40, lids.LOOK), np.uint8), np.zeros(40), np.zeros(40, bool))
     assert np.isnan(unknown).all()

@@ -57,7 +57,7 @@ def test_a_blink_of_narrow_eyes_is_as_good_as_one_of_wide_eyes() -> None:
 
     def agreement(eyes: np.ndarray) -> float:
         looks = np.rint(np.outer(900 * eyes, np.linspace(0, 1, lids.LOOK))).astype(np.uint8)
-        found = mouth.correlation(meant, lids.shutting(looks, mouth.around_blinks(meant, eyes, 25.0)))
+        found = mouth.correlation(meant, lids.shutting(looks, eyes, mouth.around_blinks(meant, eyes, 25.0)))
         assert found is not None
         return found
 

@@ -20,7 +20,7 @@ width, height and frames, the size at which was measured, and where the knowledg
                                     were not known: that the lips meet there says nothing of where they should
     blinks               count      how often the eyes shut and open again
     blinks_per_minute    1/min
-    blinks_as_intended   r          the animator's curve `blink` against the shutting of the eyes by their own look,
+    blinks_as_intended   r          the animator's curve `blink` against the shutting of the eyes that is seen,
                                     within 0.4 s of every blink that is meant or seen: in between it would tell noise
     silence_motion       ratio      how fast lips move in pauses over 0.3 s, over how fast they move in speech (RMS)
     face                 0..1       share of the pictures that show the face
@@ -188,7 +188,9 @@ def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | Non
         "closures_guessed": min(counted, expected.closures_guessed(clips)),
         "blinks": blinks,
         "blinks_per_minute": None if blinks is None or not minutes else blinks / minutes,
-        "blinks_as_intended": mouth.correlation(wanted.blink, lids.shutting(seen.looks, near_blinks & seen.face)),
+        "blinks_as_intended": mouth.correlation(
+            wanted.blink, lids.shutting(seen.looks, seen.eyes, near_blinks & seen.face)
+        ),
         "silence_motion": mouth.silence_motion(seen.even_gap, still),
     }
 

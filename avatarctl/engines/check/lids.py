@@ -1,9 +1,10 @@
-"""The lids followed by their own look: how far the eyes are shut where the face mesh does not see it.
+"""The lids followed by the face mesh and by their own look: how far the eyes are shut.
 
 The mesh knows lids as photos show them; drawn ones, and those of glasses and of stripes of shadow, it hardly sees
 come down. But a blink changes the look of an eye more than anything else does, and always in the same way: what is
 around both eyes is kept of every picture in a few grey levels, and how far each picture is from the usual look on its
-way to the farthest ones is how far the eyes are shut. Nothing of this knows how, nor when, a blink is meant.
+way to the farthest ones is how far the eyes are shut. In a picture of black and white alone an eye is soon far from
+its usual look, and there it is the mesh that sees how far. Nothing of this knows how, nor when, a blink is meant.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.check.face import axes
+from avatarctl.engines.check.mouth import correlation, trust
 from avatarctl.engines.facemesh.landmarks import (
     LEFT_EYE_INNER,
     LEFT_EYE_OUTER,
@@ -50,26 +52,38 @@ def look(luma: Picture, face: Landmarks) -> Picture:
     return np.asarray(np.concatenate(found).ravel(), np.uint8)
 
 
-def shutting(looks: Picture, near: NDArray[np.bool_]) -> Floats:
+def shutting(looks: Picture, openings: Floats, near: NDArray[np.bool_]) -> Floats:
     """How far the eyes are shut around blinks, 0 open .. 1 shut, NaN elsewhere.
 
-    Each stretch of pictures is held against what its eyes look like most of the time: happy ones are narrower than
-    surprised ones all along, and shut no less.
+    Each stretch of pictures is held against how its eyes are most of the time: happy ones are narrower than surprised
+    ones all along, and shut no less. Where mesh and look agree, both count alike; where they do not, the look does.
 
     Args:
         looks: uint8 (pictures, LOOK).
+        openings: of the lids as the mesh sees them, any unit, (pictures,).
         near: which pictures are around a blink, and show a face.
     """
     found = np.full(len(looks), np.nan)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], near, [False]]).astype(np.int8))).reshape(-1, 2)
     if not len(edges):
         return found
-    stretches = [looks[start:end].astype(np.float32) for start, end in edges]
-    away = np.concatenate([seen - np.median(seen, axis=0) for seen in stretches])
+    away = np.concatenate([_away(looks[start:end].astype(np.float32)) for start, end in edges])
+    by_look = _on_its_way(away)
+    by_mesh = _on_its_way(np.concatenate([_away(openings[start:end, None]) for start, end in edges]))
+    share = trust(correlation(by_look, by_mesh))
+    found[near] = (1 - share) * by_look + share * by_mesh if share else by_look
+    return found
+
+
+def _away(seen: NDArray[np.floating]) -> NDArray[np.floating]:
+    """From what is usual in a stretch of pictures; (pictures, values)."""
+    return np.asarray(seen - np.median(seen, axis=0))
+
+
+def _on_its_way(away: NDArray[np.floating]) -> Floats:
+    """How far each picture is on the way to the farthest ones, 0..1, (pictures,); 0 where nothing ever moves."""
     far = np.einsum("ij,ij->i", away, away)
     shut = np.argsort(far, kind="stable")[-max(_FEWEST_SHUT, round(_SHUT * len(far))) :]
     way = away[shut].mean(axis=0)
     length = float(way @ way)
-    if length > 0:
-        found[near] = away @ way / length
-    return found
+    return np.asarray(away @ way / length if length > 0 else np.zeros(len(away)), np.float64)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.check.face import LOWER_LIP, UPPER_LIP, axes, openings
-from avatarctl.engines.check.mouth import CLOSED, correlation
+from avatarctl.engines.check.mouth import CLOSED, correlation, trust
 from avatarctl.engines.facemesh.landmarks import Landmarks
 
 Picture = NDArray[np.uint8]
@@ -58,11 +58,8 @@ _SHUT = 2
 """Percent of the pictures of speech, at the least, in which lips meet."""
 _ALIKE = 0.6
 """Likeness, in the usual picture, below which it is not the lip that is followed."""
-_DISAGREE, _AGREE = 0.8, 0.9
-"""Correlation of the mesh's opening with the followed one below which the mesh is not believed, and from which on
-both are worth the same."""
 _TRUSTED = 0.95
-"""The same, from which on the mesh knows this face."""
+"""Correlation of the mesh's opening with the followed one from which on the mesh knows this face."""
 _FOLD = 0.06
 """u by which lips are found farther apart than the mesh sees them from which on they are not the same lips."""
 
@@ -186,7 +183,7 @@ def joined(gap: Floats, followed: Floats | None) -> Floats:
     if followed is None:
         return gap
     agreement = correlation(followed, gap) or 0.0
-    share = 0.5 * float(np.clip((agreement - _DISAGREE) / (_AGREE - _DISAGREE), 0, 1))
+    share = trust(agreement)
     if not share:
         return followed
     both = (1 - share) * followed + share * gap

@@ -30,6 +30,9 @@ NEAR_BLINK = 0.4
 AWAKE = 0.85
 """The same share from which on no lid is on its way."""
 
+_DISAGREE, _AGREE = 0.8, 0.9
+"""Correlation of what the mesh sees with what is followed by its look below which the mesh is not believed, and from
+which on both are worth the same."""
 _SETTLE_IN, _SETTLE_OUT = 0.15, 0.1
 """Seconds after the last and before the first sound in which the mouth still, or already, moves."""
 _LONGEST_BLINK = 0.6
@@ -48,6 +51,11 @@ def correlation(one: Floats, other: Floats) -> float | None:
     if energy_a < 1e-9:
         return None
     return float(np.dot(a, b)) / (energy_a * energy_b) ** 0.5 if energy_b > 1e-9 else 0.0
+
+
+def trust(agreement: float | None) -> float:
+    """What part, 0..0.5, the mesh has in what it and another witness saw, given their correlation."""
+    return 0.5 * float(np.clip(((agreement or 0.0) - _DISAGREE) / (_AGREE - _DISAGREE), 0, 1))
 
 
 def best_lag(expected: Floats, seen: Floats, fps: float) -> tuple[float | None, float | None]:
