@@ -82,15 +82,15 @@ def _talk(address: Address, params: OpenAiParams, body: Mapping[str, Any], line:
         try:
             headers = {**transport.headers(key), "Content-Type": "application/json"}
             link.request("POST", address.path + "/chat/completions", json.dumps(body), headers)
-            reply = link.getresponse()
-            if reply.status in _OF_SCHEMA and "response_format" in body:
-                raise SchemaRefused
-            if reply.status != 200:
-                raise _refused(address, params, reply.status, reply.read(transport.MOST_BYTES), key)
-            if reply.headers.get_content_type() == "application/json":
-                yield from _deltas(reply.read(transport.MOST_BYTES).decode("utf-8", "replace"), "message", key)
-                return
-            yield from _streamed(transport.blocks(reply), key)
+            with link.getresponse() as reply:
+                if reply.status in _OF_SCHEMA and "response_format" in body:
+                    raise SchemaRefused
+                if reply.status != 200:
+                    raise _refused(address, params, reply.status, reply.read(transport.MOST_BYTES), key)
+                if reply.headers.get_content_type() == "application/json":
+                    yield from _deltas(reply.read(transport.MOST_BYTES).decode("utf-8", "replace"), "message", key)
+                    return
+                yield from _streamed(transport.blocks(reply), key)
         except (OSError, http.client.HTTPException, ValueError) as error:
             why = transport.told(str(error) or type(error).__name__, key)
             raise StepFailed(_BROKE_OFF, why=why, hint="try again") from error

@@ -65,10 +65,10 @@ def get_json(address: Address, path: str, key: str = "") -> tuple[int, Any]:
             link.sock.settimeout(None)
             line.opened(link.sock)
             link.request("GET", address.path + path, headers=headers(key))
-            reply = link.getresponse()
-            data = reply.read(MOST_BYTES + 1)
-            if reply.length and len(data) <= MOST_BYTES:
-                raise http.client.HTTPException("it broke off in the middle of its answer")
+            with link.getresponse() as reply:
+                data = reply.read(MOST_BYTES + 1)
+                if reply.length and len(data) <= MOST_BYTES:
+                    raise http.client.HTTPException("it broke off in the middle of its answer")
             yield reply.status, data
 
     try:

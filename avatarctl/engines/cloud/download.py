@@ -88,16 +88,16 @@ def _blocks(host: Address, target: str, title: str, line: Line) -> Iterator[byte
         link.sock.settimeout(None)
         line.opened(link.sock)
         link.request("GET", target, headers=transport.headers(""))
-        reply = link.getresponse()
-        if reply.status in _REDIRECTS and reply.headers.get("Location"):
-            raise _Elsewhere(reply.headers["Location"])
-        if reply.status != 200:
-            raise StepFailed(f"what {title} made cannot be fetched", why=f"status {reply.status}", hint="try again")
-        expected, done = reply.length, 0
-        for block in transport.blocks(reply, MOST_BYTES + (1 << 20)):
-            done += len(block)
-            if done > MOST_BYTES:
-                raise nonsense(title, "a file that is far too long")
-            yield block
-        if expected is not None and done < expected:
-            raise http.client.IncompleteRead(b"", expected - done)
+        with link.getresponse() as reply:
+            if reply.status in _REDIRECTS and reply.headers.get("Location"):
+                raise _Elsewhere(reply.headers["Location"])
+            if reply.status != 200:
+                raise StepFailed(f"what {title} made cannot be fetched", why=f"status {reply.status}", hint="try again")
+            expected, done = reply.length, 0
+            for block in transport.blocks(reply, MOST_BYTES + (1 << 20)):
+                done += len(block)
+                if done > MOST_BYTES:
+                    raise nonsense(title, "a file that is far too long")
+                yield block
+            if expected is not None and done < expected:
+                raise http.client.IncompleteRead(b"", expected - done)

@@ -93,13 +93,13 @@ def _talk(
         try:
             headers = {**SERVICE.headers(key), "Content-Type": "application/json"}
             link.request("POST", path, json.dumps(body), headers)
-            reply = link.getresponse()
-            if reply.status != 200:
-                if reply.status == 400 and "responseJsonSchema" in body["generationConfig"]:
-                    raise SchemaRefused
-                raise _refused(reply.status, reply.headers, reply.read(transport.MOST_BYTES), key)
-            for _, data in events(transport.blocks(reply)):
-                yield _delta(data, counted, key)
+            with link.getresponse() as reply:
+                if reply.status != 200:
+                    if reply.status == 400 and "responseJsonSchema" in body["generationConfig"]:
+                        raise SchemaRefused
+                    raise _refused(reply.status, reply.headers, reply.read(transport.MOST_BYTES), key)
+                for _, data in events(transport.blocks(reply)):
+                    yield _delta(data, counted, key)
         except (OSError, http.client.HTTPException) as error:
             raise broke_off(GEMINI.title, error, key) from error
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:

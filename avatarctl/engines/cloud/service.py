@@ -221,8 +221,8 @@ def _exchanged(service: Service, address: Address, key: str, request: Request, l
                 request.body.seek(0)
             headers = {**service.headers(key), **request.headers}
             link.request(request.method, address.path + request.path, request.body or None, headers)
-            reply = link.getresponse()
-            data = reply.read(transport.MOST_BYTES + 1)
+            with link.getresponse() as reply:
+                data = reply.read(transport.MOST_BYTES + 1)
         except (OSError, http.client.HTTPException) as error:
             raise broke_off(service.cloud.title, error, key) from error
     if len(data) > transport.MOST_BYTES:
