@@ -61,7 +61,7 @@ def test_a_blink_of_narrow_eyes_is_as_good_as_one_of_wide_eyes() -> None:
         assert found is not None
         return found
 
-    assert agreement(eyes) > 0.95
+    assert agreement(eyes) > 0.98
     missed, late = eyes.copy(), eyes.copy()
     missed[220:226] = 0.21
     late[220:226], late[224:230] = 0.21, eyes[220:226]

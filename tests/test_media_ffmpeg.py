@@ -77,21 +77,20 @@ class TestBinary:
         assert done.stdout.split() == ["False", "False"]
 
 
-def test_a_full_disk_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("/dev/full", "the disk is full"),
+        # Nobody can write to the first bytes of his own memory: an input/output error, as of a broken disk.
+        ("/proc/self/mem", "the disk fails"),
+    ],
+)
+def test_a_disk_that_is_full_or_fails_is_named(tmp_path: Path, path: str, why: str) -> None:
     wav.write(tmp_path / "a.wav", tone(1.0, 16_000), 16_000)
     source = ffmpeg.source(tmp_path / "a.wav", ffmpeg.SOUND_FORMATS)
     with pytest.raises(Unavailable, match="cannot be made") as failure:
-        ffmpeg.run(ffmpeg.sink(source, path=Path("/dev/full"), format="wav"), what="it cannot be made")
-    assert failure.value.why == "the disk is full"
-
-
-def test_a_disk_that_fails_is_named(tmp_path: Path) -> None:
-    wav.write(tmp_path / "a.wav", tone(1.0, 16_000), 16_000)
-    source = ffmpeg.source(tmp_path / "a.wav", ffmpeg.SOUND_FORMATS)
-    # Nobody can write to the first bytes of his own memory: an input/output error, as of a broken disk.
-    with pytest.raises(Unavailable, match="cannot be made") as failure:
-        ffmpeg.run(ffmpeg.sink(source, path=Path("/proc/self/mem"), format="wav"), what="it cannot be made")
-    assert failure.value.why == "the disk fails"
+        ffmpeg.run(ffmpeg.sink(source, path=Path(path), format="wav"), what="it cannot be made")
+    assert failure.value.why == why
 
 
 def test_an_error_is_one_line_without_paths_and_addresses(tmp_path: Path) -> None:

@@ -157,9 +157,7 @@ VARIANTS: dict[str, Variant] = {
     "jpeg 15": _v(_photo(paint.jpeg, 15)),
     "noise": _v(_photo(paint.noise, 25)),
     "motion blur": _v(_photo(paint.motion_blur, 9), "blurred"),
-    "moved level": _v(
-        lambda s: paint.motion_blur(s.photo, max(5, round(0.15 * paint.unit(s.points))), level=True), "blurred"
-    ),
+    "moved level": _v(_moved, "blurred"),
     "at the edge": _v(_at_edge(-0.02)),
     "cut by the edge": _v(_at_edge(0.25), "cut_off", allowed="covered turned"),
     "two faces": _v(_beside, "several_faces", allowed="glasses", lost="small_face mouth_open"),

@@ -69,7 +69,7 @@ def shutting(looks: Picture, openings: Floats, near: NDArray[np.bool_]) -> Float
         return found
     away = np.concatenate([_away(looks[start:end].astype(np.float32)) for start, end in edges])
     by_look = _on_its_way(away)
-    by_mesh = _on_its_way(np.concatenate([_away(openings[start:end, None]) for start, end in edges]))
+    by_mesh = np.concatenate([_shut(openings[start:end]) for start, end in edges])
     share = trust(correlation(by_look, by_mesh))
     found[near] = (1 - share) * by_look + share * by_mesh if share else by_look
     return found
@@ -78,6 +78,12 @@ def shutting(looks: Picture, openings: Floats, near: NDArray[np.bool_]) -> Float
 def _away(seen: NDArray[np.floating]) -> NDArray[np.floating]:
     """From what is usual in a stretch of pictures; (pictures, values)."""
     return np.asarray(seen - np.median(seen, axis=0))
+
+
+def _shut(openings: Floats) -> Floats:
+    """Part of the usual opening of a stretch of pictures that is gone, (pictures,)."""
+    usual = float(np.median(openings))
+    return 1 - openings / usual if usual > 0 else np.zeros(len(openings))
 
 
 def _on_its_way(away: NDArray[np.floating]) -> Floats:

@@ -193,8 +193,7 @@ def warnings(
     """`{code, message, advice}` for each thing that makes the film worse than it could be.
 
     `turned`: degrees by which the photo was turned clockwise to bring the face upright. `around`: what was taken from
-    around it. `printed`: in dots, which were
-    smoothed away.
+    around it. `printed`: in dots, which were smoothed away.
     """
     found: list[dict[str, str]] = []
 
