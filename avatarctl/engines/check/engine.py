@@ -192,9 +192,7 @@ def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | Non
         "eyes": seen.eyes_shown,
         "blinks": blinks,
         "blinks_per_minute": None if blinks is None or not minutes else blinks / minutes,
-        "blinks_as_intended": mouth.correlation(
-            wanted.blink, lids.shutting(seen.looks, eyes, near_blinks & seen.face)
-        ),
+        "blinks_as_intended": mouth.correlation(wanted.blink, lids.shutting(seen.looks, eyes, near_blinks & seen.face)),
         "silence_motion": mouth.silence_motion(seen.even_gap, still),
     }
 
