@@ -19,6 +19,10 @@ DARK_HAIR = 0.66
 """Light of a moustache, in lights of the lower lip and of the cheeks, up to which it is told from skin."""
 HIDING = 0.45
 """The same in lights of the cheeks alone, where nothing is to be seen of the lip."""
+SMOOTH, DEEP = 0.05, 0.35
+"""Texture in lights of what is over the lip itself, up to which it is no hair but skin in the shade, unless it is
+darker than this part of the cheeks' light. Shadows of blinds and of lamps have 0.02 to 0.05, dark hair 0.053 (eyes 40
+pixels apart) to 0.18."""
 STRANDS = 0.11
 """Texture of skin over the lip, in lights of the cheeks, from which it is hair of any colour. Strokes of grey hair
 have 0.13, deep wrinkles and brushes 0.09, noise of 25 levels 0.06, skin 0.01 to 0.04."""
@@ -55,7 +59,8 @@ def hair_colour(seen: Region) -> Array:
     hair, lip = (np.asarray(np.median(part.reshape(-1, 3), 0), np.float32) for part in (over, seen.lip))
     skin = float(seen.skin.mean())
     if hair.mean() < DARK_HAIR * min(float(lip.mean()), skin):
-        return hair
+        shade = hair.mean() > DEEP * skin and seen.texture * skin < SMOOTH * float(hair.mean())
+        return np.zeros(0, np.float32) if shade else hair
     # It may hide the lower lip altogether.
     if max(float(hair.mean()), float(lip.mean())) < HIDING * skin:
         return hair
