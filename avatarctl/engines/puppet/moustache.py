@@ -34,6 +34,9 @@ ROOT = 0.03
 """How far over and under the line of the lips the hair of a fringe is looked for, u."""
 LONGEST = 0.24
 """Of a fringe, from the line of the lips downwards, u."""
+JOINED, MOSTLY = 1.25, 0.5
+"""Hair that reaches further down than this, in thicknesses of the lower lip, is a beard's that begins there, unless it
+does so along this part of the mouth: then a long moustache hangs over all of the lip."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def take_fringe(picture: NDArray[np.uint8], colour: Array, aside: Array, below: 
     lip = np.median(beside[unlike >= np.median(unlike)], axis=0)
     mixed = picture.astype(np.float32)
     like_hair = _share(mixed, colour, np.asarray(lip, np.float32))
-    strands = _grown(here & (like_hair > STRAND), below < ROOT)
+    strands = _without_beard(_grown(here & (like_hair > STRAND), below < ROOT), aside, below, thick)
     if not strands.any():
         return Fringe(np.zeros_like(aside), picture, picture)
     fringe = cv2.dilate(strands, np.ones((4 * pixel + 1, 4 * pixel + 1), np.uint8))
@@ -157,6 +160,17 @@ def _grown(dark: NDArray[np.bool_], roots: NDArray[np.bool_]) -> NDArray[np.uint
         above = cv2.dilate((held[row - 1] | held[row - 2])[None], np.ones((1, 3), np.uint8))[0]
         held[row] |= above & dark[row]
     return held
+
+
+def _without_beard(strands: NDArray[np.uint8], aside: Array, below: Array, thick: Array) -> NDArray[np.uint8]:
+    """The strands, but no further down than usual where they meet a beard that grows up to the lip: uint8."""
+    mouth = ((aside < 0.95) & (below > 0) & (below < ROOT)).any(axis=0)
+    reach = np.where(strands > 0, below, np.float32(-1)).max(axis=0)
+    joined = (np.where(strands > 0, below - np.float32(JOINED) * thick, np.float32(-1)) > 0).any(axis=0) & mouth
+    if not joined.any() or joined.sum() > MOSTLY * mouth.sum():
+        return strands
+    usual = float(np.median(reach[mouth & ~joined]))
+    return strands & ~(joined & (below > usual)).astype(np.uint8)
 
 
 def _share(mixed: Array, hair: Array, lip: Array) -> Array:
