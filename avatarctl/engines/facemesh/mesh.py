@@ -146,10 +146,11 @@ class FaceMesh:
             return math.hypot((x0 + x1) / 2 - x, (y0 + y1) / 2 - y)
 
         faces = self.faces(rgb)
-        if not faces or not far(min(faces, key=far)) <= width / 2:
+        within = 0 <= x < rgb.shape[1] and 0 <= y < rgb.shape[0] and 0 < width < 2 * max(rgb.shape[:2])
+        if within and not (faces and far(min(faces, key=far)) <= width / 2):
             face = self._refined(rgb, TurnedSquare(x, y, _MARGIN * _HEIGHT * width, 0.0))
-            faces = [self._averaged(rgb, face)] if plausible(face) and far(face) <= width / 2 else []
-        if not faces:
+            faces = [self._averaged(rgb, face)] if plausible(face) else []
+        if not faces or not far(min(faces, key=far)) <= width / 2:
             raise NoFace("the chosen face is not in the portrait", hint="enrol the person again")
         return min(faces, key=far)
 

@@ -34,9 +34,9 @@ ROOT = 0.03
 """How far over and under the line of the lips the hair of a fringe is looked for, u."""
 LONGEST = 0.24
 """Of a fringe, from the line of the lips downwards, u."""
-JOINED, MOSTLY = 1.25, 0.5
-"""Hair that reaches further down than this, in thicknesses of the lower lip, is a beard's that begins there, unless it
-does so along this part of the mouth: then a long moustache hangs over all of the lip."""
+JOINED, MOSTLY = 1.0, 0.5
+"""Hair that reaches further down than this, in thicknesses of the lower lip, is a beard's that begins there, unless
+this part of the lip is hair: then a long moustache hangs over it."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,10 @@ def take_fringe(picture: NDArray[np.uint8], colour: Array, aside: Array, below: 
     lip = np.median(beside[unlike >= np.median(unlike)], axis=0)
     mixed = picture.astype(np.float32)
     like_hair = _share(mixed, colour, np.asarray(lip, np.float32))
-    strands = _without_beard(_grown(here & (like_hair > STRAND), below < ROOT), aside, below, thick)
+    strands = _grown(here & (like_hair > STRAND), below < ROOT)
+    lip_itself = (below > 0.25 * thick) & (below < 0.85 * thick) & (aside < 0.6)
+    if (like_hair > STRAND)[lip_itself].sum() < MOSTLY * lip_itself.sum():
+        strands = _without_beard(strands, aside, below, thick)
     if not strands.any():
         return Fringe(np.zeros_like(aside), picture, picture)
     fringe = cv2.dilate(strands, np.ones((4 * pixel + 1, 4 * pixel + 1), np.uint8))
@@ -167,10 +170,8 @@ def _without_beard(strands: NDArray[np.uint8], aside: Array, below: Array, thick
     mouth = ((aside < 0.95) & (below > 0) & (below < ROOT)).any(axis=0)
     reach = np.where(strands > 0, below, np.float32(-1)).max(axis=0)
     joined = (np.where(strands > 0, below - np.float32(JOINED) * thick, np.float32(-1)) > 0).any(axis=0) & mouth
-    if not joined.any() or joined.sum() > MOSTLY * mouth.sum():
-        return strands
-    usual = float(np.median(reach[mouth & ~joined]))
-    return strands & ~(joined & (below > usual)).astype(np.uint8)
+    usual = float(np.median(reach[mouth & ~joined])) if (mouth & ~joined).any() else 0.0
+    return _grown((strands > 0) & ~(joined & (below > usual)), below < ROOT)
 
 
 def _share(mixed: Array, hair: Array, lip: Array) -> Array:
