@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from avatarctl.engines.facemesh.mesh import FaceMesh
+from avatarctl.engines.puppet.controls import INDEX
 from avatarctl.engines.puppet.lips import positions
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
@@ -24,6 +27,37 @@ def test_the_opening_has_no_dark_wedges_at_its_ends(name: str, smile: float, rig
     for ends in (columns[:reach], columns[-reach:]):
         there = picture[:, ends][inside[:, ends]].astype(float)
         assert 0.37 < float(np.median(there.mean(1))) / _lips(rig) < 0.8
+
+
+@pytest.mark.parametrize("name", ["mid round", "close round", "hushing"])
+def test_nothing_dark_is_left_beside_round_lips(name: str, rig: Rig) -> None:
+    """The ends of the photo's lips, the line between them and the dark of its corners stood there like whiskers."""
+    controls, unit = viseme(name), rig.frame.unit
+    picture, inside = Renderer(rig).render(controls), opening(rig, controls)
+    grey = cv2.GaussianBlur(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 0.01 * unit)
+    columns = np.flatnonzero(inside.any(0))
+    for end, way in ((columns[0], -1), (columns[-1], 1)):
+        level = round(float(np.flatnonzero(inside[:, end]).mean()))
+        beside = end + way * np.arange(round(0.08 * unit), round(0.24 * unit))
+        darkest = grey[level - round(0.06 * unit) : level + round(0.06 * unit), beside].min(0)
+        skin = 0.5 * (grey[level - round(0.12 * unit), beside] + grey[level + round(0.14 * unit), beside])
+        assert (darkest / skin).min() > 0.75
+
+
+def test_skin_is_laid_over_the_corners_of_round_lips_alone(
+    rig: Rig, photos: dict[str, Picture], mesh: FaceMesh
+) -> None:
+    renderer, bare = Renderer(rig), Renderer(replace(rig, corners=()))
+    for controls in (viseme("close round"), row(), viseme("open"), viseme("hushing"), row(round=0.1), viseme("dental")):
+        drawn = renderer.render(controls)
+        assert np.array_equal(drawn, Renderer(rig).render(controls)), "what was drawn before is still to be seen"
+        hidden = bool((drawn != bare.render(controls)).any())
+        assert hidden == (controls[INDEX["round"]] > 0)
+    # A moustache hangs over them, and would be parted.
+    points = mesh.landmarks(photos["hopper"]).points
+    hairy = paint.strokes(photos["hopper"], points, paint.moustache_region(points), (40, 28, 20), 1.5)
+    bearded = build_rig(hairy, points, SIZE, 0.42)
+    assert rig.corners and not bearded.corners
 
 
 def _lips(rig: Rig) -> float:

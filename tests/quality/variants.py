@@ -273,14 +273,15 @@ VARIANTS: dict[str, Variant] = {
     # what is before the face
     "glasses": _v(_face(paint.glasses), "glasses"),
     "sunglasses": _v(_face(paint.glasses, 0.97), "eyes_hidden", allowed="glasses"),
-    "mirrored glasses": _v(_face(worn.mirrored_glasses), "glasses", allowed="covered"),
+    "mirrored glasses": _v(_face(worn.mirrored_glasses), "eyes_hidden glasses", allowed="covered"),
     "tinted glasses": _v(_face(paint.glasses, 0.75), "glasses", allowed="covered", of=("hopper",)),
     "microphone before the collar": _v(_face(worn.microphone, -0.35)),
     "microphone": _v(_face(worn.microphone, -0.15), "covered_chin", of=("hopper",)),
     "microphone at the chin": _v(_face(worn.microphone, 0.0), "covered_chin"),
     "microphone below the lip": _v(_face(worn.microphone, 0.2), "covered_chin"),
-    "microphone at the lips": _v(_face(worn.microphone, 0.35), "covered_mouth"),
-    "microphone over the lips": _v(_face(worn.microphone, 0.55), "covered_mouth", lost="mouth_open"),
+    "microphone at the lips": _v(_face(worn.microphone, 0.35), "covered_mouth", of=("astronaut",)),
+    "microphone before the lip": _v(_face(worn.microphone, 0.35), refused="mouth is covered", of=("hopper",)),
+    "microphone over the lips": _v(_face(worn.microphone, 0.55), refused="mouth is covered"),
     "cigarette": _v(_face(worn.cigarette), "covered_mouth"),
     "cigarette, freckles, dark": _v(
         lambda s: paint.bright(worn.cigarette(worn.freckles(s.photo, s.points), s.points, -1), 0.4),

@@ -69,8 +69,8 @@ def lip_layers(
     margin = int(0.35 * unit)
     left, top = max(0, box[0] - margin), max(0, box[1] - margin)
     right, bottom = min(width, box[0] + box[2] + margin), min(height, box[1] + box[3] + margin)
-    across = _centres(left, right)
-    down = _centres(top, bottom)
+    across = centres(left, right)
+    down = centres(top, bottom)
     x, y = frame.local(np.stack(np.meshgrid(across, down), -1))
     column = curve_columns(x)
     upper_inner, lower_inner = at_columns(np.stack([lips.upper_inner, lips.lower_inner]), column)
@@ -132,7 +132,8 @@ def _unfolded(picture: NDArray[np.uint8], frame: MouthFrame, on_fold: Array) -> 
     return np.asarray(np.clip(soft - line * (LINE_TAKEN * on_fold)[..., None] + 0.5, 0, 255), np.uint8)
 
 
-def _centres(start: int, end: int) -> Array:
+def centres(start: int, end: int) -> Array:
+    """Where the texture's pixels lie on the canvas, from one of its pixels to before another; float32 (n,)."""
     count = (end - start) * TEXTURE_SCALE
     return ((np.arange(count, dtype=np.float32) + 0.5) / TEXTURE_SCALE - 0.5 + start).astype(np.float32)
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.puppet.controls import INDEX
+from avatarctl.engines.puppet.corners import LaidOver
 from avatarctl.engines.puppet.cutout import Cutout
 from avatarctl.engines.puppet.expression import displacement
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
@@ -54,6 +55,7 @@ class Renderer:
         self.rig = rig
         self._head, self._mouth = rig.head.lattice(), rig.mouth.lattice()
         self._interior = Mouth(rig.interior, rig.frame, rig.lips)
+        self._lips = LaidOver(rig.layers, rig.corners)
         self._cutout: Cutout | None = None
         if rig.scene.trusted or background is not None:
             behind = rig.scene.backdrop if background is None else background
@@ -69,6 +71,7 @@ class Renderer:
         """Another one of the same rig, for another thread; what both only read is not there twice."""
         other = copy(self)
         other._source, other._picture = np.empty_like(self._source), np.empty_like(self._picture)
+        other._lips = self._lips.twin()
         if self._cutout is not None:
             other._cutout = self._cutout.twin()
         return other
@@ -141,7 +144,7 @@ class Renderer:
         drawn = []
         fields = displacements(patch.mouth, rig.frame, motion, patch.depth.shape)
         relief = gain(rig.shading, motion)
-        for texture, field in zip((layers.upper, layers.lower), fields, strict=True):
+        for texture, field in zip(self._lips.textures(motion), fields, strict=True):
             forward = self._forward(patch, self._mouth.points, field, expression, turn)
             backward = self._mouth.invert(_less(forward, carried), MOUTH_ITERATIONS)
             source = self._mouth.source_map(backward, TEXTURE_SCALE, (layers.left, layers.top))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from avatarctl.engines.facemesh import landmarks as mesh
 from avatarctl.engines.facemesh.person import PersonNetwork
 from avatarctl.engines.puppet import glasses, rigfile
+from avatarctl.engines.puppet.corners import Corner, find_corners
 from avatarctl.engines.puppet.expression import ExpressionField, expression_field
 from avatarctl.engines.puppet.eyes import Eye, build_eyes
 from avatarctl.engines.puppet.head import (
@@ -113,6 +114,7 @@ class Rig:
     head: Patch
     mouth: Patch
     layers: LipLayers
+    corners: tuple[Corner, ...]
     shading: Shading
     interior: Interior
     eyes: tuple[Eye, ...]
@@ -189,6 +191,9 @@ def build_rig(
     box = cv2.boundingRect(moving)
     sharper = for_bilinear(stage.texture)
     lip_box = mouth_box(mouth, lips, canvas.shape[:2])
+    lip_lattice = Lattice(lip_box, *MOUTH_NODES)
+    layers = lip_layers(sharper, lip_box, points, mouth, lips, light)
+    shading = build_shading(canvas, points, light, mouth, lips, lip_lattice)
     return Rig(
         width=width,
         height=height,
@@ -203,8 +208,9 @@ def build_rig(
         lips=lips,
         head=patch((box[0], box[1], box[2], box[3]), _nodes(box[2], box[3]), False),
         mouth=patch(lip_box, MOUTH_NODES, True),
-        layers=lip_layers(sharper, lip_box, points, mouth, lips, light),
-        shading=build_shading(canvas, points, light, mouth, lips, Lattice(lip_box, *MOUTH_NODES)),
+        layers=layers,
+        corners=find_corners(layers, mouth, lips, shading.released, lip_lattice),
+        shading=shading,
         interior=build_interior(canvas, light, mouth, lips),
         eyes=build_eyes(canvas, sharper, points, axes.unit, framework),
     )

@@ -23,7 +23,7 @@ import numpy as np
 
 from avatarctl.errors import BadInput
 
-MAGIC = b"AVARIG\x00\x07"
+MAGIC = b"AVARIG\x00\x08"
 ALIGNMENT = 64
 PREFIX = 20
 DTYPES = {"<f4", "|u1"}
