@@ -255,7 +255,7 @@ VARIANTS: dict[str, Variant] = {
     ),
     "dark skin, white beard": _v(
         lambda s: paint.beard(paint.complexion(s.photo, s.points, 0.5, 0.85, 1.0), s.points, (215, 212, 208)),
-        allowed="mouth_open",
+        lost="mouth_open",
     ),
     "cartoon": _v(
         lambda s: paint.poster(bones.child(s.photo, s.points, 2.2), 12),
