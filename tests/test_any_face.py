@@ -8,7 +8,8 @@ What was measured on them, the limits in brackets (`judgement`, `mesh`):
 | the same of the face turned over [below it] | 0.06..0.73, always at least 0.19 below | upside down: 0.21..0.33 above |
 | lips, contrast along the mouth [0.2] | 0.35 (30 pixels wide)..1.5 | mask 0.00, cloth 0.03..0.11, hand 0.10 |
 | eyes, contrast [0.3] | 0.47 (pencil), 0.62 (hard light)..5.1 | dark glasses 0.05, patch 0.00..0.04, hair 0.11..0.17 |
-| the lower lip, part that is no lip [0.25] | 0, a poster of four colours 0.13 | a microphone before it 0.33..0.93 |
+| the same, change along the eye [0.15] | 0.21 (tinted glasses), 0.27 (shadow)..3.7 | mirrors 0.02..0.10 |
+| lower lip, part that is no lip [0.25, 0.5] | 0, a poster of four colours 0.13 | a microphone before it 0.33..0.93 |
 | the chin below it [0.31] | 0..0.06, a poster of four colours 0.29 | a microphone before it 0.34..0.88 |
 | detail along one direction, less than across it [0.55] | 0..0.39 | a camera that moved 0.6..0.75 |
 | skin without any change of light [0.2: drawn] | 0..0.03, the lowest JPEG 0.13 | posters and cartoons 0.26..0.8 |

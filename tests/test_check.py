@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from avatarctl.engines.check.engine import CheckEngine
 from avatarctl.engines.contract import Cancelled, Job
 from avatarctl.engines.facemesh.landmarks import Landmarks
+from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.errors import BadInput
 from avatarctl.media import ffmpeg, probe
 from avatarctl.recipes.verdict import faults
@@ -221,6 +222,20 @@ def test_a_mouth_that_says_something_else_is_caught(lab: Lab, tmp_path: Path) ->
     assert found["sync"] < 0.5
     assert found["closures"] < 0.8
     assert {"min_sync", "min_closures"} <= {f.limit for f in faults(found, CheckParams.parse(TIGHT, "check"))}
+
+
+def test_of_eyes_behind_dark_glasses_nothing_is_told(lab: Lab, face_models: dict[str, Path], tmp_path: Path) -> None:
+    """Their lids would be a guess. That they are not to be seen is said, and can be forbidden."""
+    mesh = FaceMesh(face_models)
+
+    def darkened(number: int, picture: NDArray[np.uint8]) -> None:
+        for x, y in np.rint(mesh.landmarks(picture).eye_centres).astype(int):
+            picture[y - 12 : y + 13, x - 14 : x + 15] = 22
+
+    found = lab.measure(tmp_path / "out", lab.altered(tmp_path / "dark.mp4", darkened))
+    assert found["eyes"] == 0 and lab.facts["eyes"] > 0.8
+    assert found["blinks"] is found["blinks_per_minute"] is found["blinks_as_intended"] is None
+    assert {f.limit for f in faults(found, CheckParams(min_eyes=0.5, min_blinks_as_intended=0.9))} == {"min_eyes"}
 
 
 def test_flicker_is_caught(lab: Lab, tmp_path: Path) -> None:

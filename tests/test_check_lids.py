@@ -17,7 +17,7 @@ from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import build_rig
 from tests.mouth_support import Picture, row
-from tests.quality import paint
+from tests.quality import paint, worn
 
 Floats = NDArray[np.float64]
 SIZE = 320
@@ -74,6 +74,18 @@ def test_blinks_are_seen_whatever_lids_look_like(
 @pytest.mark.parametrize("shut", [np.zeros_like(MEANT), np.roll(MEANT, 5)], ids=["never", "late"])
 def test_blinks_that_are_missing_or_late_are_caught(shut: Floats, photos: dict[str, Picture], mesh: FaceMesh) -> None:
     assert agreement(*filmed(photos["hopper"], mesh, shut)) < 0.6
+
+
+def test_eyes_are_known_to_be_hidden_or_closed(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    """What lids do behind dark glasses and mirrors nobody can tell, nor of eyes that never open."""
+    photo = photos["astronaut"]
+    face = mesh.landmarks(photo)
+    points = face.points.astype(np.float64)
+    for seen in (photo, paint.glasses(photo, points), paint.bright(photo, 0.3), paint.ink(photo, points)):
+        assert lids.shown(seen, face)
+    asleep = Renderer(build_rig(photo, face.points, SIZE, 0.42)).render(row(blink=1))
+    for hidden in (paint.glasses(photo, points, 0.97), worn.mirrored_glasses(photo, points), asleep):
+        assert not lids.shown(hidden, mesh.landmarks(hidden))
 
 
 def test_eyes_that_are_nowhere_have_no_look(photos: dict[str, Picture]) -> None:

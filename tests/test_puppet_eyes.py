@@ -19,7 +19,7 @@ from avatarctl.engines.puppet.lids import closure, draw
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
 from tests.mouth_support import VARIANTS, Picture, rig_of, row
-from tests.quality import paint, prints
+from tests.quality import paint, prints, worn
 
 SIZE = 512
 MILLIMETRES = 63.0
@@ -287,6 +287,14 @@ def test_eyes_behind_dark_glasses_stay(photos: dict[str, Picture], mesh: FaceMes
     for eye in anatomy.EYES:
         photo = with_colour(photo, around(points, eye, 1.6), (22, 20, 20))
     assert build_rig(photo, points, SIZE, 0.42).eyes == ()
+
+
+@pytest.mark.parametrize("name", ["astronaut", "hopper"])
+def test_no_lid_falls_over_a_mirror(name: str, photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    """The horizon that glasses mirrored was taken for an eye, and lids of its colour came and went over it."""
+    points = mesh.landmarks(photos[name]).points
+    mirrored = worn.mirrored_glasses(photos[name], points.astype(np.float64))
+    assert build_rig(mirrored, mesh.landmarks(mirrored).points, SIZE, 0.42).eyes == ()
 
 
 def test_both_of_a_drawings_narrow_eyes_blink(photos: dict[str, Picture], mesh: FaceMesh) -> None:

@@ -37,6 +37,7 @@ _OTHER = (
     _Figure("blinks_as_intended", "Eyes as the animator meant them", "r = {:.2f}", ""),
     _Figure("silence_motion", "Lips in pauses, against speech", "{:.2f}", ""),
     _Figure("face", "Pictures with a face", "{:.0f} %", "", 100),
+    _Figure("eyes", "Pictures with an open eye", "{:.0f} %", "", 100),
     _Figure("background_min_db", "Background, worst picture", "{:.0f} dB", ""),
     _Figure("background_flicker", "Flicker of the background", "{:.3f}", ""),
     _Figure("peak_db", "Highest peak", "{:.1f} dBFS", ""),

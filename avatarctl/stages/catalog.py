@@ -147,6 +147,7 @@ class CheckParams(Params):
     max_blinks_per_minute: float | None = _limit("blinks a minute", ge=0)
     max_silence_motion: float | None = _limit("speed of the lips in pauses over that in speech", ge=0)
     min_face: float | None = _limit("share of the pictures that show a face", ge=0, le=1)
+    min_eyes: float | None = _limit("share of the face's pictures that show an open eye", ge=0, le=1)
     min_background_db: float | None = _limit("PSNR of the background with the first picture, mean, dB", ge=0)
     min_background_min_db: float | None = _limit("the same of the worst picture, dB", ge=0)
     max_flicker: float | None = _limit("jumps of the face's light from picture to picture, levels of 255", ge=0)

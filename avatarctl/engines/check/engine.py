@@ -18,7 +18,9 @@ width, height and frames, the size at which was measured, and where the knowledg
     closures_counted     count      how many p, b and m that is out of
     closures_guessed     count      how many of these stand where the sound alone seemed to have them, since its words
                                     were not known: that the lips meet there says nothing of where they should
-    blinks               count      how often the eyes shut and open again
+    eyes                 0..1       share of the pictures of the face that show an eye, open
+    blinks               count      how often the eyes shut and open again; of eyes that are hardly ever to be seen,
+                                    behind dark glasses or closed all along, this and what follows is not known
     blinks_per_minute    1/min
     blinks_as_intended   r          the animator's curve `blink` against the shutting of the eyes that is seen,
                                     within 0.4 s of every blink that is meant or seen: in between it would tell noise
@@ -175,8 +177,9 @@ def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | Non
     met, counted = (
         (0, 0) if rest is None else mouth.closed(seen.gap, expected.closures(clips) + late_sound, film.fps, rest)
     )
-    blinks = mouth.blinks(seen.eyes, film.fps)
-    near_blinks = mouth.around_blinks(wanted.blink, seen.eyes, film.fps)
+    eyes = seen.eyes if (seen.eyes_shown or 0.0) >= mouth.EYES_SHOWN else np.full(frames, np.nan)
+    blinks = mouth.blinks(eyes, film.fps)
+    near_blinks = mouth.around_blinks(wanted.blink, eyes, film.fps)
     minutes = np.count_nonzero(seen.face) / film.fps / 60
     return {
         "sync": sync,
@@ -186,11 +189,10 @@ def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | Non
         "closures": met / counted if counted else None,
         "closures_counted": counted,
         "closures_guessed": min(counted, expected.closures_guessed(clips)),
+        "eyes": seen.eyes_shown,
         "blinks": blinks,
         "blinks_per_minute": None if blinks is None or not minutes else blinks / minutes,
-        "blinks_as_intended": mouth.correlation(
-            wanted.blink, lids.shutting(seen.looks, seen.eyes, near_blinks & seen.face)
-        ),
+        "blinks_as_intended": mouth.correlation(wanted.blink, lids.shutting(seen.looks, eyes, near_blinks & seen.face)),
         "silence_motion": mouth.silence_motion(seen.even_gap, still),
     }
 

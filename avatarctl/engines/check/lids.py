@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.check.face import axes
 from avatarctl.engines.check.mouth import correlation, trust
+from avatarctl.engines.facemesh import quality
+from avatarctl.engines.facemesh.judgement import LIDS_OPEN, eyes_seen
 from avatarctl.engines.facemesh.landmarks import (
     LEFT_EYE_INNER,
     LEFT_EYE_OUTER,
@@ -35,6 +37,12 @@ LOOK = len(_EYES) * _ROWS * _COLUMNS
 _SHUT = 0.05
 """Share of the pictures around blinks in which eyes are all but shut."""
 _FEWEST_SHUT = 3
+
+
+def shown(rgb: Picture, face: Landmarks) -> bool:
+    """Whether an eye is to be seen, open, as enrolment judges it: neither closed nor hidden by glasses or hair."""
+    found = quality.features(rgb, face)
+    return any(seen and lids >= LIDS_OPEN for seen, lids in zip(eyes_seen(found), found.lids, strict=True))
 
 
 def look(luma: Picture, face: Landmarks) -> Picture:

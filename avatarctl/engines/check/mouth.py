@@ -21,6 +21,9 @@ CLOSED = 0.03
 """u above the gap at rest within which lips count as closed: three times the mesh's own error, and a fifth of an A."""
 HIGHEST_REST = 0.03
 """u; lips that are farther apart at rest still have to meet for a p."""
+EYES_SHOWN = 0.25
+"""Share of the pictures that have to show an open eye for anything to be told of blinks: films of open eyes 0.8 to 1,
+of closed ones and of dark glasses 0."""
 BLINK = 0.6
 """Share of the film's usual opening of the eyes below which they are shut."""
 MEANT = 0.05

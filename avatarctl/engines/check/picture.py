@@ -52,6 +52,8 @@ _USUAL_FROM = 10
 """Pictures after which the usual opening of the eyes is known."""
 _LOOK_AGAIN = 12
 """Pictures between two searches for a face that is not there."""
+_EYES_EVERY = 3
+"""Of so many groups of `_AT_ONCE`, the last picture of one tells whether eyes are to be seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Seen:
     forehead, nose and cheeks, 0..255; `detail`: root mean square of the Laplacian of the upper face's luma without its
     eyes, NaN where passed over; `background_error`: mean square of the background luma's difference from the first
     picture; `background_light`: its mean luma. `background_share`: of the picture that counts as background, 0..1.
+    `eyes_shown`: share of the pictures of the face that show an open eye, 0..1, None without any.
     `every`: of so many pictures in a row, from the film's first on, the first is never passed over.
     """
 
@@ -76,6 +79,7 @@ class Seen:
     background_error: Floats
     background_light: Floats
     background_share: float
+    eyes_shown: float | None
     every: int
 
     @property
@@ -237,6 +241,8 @@ class _Eye:
         self._likenesses: list[Likeness | None] = []
         self._looks = bytearray()
         self._lids: list[float] = []
+        self._shown: list[bool] = []
+        self._groups = 0
         self._search = 0
 
     @property
@@ -272,6 +278,9 @@ class _Eye:
                 looked[i] = self._row(picture, _between(before[i].face, looked[i + 1].face), passed_over=True)
         self._add([looked[i] for i in range(last + 1)])
         now = self._last.face
+        if now is not None and self._groups % _EYES_EVERY == 0:
+            self._shown.append(lids.shown(_rgb(pictures[-1]), now))
+        self._groups += 1
         if now is None or _moved(start, now) > _STAYS:
             self._face = now
         if now is None:
@@ -330,7 +339,7 @@ class _Eye:
         gap, eyes, light, detail, error, background = figures
         looks = np.frombuffer(bytes(self._looks), np.uint8).reshape(-1, lids.LOOK)
         seen = face > 0, self._joined(gap), eyes, looks, light, detail, error, background
-        return Seen(*seen, self._background.share, every)
+        return Seen(*seen, self._background.share, float(np.mean(self._shown)) if self._shown else None, every)
 
     def _joined(self, gap: Floats) -> Floats:
         """The mesh's gap with that of the lips' own look."""

@@ -33,14 +33,21 @@ LIPS_SEEN = 0.2
 a mask, a hand or a cloth 0 to 0.11."""
 COVERED_LIP = 0.25
 """`quality.covered_lip`: 0 on the same variants, 0.13 on a poster of four colours; with a microphone before the mouth
-0.33 to 0.93, but with lips painted blue or greyish ones on dark skin, too: no reason to refuse anybody."""
+0.33 to 0.93, but with lips painted blue or greyish ones on dark skin, too: alone it is no reason to refuse anybody."""
 COVERED_CHIN = 0.31
 """`quality.covered_chin`: 0 to 0.06 on the same variants, 0.29 on a poster of four colours; behind a microphone 0.34 to
 0.88."""
+MOST_COVERED = 0.5
+"""`quality.covered_lip` above which the mouth is refused, if the chin below it is covered, too: a film would tear what
+lies before them. Microphones over the lips 0.67 to 0.93; one that only touches them 0.33. Lips that are painted blue
+have a bare chin below them."""
 MOST_FLAT = 0.2
 """`quality.flat_share` from which on the face is drawn, see there."""
 EYE_SEEN = 0.3
 """`Features.eyes`: 0.47 (a pencil sketch) to 5; behind dark glasses or a patch 0 to 0.06."""
+EYE_ALONG = 0.15
+"""`Features.along`: 0.21 (behind tinted glasses) to 3.7; behind dark and mirroring ones, a patch or hair 0.01 to 0.11,
+behind thin hair 0.19."""
 LIDS_OPEN = 0.14
 """`Features.lids`: open 0.15 to 0.61, closed 0.06 to 0.12."""
 SURE_LIPS = 0.18
@@ -148,6 +155,15 @@ def choose(faces: list[Landmarks], wanted: int) -> int:
     return max(range(len(faces)), key=lambda index: faces[index].interocular)
 
 
+def eyes_seen(features: quality.Features) -> tuple[bool, bool]:
+    """Whether the right and the left eye are to be seen, be they open or closed."""
+    right, left = (
+        contrast >= EYE_SEEN and along >= EYE_ALONG
+        for contrast, along in zip(features.eyes, features.along, strict=True)
+    )
+    return right, left
+
+
 def refuse(measured: Measurements) -> None:
     """Raises `BadInput` for a face from which no good film can come."""
     if measured.width < MIN_WIDTH:
@@ -178,6 +194,12 @@ def refuse(measured: Measurements) -> None:
             "the mouth is covered",
             why=f"no lips are to be seen where they should be (contrast {seen.lips:.2f} of at least {LIPS_SEEN})",
             hint="take a photo without a mask, hand or cup before the mouth; a drawing has to show both lips",
+        )
+    if measured.covered_lip > MOST_COVERED and measured.covered_chin > COVERED_CHIN:
+        raise BadInput(
+            "the mouth is covered",
+            why=f"something seems to lie before {measured.covered_lip:.0%} of the lower lip and before the chin",
+            hint="take a photo without a microphone or cup before the mouth, or with it below the chin",
         )
 
 
@@ -242,7 +264,7 @@ def warnings(
     if measured.glasses.probability > GLASSES_PROBABILITY:
         warn("glasses", "the person seems to wear glasses", "blinks look softer behind them; take them off if you can")
     seen = measured.features
-    hidden = sum(contrast < EYE_SEEN for contrast in seen.eyes)
+    hidden = eyes_seen(seen).count(False)
     if hidden:
         what = "an eye is" if hidden == 1 else "the eyes are"
         warn("eyes_hidden", f"{what} not to be seen", "dark glasses and hair hide every look and blink; take them away")

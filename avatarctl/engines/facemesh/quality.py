@@ -329,12 +329,14 @@ class Features:
     """Whether the parts that move can be seen. Contrasts are in contrasts of the face, so light does not matter.
 
     `lips`: how much the picture changes along the mouth: corners, teeth, the bow of the upper lip. `eyes`: range of
-    brightness in the right and in the left eye. `lids`: opening of both over their width. `outside`: share of the
-    face's width by which it reaches beyond the picture.
+    brightness in the right and in the left eye. `along`: how much the picture changes along each of them: an iris
+    between whites does, a horizon that glasses mirror does not. `lids`: opening of both over their width. `outside`:
+    share of the face's width by which it reaches beyond the picture.
     """
 
     lips: float
     eyes: tuple[float, float]
+    along: tuple[float, float]
     lids: tuple[float, float]
     outside: float
 
@@ -359,7 +361,7 @@ def features(rgb: Image, landmarks: Landmarks, beyond: float = 0.0) -> Features:
     outline = placed.xy[list(mesh.LIPS_OUTER_UPPER + mesh.LIPS_OUTER_LOWER[::-1])]
     lips = _filled(face, outline.mean(axis=0) + 1.1 * (outline - outline.mean(axis=0)))
     along = np.abs(cv2.Sobel(face, cv2.CV_32F, 1, 0, ksize=3))
-    eyes, lids = [], []
+    eyes, changes, lids = [], [], []
     for upper, lower in (
         (mesh.RIGHT_EYE_UPPER, mesh.RIGHT_EYE_LOWER),
         (mesh.LEFT_EYE_UPPER, mesh.LEFT_EYE_LOWER),
@@ -368,11 +370,13 @@ def features(rgb: Image, landmarks: Landmarks, beyond: float = 0.0) -> Features:
         eye = _filled(face, outline.mean(axis=0) + 1.25 * (outline - outline.mean(axis=0)))
         low, high = np.percentile(face[eye], (5, 90)) if eye.any() else (0.0, 0.0)
         eyes.append(float(high - low) / contrast)
+        changes.append(float(along[eye].mean()) / contrast if eye.any() else 0.0)
         gap = np.hypot(*(placed.xy[upper[4]] - placed.xy[lower[4]]))
         lids.append(float(gap / max(np.hypot(*(placed.xy[upper[0]] - placed.xy[upper[-1]])), 1e-6)))
     return Features(
         lips=float(along[lips].mean()) / contrast if lips.any() else 0.0,
         eyes=(eyes[0], eyes[1]),
+        along=(changes[0], changes[1]),
         lids=(lids[0], lids[1]),
         outside=beyond,
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.facemesh import landmarks as mesh
 from avatarctl.engines.facemesh import quality
-from avatarctl.engines.facemesh.judgement import EYE_SEEN, LIDS_OPEN
+from avatarctl.engines.facemesh.judgement import LIDS_OPEN, eyes_seen
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.puppet import anatomy
 from avatarctl.engines.puppet.anatomy import EyeIndices
@@ -95,8 +95,8 @@ def build_eyes(
     grain = _grain(texture, (landmarks[list(anatomy.SKIN), :2] + 0.5) * TEXTURE_SCALE, unit * TEXTURE_SCALE)
     return tuple(
         _build(canvas, texture, landmarks, unit, indices, grain, cover, paper)
-        for indices, contrast, opening in zip(anatomy.EYES, seen.eyes, seen.lids, strict=True)
-        if contrast >= EYE_SEEN and opening >= least
+        for indices, shown, opening in zip(anatomy.EYES, eyes_seen(seen), seen.lids, strict=True)
+        if shown and opening >= least
     )
 
 
