@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from avatarctl.engines.align import engine as align
+from avatarctl.engines.align import heard as hearing
 from avatarctl.engines.align.engine import SoundEngine
 from avatarctl.engines.align.spec import SPECS, SoundParams
 from avatarctl.engines.contract import Cancelled, Job
@@ -131,7 +131,7 @@ def noisy_speech(seconds: float, rate: int) -> NDArray[np.float64]:
 def test_windows_leave_no_trace(tmp_path: Path, rate: int, monkeypatch: pytest.MonkeyPatch) -> None:
     source = save(tmp_path / "in.wav", noisy_speech(25, rate), rate)
     found = align_file(source, tmp_path / "a")
-    monkeypatch.setattr(align, "_WINDOW", 1.7)
+    monkeypatch.setattr(hearing, "_WINDOW", 1.7)
     again = align_file(source, tmp_path / "b")
     assert len(found.phonemes) > 100
     assert found.to_json() == again.to_json()

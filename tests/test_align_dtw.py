@@ -206,10 +206,80 @@ def test_silence_is_refused(tmp_path: Path, seconds: float) -> None:
         align(source, "Hello.", tmp_path / "out")
 
 
-def test_noise_instead_of_speech_ends_well(tmp_path: Path) -> None:
+def test_noise_instead_of_speech_is_refused(tmp_path: Path) -> None:
     noise = np.random.default_rng(3).normal(scale=0.1, size=16000 * 2)
-    found = align(save(tmp_path / "in.wav", noise, 16000), "This is not what is heard here.", tmp_path / "out")
-    assert max(found.extra["confidence"]) < 0.3
+    with pytest.raises(BadInput, match="not what the recording says"):
+        align(save(tmp_path / "in.wav", noise, 16000), "This is not what is heard here.", tmp_path / "out")
+
+
+def _recited(parts: list[str], case: Case) -> tuple[NDArray[np.float64], int, list[list[Phoneme]]]:
+    """Sentences one after another, and the true times of the phonemes of each."""
+    chunks, truth, now = list[NDArray[np.float64]](), list[list[Phoneme]](), 0.0
+    for part in parts:
+        samples, rate, own = speak(case, part)
+        truth.append([Phoneme(p.start + now, p.end + now, p.ipa, p.stress) for p in own])
+        chunks.append(samples)
+        now += len(samples) / rate
+    return np.concatenate(chunks), rate, truth
+
+
+SAID = [s.text for s in sentences.split(TEXTS["ru"])]
+ELSE = "Дети смотрели старый фильм про собаку и долго смеялись."
+
+
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_what_the_text_lacks_is_left_to_the_sound(tmp_path: Path, place: int) -> None:
+    """It takes nothing from the sentences beside it, and the lips move there all the same."""
+    parts = [*SAID[:place], ELSE, *SAID[place:]]
+    samples, rate, truth = _recited(parts, Case("ru", "m3"))
+    found = align(save(tmp_path / "in.wav", samples, rate), TEXTS["ru"], tmp_path / "out")
+    assert min(found.extra["confidence"]) > 0.9
+    own = [p for index, part in enumerate(truth) if index != place for p in part]
+    [(start, end)] = found.extra["by_sound"]
+    assert abs(start - truth[place][0].start) < 0.3 and abs(end - truth[place][-1].end) < 0.3
+    told = [p for p in found.phonemes if not found.is_guessed(p)]
+    off = errors(Timings("ru", found.duration, "aligned", tuple(told)), own)
+    assert np.median(off) <= MEDIAN and np.mean(off <= MOST) >= 0.95
+    heard = [p for p in found.phonemes if found.is_guessed(p)]
+    assert len(heard) >= 0.5 * len(truth[place])
+    assert sum(p.end - p.start for p in heard) > 0.6 * (end - start)
+
+
+def test_a_sentence_that_is_left_out_takes_no_time(tmp_path: Path) -> None:
+    samples, rate, truth = _recited(SAID, Case("ru", "f4"))
+    text = " ".join([*SAID[:2], ELSE, *SAID[2:]])
+    found = align(save(tmp_path / "in.wav", samples, rate), text, tmp_path / "out")
+    confidence = found.extra["confidence"]
+    assert confidence[2] == 0 and min(*confidence[:2], *confidence[3:]) > 0.9
+    assert found.sentences[2].text == ELSE and found.sentences[2].start == found.sentences[2].end
+    assert not [w for w in found.words if w.text == "фильм"]
+    off = errors(found, [p for part in truth for p in part])
+    assert np.median(off) <= MEDIAN and np.mean(off <= MOST) >= 0.95
+
+
+def test_a_sentence_in_other_words_is_left_to_the_sound(aligned: Aligned, tmp_path: Path) -> None:
+    wav, right = aligned(PLAIN)
+    found = align(wav, " ".join([SAID[0], "Кошка спала на печке!", *SAID[2:]]), tmp_path)
+    assert [s.text for s in found.doubtful] == ["Кошка спала на печке!"]
+    second = right.sentences[1]
+    inside = [p for p in found.phonemes if second.start < (p.start + p.end) / 2 < second.end]
+    assert len(inside) >= 8 and all(found.is_guessed(p) for p in inside)
+    sure = align(wav, TEXTS["ru"], tmp_path, sure=True)
+    assert sure.phonemes == right.phonemes and sure.extra["by_sound"] == []
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_silence_that_a_program_added_is_no_measure_of_noise(tmp_path: Path, before: bool) -> None:
+    samples, rate, truth = speak(PLAIN, TEXTS["ru"])
+    speech = np.mean(samples[np.abs(samples) > 0.01] ** 2)
+    samples = samples + np.random.default_rng(3).normal(scale=np.sqrt(0.01 * speech), size=len(samples))
+    added = np.zeros(3 * rate)
+    shift = 3.0 if before else 0.0
+    samples = np.concatenate([added, samples] if before else [samples, added])
+    found = align(save(tmp_path / "in.wav", 0.7 * samples / np.abs(samples).max(), rate), TEXTS["ru"], tmp_path / "out")
+    off = errors(found, [Phoneme(p.start + shift, p.end + shift, p.ipa, p.stress) for p in truth])
+    assert np.median(off) <= MEDIAN
+    assert np.mean(off <= MOST) >= 0.98
 
 
 def test_it_can_be_stopped(tmp_path: Path) -> None:
@@ -223,7 +293,8 @@ def test_it_can_be_stopped(tmp_path: Path) -> None:
 def sides(recording: NDArray[np.float32], reference: NDArray[np.float32], silent: NDArray[np.bool_]) -> Sides:
     rows = len(recording)
     none = np.zeros(rows, np.bool_)
-    return Sides(recording, reference, silent, none, none, np.linspace(0, len(reference) - 1, rows))
+    borders = np.zeros(0, np.int64)
+    return Sides(recording, reference, silent, none, none, np.linspace(0, len(reference) - 1, rows), borders)
 
 
 @settings(max_examples=60, deadline=None)

@@ -12,8 +12,9 @@ LINES = 2
 
 
 def srt(parts: Iterable[tuple[float, Sequence[Span]]]) -> str:
-    """SubRip text of sentences; each part's spans are counted from its own start, in seconds."""
-    cues = [cue for start, spans in parts for span in spans for cue in _cues(start, span)]
+    """SubRip text of sentences; each part's spans are counted from its own start, in seconds. One that ends where it
+    begins was not said, and is left out."""
+    cues = [cue for start, spans in parts for span in spans if span.end > span.start for cue in _cues(start, span)]
     return "".join(f"{i}\n{_clock(a)} --> {_clock(b)}\n{text}\n\n" for i, (a, b, text) in enumerate(cues, 1))
 
 

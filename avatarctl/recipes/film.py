@@ -183,17 +183,21 @@ def _facts(made: Future[Manifest]) -> Mapping[str, Any]:
 
 
 def _tell_doubts(run: Run, made: Future[Manifest]) -> None:
-    """Sentences that the recording hardly says: the lips would move to something else there."""
+    """What the recording says otherwise than its text: there the lips follow the sound alone."""
     facts = _facts(made)
-    doubtful = facts.get("doubtful", ())
-    if not doubtful:
+    doubtful, by_sound = facts.get("doubtful", ()), facts.get("by_sound", ())
+    if doubtful:
+        first, count = doubtful[0], len(facts["confidence"])
+        told = (
+            f"{len(doubtful)} of {count} sentences are hardly what the recording says, the first at "
+            f"{first['start']:.1f} s, {shorten(first['text'], 50)!r}"
+        )
+    elif by_sound:
+        total = sum(end - start for start, end in by_sound)
+        told = f"{total:.1f} s of the recording are not in the text, the first at {by_sound[0][0]:.1f} s"
+    else:
         return
-    first, count = doubtful[0], len(facts["confidence"])
-    run.note(
-        f"warning: {len(doubtful)} of {count} sentences are hardly what the recording says, the first at "
-        f"{first['start']:.1f} s, {shorten(first['text'], 50)!r}: correct the text, or leave it out, and the lips "
-        "follow the sound alone"
-    )
+    run.note(f"warning: {told}: there the lips follow the sound alone, and better if the text is corrected")
 
 
 def _tell_warnings(run: Run, made: Future[Manifest]) -> None:
@@ -233,7 +237,8 @@ def _spoken(run: Run, voice: Mapping[str, Ref], sentence: Sentence, said: Mappin
     if run.settings.choice("speak").spec.gives_timings:
         return _sound(speech)
     heard = {"audio": speech["speech"], **said}
-    return _sound(run.step("align", heard, label=label, lead=0.0, pause=0.0))
+    sure = {"sure": True} if "sure" in run.settings.choice("align", heard).params.as_dict() else {}
+    return _sound(run.step("align", heard, label=label, lead=0.0, pause=0.0, **sure))
 
 
 def _sound(speech: Handle) -> Sound:

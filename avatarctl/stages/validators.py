@@ -100,7 +100,8 @@ def speech(outputs: Files, inputs: Files, params: Any) -> Facts:
     """A WAV that holds sound; timings, where given, that lie within it, in order.
 
     `confidence` has a number from 0 to 1 for each sentence of a text that was looked for in a recording, and `doubtful`
-    those sentences that were hardly found.
+    those sentences that were hardly found; `by_sound` the seconds of what the text has not, where the sound alone was
+    followed.
     """
     from avatarctl.media import wav
     from avatarctl.text.timings import Timings
@@ -126,6 +127,7 @@ def speech(outputs: Files, inputs: Files, params: Any) -> Facts:
         if "confidence" in timings.extra:
             facts["confidence"] = timings.extra["confidence"]
             facts["doubtful"] = [{"start": round(span.start, 2), "text": span.text} for span in timings.doubtful]
+            facts["by_sound"] = timings.extra.get("by_sound", [])
     if "report" in outputs:
         # How often a voice that is left to chance tried, and how much of it a recogniser understood.
         report = _report(outputs["report"], "report on the speech")

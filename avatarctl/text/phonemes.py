@@ -13,6 +13,9 @@ GLIDES = frozenset("jwɥɰ")
 AFFRICATES = frozenset({"tʃ", "dʒ", "ts", "dz", "tɕ", "dʑ", "tʂ", "dʐ", "pf", "tɬ", "kx"})
 PRIMARY, SECONDARY = "ˈ", "ˌ"
 
+_MISWRITTEN = str.maketrans({"ε": "ɛ", "N": "ŋ", "A": "a"})
+"""Symbols that espeak-ng's IPA of some languages has for others: a Greek letter in Danish, names of its own phonemes in
+Kyrgyz and Irish."""
 _TIES = "\u0361\u035c"
 _GLIDE_SHARE = 0.35
 _CONSONANT_SHARE = 0.6
@@ -35,7 +38,7 @@ def segments(symbol: str) -> list[Segment]:
     stress = 2 if PRIMARY in symbol else 1 if SECONDARY in symbol else 0
     sounds: list[str] = []
     joined = False
-    for character in symbol:
+    for character in symbol.translate(_MISWRITTEN):
         if character in (PRIMARY, SECONDARY):
             continue
         category = unicodedata.category(character)

@@ -56,6 +56,11 @@ class Timings:
         """Whether the sounds are made out from the recording, and not known from its words."""
         return self.source in ("sound", "rhubarb")
 
+    def is_guessed(self, phoneme: Phoneme) -> bool:
+        """Whether this sound is made out from the recording: all are, or it says something else than its text there."""
+        middle = (phoneme.start + phoneme.end) / 2
+        return self.guessed or any(start <= middle < end for start, end in self.extra.get("by_sound", ()))
+
     @property
     def doubtful(self) -> tuple[Span, ...]:
         """Sentences that are hardly what is said at their place, where the confidence in each is known."""

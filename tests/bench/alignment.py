@@ -158,12 +158,13 @@ def align(
     cancelled: Callable[[], bool] = lambda: False,
     lead: float = 0.0,
     pause: float = 0.6,
+    sure: bool = False,
 ) -> Timings:
     """The timings that the engine finds."""
     out.mkdir(exist_ok=True)
     words = out / "text"
     words.write_text(text, encoding="utf-8")
-    params = WarpingParams(lead=lead, pause=pause)
+    params = WarpingParams(lead=lead, pause=pause, sure=sure)
     WarpingEngine().run(Job(inputs={"audio": wav, "text": words}, out=out, params=params, cancelled=cancelled))
     return Timings.read(out / "timings.json")
 

@@ -14,7 +14,8 @@ _DECIBELS = np.float32(10 / np.log(10))
 _ABOVE_NOISE, _BELOW_SPEECH, _SMALLEST_RANGE = 8.0, 35.0, 25.0
 """Decibels: what is louder than noise, what is silence beside speech, and how far above all noise speech has to be for
 weak sounds not to be taken for it."""
-_SILENT_LEVEL = -66.0
+_SILENT_LEVEL, _DEAD_LEVEL = -66.0, -100.0
+"""Decibels of full scale: what nobody hears, and what no microphone gives."""
 _SHORTEST_PAUSE, _NO_VOWEL, _BESIDE_SPEECH = 0.2, 0.5, 0.15
 """Seconds; a stop consonant is silent for less, in so many seconds of speech there is a vowel, and what is weaker than
 vowels may be so near to a pause."""
@@ -44,7 +45,12 @@ def activity(logs: NDArray[np.float32]) -> Activity | None:
         return None
     level = _DECIBELS * np.log(np.exp(logs).sum(axis=1) + np.float32(1e-12))
     smooth = np.convolve(np.pad(level, 1, mode="edge"), np.full(3, 1 / 3), mode="valid")
-    speech, noise = float(np.percentile(smooth, 95)), float(np.percentile(smooth, 5))
+    live = np.flatnonzero(smooth > _DEAD_LEVEL)
+    if not live.size:
+        return None
+    # What a program has put before or after a recording tells nothing of the noise in it.
+    given = smooth[live[0] : live[-1] + 1]
+    speech, noise = float(np.percentile(given, 95)), float(np.percentile(given, 5))
     if speech < _SILENT_LEVEL:
         return None
     # A recording without any pause has no noise to be seen: its quietest moments are speech too.

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avatarctl.engines.align import common, mapping, recording, reference, spectrum
+from avatarctl.engines.align import common, doubts, heard, mapping, recording, reference, spectrum
 from avatarctl.engines.align.reference import Reference
 from avatarctl.engines.align.spec import WarpingParams
 from avatarctl.engines.align.spectrum import HOP
@@ -61,7 +61,9 @@ class WarpingEngine:
     def run(self, job: Job) -> None:
         """Write `speech.wav`, the recording with silence ensured at both ends, and `timings.json`.
 
-        `extra["confidence"]` of the timings has a number from 0 to 1 for each sentence.
+        `extra["confidence"]` of the timings has a number from 0 to 1 for each sentence; one that is not said at all
+        begins where it ends. `extra["by_sound"]` has the seconds from and to which the recording says something else
+        than the text: the phonemes there are heard, as the engine `sound` hears them.
 
         Raises:
             BadInput: not a mono WAV of 16 bits, nothing to be heard in it, nothing to be spoken in the text, or
@@ -92,7 +94,10 @@ class WarpingEngine:
             ),
             words=tuple(replace(w, start=w.start + moved, end=w.end + moved) for w in made.words),
             sentences=tuple(replace(s, start=s.start + moved, end=s.end + moved) for s in made.sentences),
-            extra={"confidence": made.confidence},
+            extra={
+                "confidence": made.confidence,
+                "by_sound": [[round(a + moved, 4), round(b + moved, 4)] for a, b in made.by_sound],
+            },
         )
         (job.out / "timings.json").write_text(timings.to_json(), encoding="utf-8")
         job.progress(total, total, "s")
@@ -106,11 +111,13 @@ class _Aligned:
     words: list[Span]
     sentences: list[Span]
     confidence: list[float]
+    by_sound: list[doubts.Stretch]
 
 
 def _aligned(
     source: Path, rate: int, frames: int, parts: list[str], language: str, words: Dictionary, job: Job
 ) -> _Aligned:
+    params: WarpingParams = job.params
     highest = spectrum.upper_limit(rate)
     logs = _logs(source, rate, frames, highest, job)
     active = common.activity(logs)
@@ -125,25 +132,30 @@ def _aligned(
     fits = _Fit(job, language, words, speed, highest, logs, active)
     warp = fits.best(parts)
     spoken = fits.speak(parts, warp, lambda share: _tell(job, _REFERENCE_SHARE * share * total, total))
-    found = fits.align(
-        spoken,
-        len(spoken.logs) / float(active.sounding.sum()),
-        lambda done: _tell(job, _REFERENCE_SHARE * total + (1 - _REFERENCE_SHARE) * done, total),
-    )
+    pace = len(spoken.logs) / float(active.sounding.sum())
+    unlike = fits.unlike(spoken, pace)
+
+    def told(done: float) -> None:
+        _tell(job, _REFERENCE_SHARE * total + (1 - _REFERENCE_SHARE) * done, total)
+
+    found = None if params.sure else fits.align(spoken, pace, told, strange=unlike)
+    if found is None or found.silent.all():
+        # Not a sentence is said: then each has to be somewhere, and the confidence tells that it is not.
+        found = fits.align(spoken, pace, told)
     if found is None or found.silent.all():
         raise _misfit(sounding, usual)
     clock = mapping.Clock(found)
-    unlike = fits.unlike(spoken, len(spoken.logs) / float(active.sounding.sum()))
-    confidence = _confidence(mapping.sentence_costs(found, spoken), unlike)
+    confidence = _confidence(mapping.sentence_costs(found, spoken), [s.end - s.start for s in spoken.sentences], unlike)
+    sentences = mapping.spans(clock, spoken.sentences)
+    strange = [] if params.sure else doubts.stretches(found, sentences, confidence)
     phonemes = mapping.phonemes(clock, spoken)
+    if strange:
+        sounds = heard.sounds(source, rate, frames, job, lambda done: None)
+        phonemes = doubts.spliced(phonemes, sounds, strange)
     if not phonemes:
         raise _misfit(sounding, usual)
-    return _Aligned(
-        phonemes,
-        mapping.spans(clock, spoken.words),
-        mapping.spans(clock, spoken.sentences),
-        confidence,
-    )
+    said = [w for w in mapping.spans(clock, spoken.words) if w.end > w.start]
+    return _Aligned(phonemes, said, sentences, confidence, strange)
 
 
 def _tell(job: Job, seconds: float, total: float) -> None:
@@ -160,14 +172,21 @@ def _misfit(sounding: float, usual: float) -> BadInput:
     )
 
 
-def _confidence(costs: list[float], unlike: float) -> list[float]:
-    """0..1 for each sentence: 0 where it is no nearer than what cannot be said there.
+def _confidence(costs: list[float], lengths: list[float], unlike: float) -> list[float]:
+    """0..1 for each sentence: 0 where it is not said, or no nearer than what cannot be said there.
 
-    In a voice that is much like the reference, what is as far as in other voices is hardly said.
+    In a voice that is much like the reference, what is as far as in other voices is hardly said. And where of most of
+    the text nothing is said, a sentence is likelier to be the one that happens to fit best.
+
+    Args:
+        costs: mean cost of each sentence, infinite where it is not said.
+        lengths: frames that each has in the reference.
+        unlike: cost of what cannot be said.
     """
     match = _MATCH * unlike
     match = (match + min(match, *costs)) / 2
-    return [round(float(np.clip((unlike - cost) / (unlike - match), 0, 1)), 3) for cost in costs]
+    said = sum(length for length, cost in zip(lengths, costs, strict=True) if np.isfinite(cost)) / sum(lengths)
+    return [round(float(np.clip(said * (unlike - cost) / (unlike - match), 0, 1)), 3) for cost in costs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +215,16 @@ class _Fit:
         )
 
     def align(
-        self, spoken: Reference, pace: float, told: Callable[[float], None], limit: float | None = None
+        self,
+        spoken: Reference,
+        pace: float,
+        told: Callable[[float], None],
+        limit: float | None = None,
+        strange: float = float("inf"),
     ) -> Alignment | None:
+        """`limit`: seconds after which to stop; `strange`: what a frame costs that is not in the text."""
         shared = common.level_with(self.logs, self.active, spoken.logs)
-        return through(self.logs, self.active, spoken, shared, pace=pace, limit=limit, told=told)
+        return through(self.logs, self.active, spoken, shared, pace=pace, strange=strange, limit=limit, told=told)
 
     def unlike(self, spoken: Reference, pace: float) -> float:
         """Mean distance of the recording's beginning from what is surely not said: how far voices differ, and how much

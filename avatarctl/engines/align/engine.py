@@ -6,18 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from avatarctl.engines.align import recording, segments
-from avatarctl.engines.align.features import HOP, Features, margin, measure
+from avatarctl.engines.align import heard, recording
 from avatarctl.engines.align.spec import SoundParams
 from avatarctl.engines.contract import Job
 from avatarctl.errors import BadInput
-from avatarctl.media import wav
 from avatarctl.text.timings import Timings
-
-_WINDOW = recording.WINDOW
 
 
 class SoundEngine:
@@ -38,7 +31,7 @@ class SoundEngine:
         params: SoundParams = job.params
         source = job.inputs["audio"]
         rate, frames = recording.checked(source)
-        sounds = segments.find(_features(source, rate, frames, job))
+        sounds = heard.sounds(source, rate, frames, job, lambda done: job.progress(done, frames / rate, "s"))
         if not sounds:
             raise BadInput("nothing can be heard in the recording", hint="check its level, or take another one")
         total = frames / rate
@@ -55,34 +48,3 @@ class SoundEngine:
         )
         (job.out / "timings.json").write_text(timings.to_json(), encoding="utf-8")
         job.progress(total, total, "s")
-
-
-def _features(path: Path, rate: int, frames: int, job: Job) -> Features:
-    """Features of the whole recording; only they, a few numbers for each hop, stay in memory."""
-    edge = margin(rate)
-    per_window = round(_WINDOW / HOP)
-    count = -(-frames * 100 // rate)
-    parts: list[Features] = []
-    with wav.reader(path) as file:
-        buffer = np.zeros(edge, np.float32)
-        begins, done = -edge, 0
-        for data in recording.blocks(file, round(_WINDOW * rate), job):
-            buffer = np.concatenate([buffer, np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)])
-            ready = min(per_window, int((begins + len(buffer) - edge) / (HOP * rate) - 0.5) - done)
-            if ready > 0:
-                parts.append(_measured(buffer, begins, done, ready, rate))
-                done += ready
-                keep = int(done * HOP * rate) - edge - begins
-                buffer, begins = buffer[keep:], begins + keep
-            job.progress(done * HOP, frames / rate, "s")
-        rest = count - done
-        if rest > 0:
-            buffer = np.concatenate([buffer, np.zeros(2 * edge + round(2 * HOP * rate), np.float32)])
-            parts.append(_measured(buffer, begins, done, rest, rate))
-    return Features.joined(parts)
-
-
-def _measured(buffer: NDArray[np.float32], begins: int, done: int, count: int, rate: int) -> Features:
-    """`count` frames from number `done`; `buffer` begins at sample `begins` of the recording."""
-    offset = round(done * HOP * rate) - margin(rate) - begins
-    return measure(buffer[offset:], rate, count)

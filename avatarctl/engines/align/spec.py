@@ -18,14 +18,23 @@ class SoundParams(Params):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WarpingParams(SoundParams):
+class TextParams(SoundParams):
     """How the text is to be read."""
 
     language: str = param("auto", "language of the text (ru, en, ...); auto: found from the text")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RhubarbParams(WarpingParams):
+class WarpingParams(TextParams):
+    """How far the text is to be trusted."""
+
+    sure: bool = param(
+        False, "nothing but the text is said; otherwise lips follow the sound alone where it says something else"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RhubarbParams(TextParams):
     """How long to wait for a program that is not ours."""
 
     timeout: float = param(
@@ -38,7 +47,7 @@ SPECS = (
         stage="align",
         name="dtw",
         summary="times of a known text in a recording, by dynamic time warping against espeak-ng",
-        cache_version=4,
+        cache_version=5,
         factory="avatarctl.engines.align.dtw:WarpingEngine",
         params=WarpingParams,
         needs=("text",),

@@ -19,16 +19,22 @@ MOST_STEPS = 3
 _REST, _SKIP = np.float32(0.12), np.float32(0.2)
 """What a frame of rest or a skipped state costs; a mismatch costs about 1."""
 _INTO_SILENCE = np.float32(0.6)
+_LEAVE, _PASS_BY = np.float32(4.0), np.float32(3.0)
+"""What it costs to leave the reference, and to pass a sentence by."""
+_ENTERED, _PASSED = 4, 5
+"""Beside the number of states that a step goes: arrivals from outside the reference, and past a sentence."""
 _ROWS_A_CHECK = 500
 _NEVER = np.float32(np.inf)
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """For each frame of the recording its state, int32 (frames,), and what it cost there, float32 (frames,)."""
+    """For each frame of the recording its state, int32 (frames,), what it cost there, float32 (frames,), and whether
+    it is outside the reference, bool (frames,); its state is the one to which it then returns."""
 
     states: NDArray[np.int32]
     costs: NDArray[np.float32]
+    outside: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,8 @@ class Sides:
 
     `silent` (states,): where the path may rest. `pause` (frames,): frames of an obvious pause.
     `loud` (frames,): frames that are no silence. `expected` (frames,): the state that an even speed would lead to.
+    `borders`: int64, ascending, the silent states before each sentence and behind the last. `strange`: what a frame
+    outside the reference costs; infinite: the path may not leave it.
     """
 
     recording: NDArray[np.float32]
@@ -45,6 +53,8 @@ class Sides:
     pause: NDArray[np.bool_]
     loud: NDArray[np.bool_]
     expected: NDArray[np.float64]
+    borders: NDArray[np.int64]
+    strange: float = float("inf")
 
 
 _SPEECH_IN_A_PAUSE, _SILENCE_IN_SPEECH = np.float32(1.0), np.float32(1.0)
@@ -101,6 +111,7 @@ def warp(sides: Sides, half_width: int, *, to_the_end: bool, check: Callable[[],
     prices = _step_prices(sides.silent)
     arrivals = np.zeros((rows, width), np.uint8)
     rests = np.zeros((rows, width), np.uint8)
+    outside = _Outside(sides, rows)
     # One layer for each number of frames that the path has rested; states before the first are never reached.
     layers = np.full((MOST_RESTS + 1, count), _NEVER, np.float32)
     best = np.full(count + MOST_STEPS, _NEVER, np.float32)
@@ -112,14 +123,15 @@ def warp(sides: Sides, half_width: int, *, to_the_end: bool, check: Callable[[],
         cost = _costs(sides, row, low, high)
         if row == 0:
             arrived = np.full(width, _NEVER, np.float32)
-            arrived[: MOST_STEPS - 1] = cost[: MOST_STEPS - 1]
+            arrived[: MOST_STEPS - 1] = 0
             taken = np.zeros(width, np.uint8)
         else:
             arrived, taken = _arrivals(best, prices, low, high)
-            arrived += cost
             rested = cost + _REST
             for number in range(MOST_RESTS, 0, -1):
                 np.add(layers[number - 1, low:high], rested, out=layers[number, low:high])
+        outside.step(row, best[MOST_STEPS:], arrived, taken, low)
+        arrived += cost
         layers[0, low:high] = arrived
         layers[:, :low] = _NEVER
         window = layers[:, low:high]
@@ -129,9 +141,61 @@ def warp(sides: Sides, half_width: int, *, to_the_end: bool, check: Callable[[],
         arrivals[row], rests[row] = taken, fewest
     final = best[MOST_STEPS:]
     last = count - MOST_STEPS + 1 + int(final[count - MOST_STEPS + 1 :].argmin()) if to_the_end else int(final.argmin())
+    away = outside.ending(to_the_end)
+    if away is not None and outside.costs[away] < final[last]:
+        return _traced(sides, lows, arrivals, rests, outside, int(sides.borders[away]), away)
     if not np.isfinite(final[last]):
         return None
-    return _traced(sides, lows, arrivals, rests, last)
+    return _traced(sides, lows, arrivals, rests, outside, last, None)
+
+
+class _Outside:
+    """The cheapest paths that are outside the reference now, one at each border between sentences."""
+
+    def __init__(self, sides: Sides, rows: int) -> None:
+        self._sides = sides
+        self.costs = np.full(len(sides.borders), _NEVER, np.float32)
+        self.left = np.zeros((rows, len(sides.borders)), np.bool_)
+        """Whether the path at a border left the reference at that row, or was outside before."""
+
+    def step(
+        self, row: int, best: NDArray[np.float32], arrived: NDArray[np.float32], taken: NDArray[np.uint8], low: int
+    ) -> None:
+        """One frame further. Ways from outside, and past a whole sentence, are put into `arrived` and `taken`.
+
+        Args:
+            row: the frame.
+            best: the cheapest path to each state, the frame before; nothing in it counts before the first frame.
+            arrived: the cheapest way to each state of the band, without the frame's own cost.
+            taken: how it came.
+            low: the band's first state.
+        """
+        sides, before = self._sides, self.costs
+        if not np.isfinite(sides.strange):
+            return
+        borders = sides.borders
+        here = best[borders] if row else np.where(borders == 0, np.float32(0), _NEVER)
+        first, last = (int(i) for i in np.searchsorted(borders, (low, low + len(arrived))))
+        if row:
+            at = borders[first:last] - low
+            for ways, code in ((before[first:last], _ENTERED), (self._passing(here)[first:last], _PASSED)):
+                shorter = ways < arrived[at]
+                arrived[at[shorter]], taken[at[shorter]] = ways[shorter], code
+        entered = here + _LEAVE
+        self.left[row] = entered < before
+        self.costs = np.minimum(entered, before) + np.float32(sides.strange)
+
+    @staticmethod
+    def _passing(here: NDArray[np.float32]) -> NDArray[np.float32]:
+        """From the border before."""
+        return np.concatenate([np.full(1, _NEVER, np.float32), here[:-1] + _PASS_BY])
+
+    def ending(self, to_the_end: bool) -> int | None:
+        """The border at which the cheapest path is still outside."""
+        if not len(self.costs):
+            return None
+        found = len(self.costs) - 1 if to_the_end else int(self.costs.argmin())
+        return found if np.isfinite(self.costs[found]) else None
 
 
 def _arrivals(
@@ -150,23 +214,40 @@ def _arrivals(
 
 
 def _traced(
-    sides: Sides, lows: NDArray[np.int64], arrivals: NDArray[np.uint8], rests: NDArray[np.uint8], last: int
+    sides: Sides,
+    lows: NDArray[np.int64],
+    arrivals: NDArray[np.uint8],
+    rests: NDArray[np.uint8],
+    outside: _Outside,
+    last: int,
+    border: int | None,
 ) -> Path:
+    """Back from the last frame, which is at the state `last`, or outside the reference at that border."""
     rows = len(arrivals)
     states = np.zeros(rows, np.int32)
+    away = np.zeros(rows, np.bool_)
     state = last
-    resting = int(rests[rows - 1, state - lows[rows - 1]])
+    resting = 0 if border is not None else int(rests[rows - 1, state - lows[rows - 1]])
     for row in range(rows - 1, -1, -1):
-        states[row] = state
+        states[row], away[row] = state, border is not None
         if row == 0:
             break
+        if border is not None:
+            if outside.left[row, border]:
+                border = None
+                resting = int(rests[row - 1, state - lows[row - 1]])
+            continue
         if resting:
             resting -= 1
             continue
-        state -= int(arrivals[row, state - lows[row]])
+        step = int(arrivals[row, state - lows[row]])
+        if step == _ENTERED:
+            border = int(np.searchsorted(sides.borders, state))
+            continue
+        state = int(sides.borders[np.searchsorted(sides.borders, state) - 1]) if step == _PASSED else state - step
         resting = int(rests[row - 1, state - lows[row - 1]])
     costs = _distances(sides.reference[states], sides.recording)
     silent = sides.silent[states]
     costs[sides.pause & ~silent] += _SPEECH_IN_A_PAUSE
     costs[~sides.pause & sides.loud & silent] += _SILENCE_IN_SPEECH
-    return Path(states, costs)
+    return Path(states, costs, away)

@@ -24,11 +24,13 @@ AHEAD = 10.0
 @dataclass(frozen=True, slots=True)
 class Alignment:
     """For each frame of the recording: `frames` int32, the reference's frame, or the one that follows the pause;
-    `silent` bool; `costs` float32, the distance there."""
+    `silent` bool; `costs` float32, the distance there; `outside` bool, where something is said that the text has not,
+    which is `silent` too."""
 
     frames: NDArray[np.int32]
     silent: NDArray[np.bool_]
     costs: NDArray[np.float32]
+    outside: NDArray[np.bool_]
 
 
 def through(
@@ -38,6 +40,7 @@ def through(
     common: Common,
     *,
     pace: float,
+    strange: float = float("inf"),
     limit: float | None = None,
     told: Callable[[float], None],
 ) -> Alignment | None:
@@ -49,13 +52,16 @@ def through(
         spoken: the reference.
         common: brings both to features.
         pace: frames of the reference for each sounding frame of the recording.
+        strange: what a frame costs that is not in the text; infinite: all are.
         limit: seconds after which to stop, at the first window.
         told: told how many seconds are done, several times a window; may raise to stop.
     """
     total = len(logs)
     end = len(spoken.breaks) - 1
     progress = np.concatenate([[0.0], np.cumsum(active.sounding)])
-    found = Alignment(np.zeros(total, np.int32), np.zeros(total, np.bool_), np.zeros(total, np.float32))
+    found = Alignment(
+        np.zeros(total, np.int32), np.zeros(total, np.bool_), np.zeros(total, np.float32), np.zeros(total, np.bool_)
+    )
     row, sentence, seconds = 0, 0, limit or WINDOW
     while row < total:
         stop = min(row + round(seconds / HOP), total)
@@ -66,7 +72,8 @@ def through(
         last = int(spoken.firsts[last_sentence])
         final = stop == total
         frames, silent = _states(spoken.breaks[first : last + 1])
-        sides = _sides(logs, active, spoken, common, row, stop, frames, silent, pace, progress)
+        borders = np.flatnonzero(silent)[spoken.firsts[sentence : last_sentence + 1] - first]
+        sides = _sides(logs, active, spoken, common, row, stop, frames, silent, pace, progress, borders, strange)
         path = warp(sides, round(_HALF_BAND / HOP), to_the_end=final, check=partial(told, row * HOP))
         if path is None:
             return None
@@ -79,13 +86,15 @@ def through(
         found.frames[row : row + until] = frames[path.states[:until]]
         found.silent[row : row + until] = silent[path.states[:until]]
         found.costs[row : row + until] = path.costs[:until]
+        found.outside[row : row + until] = path.outside[:until]
         row, sentence, seconds = row + until, next_sentence, WINDOW
         told(row * HOP)
         if limit is not None:
-            return Alignment(found.frames[:row], found.silent[:row], found.costs[:row])
+            return Alignment(found.frames[:row], found.silent[:row], found.costs[:row], found.outside[:row])
         if sentence >= len(spoken.firsts) - 1:
             # Nothing is left to be said.
             found.frames[row:], found.silent[row:] = spoken.breaks[end], True
+            found.outside[row:] = active.sounding[row:] & np.isfinite(strange)
             break
     return found
 
@@ -110,6 +119,8 @@ def _sides(
     silent: NDArray[np.bool_],
     pace: float,
     progress: NDArray[np.float64],
+    borders: NDArray[np.int64],
+    strange: float,
 ) -> Sides:
     features = np.empty((len(frames), common.silence().shape[1]), np.float32)
     features[silent] = common.silence()
@@ -122,6 +133,8 @@ def _sides(
         active.pause[row:stop],
         active.loud[row:stop],
         np.searchsorted(frames, expected, side="left").astype(np.float64),
+        borders,
+        strange,
     )
 
 

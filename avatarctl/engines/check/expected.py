@@ -141,11 +141,11 @@ def closures(clips: list[Clip]) -> Floats:
 
 
 def closures_guessed(clips: list[Clip]) -> int:
-    """How many of `closures` come from a recording whose words were not known."""
+    """How many of `closures` come from a recording whose words were not known, or not what it says."""
     return sum(
-        viseme(sound.ipa, sound.stress).closes
+        viseme(sound.ipa, sound.stress).closes and clip.timings.is_guessed(sound)
         for clip in clips
-        if clip.timings is not None and clip.timings.guessed
+        if clip.timings is not None
         for sound in clip.timings.phonemes
     )
 

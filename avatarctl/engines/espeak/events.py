@@ -22,7 +22,7 @@ _TOKEN = re.compile(r"\S+")
 
 def corrected(symbol: str, language: str) -> str:
     """espeak-ng's IPA as it is meant."""
-    return symbol.translate(_CORRECTIONS) if language in _WITH_CENTRAL_I else symbol
+    return symbol.translate(_CORRECTIONS) if language.partition("-")[0] in _WITH_CENTRAL_I else symbol
 
 
 def heard(spoken: Spoken, language: str) -> list[Phoneme]:
