@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from avatarctl.engines.check import mouth
+from avatarctl.engines.check import mouth, steadiness
 from avatarctl.engines.check.background import Background
 from avatarctl.engines.check.expected import Clip, expect
-from avatarctl.engines.check.face import detail
+from avatarctl.engines.check.face import UpperFace
 from avatarctl.engines.check.film import Film
 from avatarctl.engines.check.picture import Beginnings
 from avatarctl.engines.facemesh.landmarks import Landmarks
@@ -27,7 +27,7 @@ from avatarctl.engines.puppet.rig import build_rig
 from avatarctl.engines.puppet.spec import PuppetAnimateParams
 from avatarctl.text.timings import Timings
 from tests.mouth_support import Picture, row
-from tests.quality import paint
+from tests.quality import bones, paint
 from tests.quality.measure import draw
 from tests.test_timeline import speech
 
@@ -105,16 +105,56 @@ def test_a_moustache_below_the_nose_is_no_detail_that_comes_and_goes(
     renderer = Renderer(build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42))
     shut, wide = (renderer.render(row(open=opening, jaw=0.8 * opening)) for opening in (0, 0.2))
     face = mesh.landmarks(shut)
-    assert detail(luma(wide), mesh.track(wide, face)) / detail(luma(shut), face) == pytest.approx(1, abs=0.05)
+    upper = UpperFace(face)
+    assert upper.detail(luma(wide), mesh.track(wide, face)) / upper.detail(luma(shut), face) == pytest.approx(
+        1, abs=0.05
+    )
 
 
 def test_detail_does_not_jump_with_its_border(photos: dict[str, Picture], mesh: FaceMesh) -> None:
     """Where the border is goes with the mesh, whose points shake by a fraction of a pixel."""
     face, picture = mesh.landmarks(photos["astronaut"]), luma(photos["astronaut"])
     shift = np.array([0.15, 0.1, 0], np.float32)
-    found = [detail(picture, Landmarks(face.points + i * shift, face.score)) for i in range(12)]
+    upper = UpperFace(face)
+    found = [upper.detail(picture, Landmarks(face.points + i * shift, face.score)) for i in range(12)]
     shaking = np.abs(np.diff(found, 2)).mean() / np.mean(found)
     assert shaking < 0.007, found
+
+
+def test_speech_is_no_breathing(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    """The lines of a cartoon lie right below the upper face; the mesh drags its cheeks over them with every vowel."""
+    photo = paint.poster(bones.child(photos["hopper"], mesh.landmarks(photos["hopper"]).points, 2.2), 12)
+    renderer = Renderer(build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42))
+    face = mesh.landmarks(renderer.render(row()))
+    upper, found = UpperFace(face), []
+    for opening, rounding in ((0, 0), (0.1, 0), (0.25, 0), (0.1, 0.5), (0.05, 1), (0, 0.6)):
+        picture = renderer.render(row(open=opening, jaw=0.8 * opening, round=rounding))
+        found.append(upper.detail(luma(picture), mesh.track(picture, face)))
+    assert min(found) / max(found) > 0.975, found
+
+
+@pytest.mark.parametrize("blur", [0.45, 0.6, 1.0])
+def test_sharpness_that_breathes_is_measured_as_strong_as_it_is(
+    blur: float, photos: dict[str, Picture], mesh: FaceMesh
+) -> None:
+    """Against the same blur on a face that neither moves nor speaks, in one region for all pictures."""
+    photo = photos["astronaut"]
+    renderer = Renderer(build_rig(photo, mesh.landmarks(photo).points, SIZE, 0.42))
+    rest = renderer.render(row())
+    face = start = mesh.landmarks(rest)
+    upper, found = UpperFace(start), []
+    for i in range(25):
+        angle = 2 * np.pi * i / 12
+        moving = row(yaw=3 * np.sin(angle), roll=2 * np.cos(angle), open=0.1 - 0.1 * np.cos(2 * angle), jaw=0.1)
+        picture = renderer.render(moving)
+        if i >= 12:
+            picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), blur), np.uint8)
+        face = mesh.track(picture, face)
+        found.append(upper.detail(luma(picture), face))
+    soft = np.asarray(cv2.GaussianBlur(rest, (0, 0), blur), np.uint8)
+    true = upper.detail(luma(soft), start) / upper.detail(luma(rest), start)
+    seen = steadiness.sharpness(np.array(found), np.ones(len(found), bool))
+    assert true < 0.93 and seen == pytest.approx(true, abs=0.03)
 
 
 def film_of(timings: Timings, mood: str, speaks: Path) -> tuple[Timeline, Clip]:

@@ -59,7 +59,7 @@ def test_colours_survive(tmp_path: Path) -> None:
         assert np.abs(decoded - colour).max() <= 4, colour
 
 
-@pytest.mark.parametrize(("light", "contrast", "most"), [(140, 14, 1.2), (40, 4, 1.28)])
+@pytest.mark.parametrize(("light", "contrast", "most"), [(140, 14, 1.2), (40, 4, 1.235)])
 def test_detail_does_not_breathe_where_clips_meet(tmp_path: Path, light: int, contrast: int, most: float) -> None:
     """Skin that sways from rest to rest, light or dark: the next clip's keyframe shows of it what the last clip's end
     showed, and not much less than the frames after it."""
@@ -86,7 +86,7 @@ def test_detail_does_not_breathe_where_clips_meet(tmp_path: Path, light: int, co
 
     kept = detail(coded) / detail(drawn)
     assert kept[0] / kept[-3:].mean() < 1.08
-    assert 0.85 < kept[0] / np.median(kept) < 1.08
+    assert 0.87 < kept[0] / np.median(kept) < 1.08
     assert 0.95 < kept.min() <= kept.max() < most
 
 

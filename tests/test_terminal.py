@@ -8,6 +8,7 @@ import pty
 import signal
 import struct
 import subprocess
+import sys
 import termios
 from dataclasses import dataclass
 
@@ -116,8 +117,9 @@ def test_a_terminal_that_is_closed(studio: Studio, disowned: bool) -> None:
         command, cwd=studio.work, env=environment, start_new_session=True, preexec_fn=prepare, **streams
     ) as process:
         os.close(theirs)
-        while HIDE not in os.read(ours, 65536):
-            pass
+        written = b""
+        while HIDE not in written:
+            written += os.read(ours, 65536)
         os.close(ours)
         code = process.wait(120)
     if disowned:
@@ -126,6 +128,29 @@ def test_a_terminal_that_is_closed(studio: Studio, disowned: bool) -> None:
     else:
         assert code == 128 + signal.SIGHUP
         assert not (studio.work / "film.mp4").exists()
+
+
+def test_a_signal_where_python_drops_what_is_raised() -> None:
+    """As in the imports' own weak references: it is given once more, and ends the command all the same."""
+    script = """
+import signal, sys, time, weakref
+from avatarctl.cli import app
+
+def perform(arguments):
+    try:
+        freed = set()
+        watch = weakref.ref(freed, lambda _: signal.raise_signal(signal.SIGTERM))
+        del freed
+        time.sleep(40)
+    except app.Stopped as stopped:
+        return stopped.exit_code
+
+app._perform = perform
+sys.exit(app.run([]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE, timeout=50, check=False)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert done.stderr == b""
 
 
 def test_a_log_that_cannot_be_written(studio: Studio) -> None:

@@ -221,8 +221,25 @@ def _ignore_signals() -> None:
 
 
 def _install_signals() -> None:
-    """The first signal ends the run in order; a second one ends the process at once. `nohup` is respected."""
+    """The first signal ends the run in order; a second one ends the process at once. `nohup` is respected.
+
+    Python drops what is raised while it calls back from C, as the imports' locks do when they are freed: a signal that
+    comes just then is given once more.
+    """
     seen = False
+    usual = sys.unraisablehook
+
+    def dropped(unraisable: Any) -> None:
+        nonlocal seen
+        if not isinstance(unraisable.exc_value, Stopped):
+            usual(unraisable)
+            return
+        import threading
+
+        seen = False
+        again = threading.Timer(0.01, os.kill, (os.getpid(), unraisable.exc_value.signal_number))
+        again.daemon = True
+        again.start()
 
     def stop(number: int, frame: object) -> None:
         nonlocal seen
@@ -236,3 +253,4 @@ def _install_signals() -> None:
     for number in SIGNALS:
         if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
+    sys.unraisablehook = dropped

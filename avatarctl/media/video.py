@@ -30,9 +30,12 @@ def timescale(fps: int) -> int:
 CRF = 20
 """x264's quality where none is asked for."""
 EVEN_DETAIL = {
-    # Without it intra noise sharpens a smooth face, and residues too small to be coded soften every frame after.
-    "deadzone-intra": 18,
+    # Residues too small to be coded soften every frame after.
     "deadzone-inter": 14,
+    # A block of a face that sways goes on from whichever of the last three pictures shows it best. The search is a
+    # nearer one, which makes good most of the time that this takes.
+    "ref": 3,
+    "me": "dia",
     # One quantiser for all blocks of a film and for all its frames. Else a face that moves is softer than one at rest,
     # the busy parts of it are softer than the smooth ones, and a clip's end is starved, which no frame follows.
     "aq-mode": 0,
@@ -48,7 +51,9 @@ EVEN_DETAIL = {
 """Of x264: the same detail in keyframes, in the frames after them and at a clip's end.
 
 With x264's own values a face has 11 to 17 % more detail (RMS of its Laplacian) in a keyframe than in the frame before:
-sentences are clips, so it breathed with each of them. With these it has up to 7 % more, in about a tenth more bytes.
+sentences are clips, so it breathed with each of them. With these it has up to 7 % more. Over a whole film the detail
+that is left varies by 2 to 3 % instead of 6 to 8 (its 5 % quantile against its 95 %), by 5 instead of 15 in a dark one;
+for the same `crf` in about half as many bytes again.
 """
 
 

@@ -10,16 +10,12 @@ from avatarctl.engines.facemesh.landmarks import (
     CHEEK_LEFT,
     CHEEK_RIGHT,
     LEFT_EYE_INNER,
-    LEFT_EYE_LOWER,
     LEFT_EYE_OUTER,
-    LEFT_EYE_UPPER,
     MOUTH_CORNER_LEFT,
     MOUTH_CORNER_RIGHT,
     NOSE_TIP,
     RIGHT_EYE_INNER,
-    RIGHT_EYE_LOWER,
     RIGHT_EYE_OUTER,
-    RIGHT_EYE_UPPER,
     Landmarks,
 )
 
@@ -42,12 +38,11 @@ _UPPER_FACE = np.array(
 Below the nose the mesh goes down with the jaw, and a moustache would come into it with every open vowel."""
 _INWARDS = 0.88
 """The upper face's outline over its middle, so that hair and background stay out of it."""
-_EYE_OUTLINES = [
-    np.array(upper + lower[::-1])
-    for upper, lower in ((RIGHT_EYE_UPPER, RIGHT_EYE_LOWER), (LEFT_EYE_UPPER, LEFT_EYE_LOWER))
-]
-_EYE_MARGIN = np.array([1.3, 2.2])
-"""An eye with its lids, over its opening: wider and higher."""
+_EYES_OUTER_INNER = ((RIGHT_EYE_OUTER, RIGHT_EYE_INNER), (LEFT_EYE_OUTER, LEFT_EYE_INNER))
+_EYE_SPAN = np.array([0.65, 0.36])
+"""Half the width and height of an eye with its lids, in widths of its opening."""
+_IRISES = 468
+"""Points of the mesh from this one on turn with the gaze."""
 _FRACTION = 4
 """Bits behind the point of a polygon's corners."""
 _PATCH = 48
@@ -98,30 +93,57 @@ def light(luma: Picture, face: Landmarks) -> float:
     return float(cv2.mean(skin)[0])
 
 
-def detail(luma: Picture, face: Landmarks) -> float:
-    """Root mean square of the Laplacian of the upper face without the eyes; the region goes with the face."""
-    xy = face.xy
-    outline = xy[_UPPER_FACE]
-    middle = outline.mean(axis=0)
-    outline = middle + _INWARDS * (outline - middle)
-    low, high = np.floor(outline.min(axis=0)).astype(int) - 1, np.ceil(outline.max(axis=0)).astype(int) + 2
-    corner = np.maximum(low, 0)
-    part = luma[corner[1] : max(int(high[1]), 0), corner[0] : max(int(high[0]), 0)]
-    if min(part.shape) < 8:
-        return float("nan")
-    # By parts of a pixel: a border that jumped over a strand of hair or a brow would be taken for a breath.
-    mask = np.zeros(part.shape, np.uint8)
-    _fill(mask, outline - corner, 255)
-    for eye in _EYE_OUTLINES:
-        lids = xy[eye]
-        centre = lids.mean(axis=0)
-        _fill(mask, centre + _EYE_MARGIN * (lids - centre) - corner, 0)
-    weight = mask.astype(np.float32)
-    total = float(weight.sum())
-    if not total:
-        return float("nan")
-    laplacian = cv2.Laplacian(part, cv2.CV_32F)
-    return float(np.sqrt(cv2.multiply(laplacian, laplacian).ravel() @ weight.ravel() / total))
+class UpperFace:
+    """What neither speaks nor blinks: one and the same part of the skull in all pictures of a film.
+
+    The mesh moves its cheeks with the jaw, and widens its eyes with the lids. Were the region to follow, a fold or a
+    strand of hair that comes in at its border with every vowel would pass for sharpness. So its shape is that of one
+    picture, carried by the affine map that fits the mesh above the tip of the nose: so many points that their shaking
+    cancels out.
+
+    Args:
+        face: in a picture of the film, best the first.
+    """
+
+    def __init__(self, face: Landmarks) -> None:
+        xy = face.xy.astype(np.float64)
+        outline = xy[_UPPER_FACE]
+        middle = outline.mean(axis=0)
+        angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+        round_eye = np.stack([np.cos(angles), np.sin(angles)], 1) * _EYE_SPAN
+        parts = [middle + _INWARDS * (outline - middle)]
+        for outer, inner in _EYES_OUTER_INNER:
+            across = xy[inner] - xy[outer]
+            parts.append((xy[outer] + xy[inner]) / 2 + round_eye @ [across, [-across[1], across[0]]])
+        corners = np.concatenate(parts)
+        self._cuts = np.cumsum([len(part) for part in parts])[:-1]
+        across = xy[LEFT_EYE_OUTER] - xy[RIGHT_EYE_OUTER]
+        height = xy[:_IRISES] @ [across[1], -across[0]]
+        self._skull = np.flatnonzero(height > height[NOSE_TIP])
+        # The map that fits best, applied to the corners: one product with where the points are later.
+        points = np.column_stack([xy[self._skull], np.ones(len(self._skull))])
+        self._carry = np.column_stack([corners, np.ones(len(corners))]) @ np.linalg.pinv(points)
+
+    def detail(self, luma: Picture, face: Landmarks) -> float:
+        """Root mean square of the Laplacian there, in a picture that shows the face; NaN where too little of it is."""
+        corners = self._carry @ face.xy[self._skull].astype(np.float64)
+        outline, *eyes = np.split(corners, self._cuts)
+        low, high = np.floor(outline.min(axis=0)).astype(int) - 1, np.ceil(outline.max(axis=0)).astype(int) + 2
+        corner = np.maximum(low, 0)
+        part = luma[corner[1] : max(int(high[1]), 0), corner[0] : max(int(high[0]), 0)]
+        if min(part.shape) < 8:
+            return float("nan")
+        # By parts of a pixel: a border that jumped over a strand of hair or a brow would be taken for a breath.
+        mask = np.zeros(part.shape, np.uint8)
+        _fill(mask, outline - corner, 255)
+        for eye in eyes:
+            _fill(mask, eye - corner, 0)
+        weight = mask.astype(np.float32)
+        total = float(weight.sum())
+        if not total:
+            return float("nan")
+        laplacian = cv2.Laplacian(part, cv2.CV_32F)
+        return float(np.sqrt(cv2.multiply(laplacian, laplacian).ravel() @ weight.ravel() / total))
 
 
 def _fill(mask: Picture, outline: NDArray[np.floating], value: int) -> None:

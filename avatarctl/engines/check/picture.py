@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from avatarctl.engines.check import lids
 from avatarctl.engines.check.background import Background
-from avatarctl.engines.check.face import detail, light, openings
+from avatarctl.engines.check.face import UpperFace, light, openings
 from avatarctl.engines.check.film import Check, Film, pictures
-from avatarctl.engines.check.lips import Likeness, Lips, joined
+from avatarctl.engines.check.lips import Followed, Likeness, Lips, joined
 from avatarctl.engines.check.mouth import AWAKE
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
@@ -235,6 +235,7 @@ class _Eye:
         self._background = beginning.background.anew()
         self._face = beginning.face
         self._lips = beginning.lips
+        self._upper = None if beginning.face is None else UpperFace(beginning.face)
         self._closely = closely
         self._last = _UNSEEN
         self._figures = array("d")
@@ -321,6 +322,8 @@ class _Eye:
             self._face = _face(self._meshes[0], _rgb(i420))
             if self._face is not None and self._lips is None:
                 self._lips = Lips(_luma(i420), self._face)
+            if self._face is not None and self._upper is None:
+                self._upper = UpperFace(self._face)
         return self._face
 
     def _row(self, i420: Picture, face: Landmarks | None, *, passed_over: bool = False) -> _Row:
@@ -332,7 +335,8 @@ class _Eye:
         if passed_over:
             return _Row(face, None, eyes, unknown, opening, light(luma, face), unknown, *background)
         likeness = self._lips.likeness(luma, face) if self._lips is not None else None
-        return _Row(face, likeness, eyes, gap, opening, light(luma, face), detail(luma, face), *background)
+        detail = self._upper.detail(luma, face) if self._upper is not None else unknown
+        return _Row(face, likeness, eyes, gap, opening, light(luma, face), detail, *background)
 
     def seen(self, every: int) -> Seen:
         face, *figures = np.array(self._figures).reshape(-1, len(_Row._fields) - 2).T
@@ -344,12 +348,13 @@ class _Eye:
     def _joined(self, gap: Floats) -> Floats:
         """The mesh's gap with that of the lips' own look."""
         looked = np.array([likeness is not None for likeness in self._likenesses])
-        found = self._lips.followed([one for one in self._likenesses if one is not None]) if self._lips else None
+        likenesses = [likeness for likeness in self._likenesses if likeness is not None]
+        found = self._lips.followed(likenesses, gap[looked]) if self._lips else None
         if found is None:
             return gap
-        followed = np.full_like(gap, np.nan)
-        followed[looked] = found
-        return joined(gap, followed)
+        apart, shut = np.full_like(gap, np.nan), np.zeros(len(gap), bool)
+        apart[looked], shut[looked] = found
+        return joined(gap, Followed(apart, shut))
 
 
 def _luma(i420: Picture) -> Picture:
