@@ -356,6 +356,32 @@ def test_a_line_drawing_blinks_in_its_own_two_tones(photos: dict[str, Picture], 
         assert closed[eye.top : eye.top + x.shape[0], eye.left : eye.left + x.shape[1]][on_lid].min() > 240
 
 
+@pytest.mark.parametrize("name", ["astronaut", "hopper"])
+def test_the_line_over_a_drawn_eye_goes_down_with_its_lid(
+    name: str, photos: dict[str, Picture], mesh: FaceMesh
+) -> None:
+    """It vanished when a blink began, and so half of what a blink changes changed at once, in grey."""
+    points = mesh.landmarks(photos[name]).points
+    drawing = build_rig(paint.ink(photos[name], points.astype(np.float64)), points, 320, 0.42)
+    assert drawing.eyes and all(eye.drawn for eye in drawing.eyes)
+    renderer = Renderer(drawing)
+    open_eyes = renderer.render(row()).astype(int)
+    began, on, closed = (np.abs(renderer.render(row(blink=way)) - open_eyes).sum() for way in (0.03, 0.17, 1.0))
+    assert began < 0.3 * closed and on < 0.45 * closed
+
+
+def test_no_skin_from_beside_tinted_glasses_is_on_the_lids(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    points = mesh.landmarks(photos["hopper"]).points
+    tinted = build_rig(paint.glasses(photos["hopper"], points, 0.75), points, SIZE, 0.42)
+    closed = Renderer(tinted).render(row(blink=1)).mean(-1)
+    for eye in tinted.eyes:
+        below, opening, x = (eye.places[::2, ::2, i] for i in range(3))
+        part = closed[eye.top : eye.top + x.shape[0], eye.left : eye.left + x.shape[1]]
+        lid = (below > 0) & (below < 0.8 * opening)
+        usual = np.median(part[lid & (np.abs(x) < 0.5)])
+        assert part[lid & (np.abs(x) > 0.5) & (np.abs(x) < 1)].max() < 1.5 * usual
+
+
 def test_the_lid_has_the_grain_of_the_skin(photos: dict[str, Picture], mesh: FaceMesh) -> None:
     photo = photos["astronaut"]
     points = mesh.landmarks(photo).points

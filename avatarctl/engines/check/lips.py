@@ -6,6 +6,9 @@ what is just above the upper one and just below the lower one is cut out of the 
 looked for in each of the others, up and down along the face. How much farther apart the two are found is how much
 farther the lips are open. Nothing of this knows what is said.
 
+Both lips together are looked for, too, as they lie on each other in that picture: a lower lip that has little drawing
+of its own, as in a small film, is like the chin below it, but a shut mouth is like no other.
+
 Matching: normalised correlation (Lewis, "Fast normalized cross-correlation", 1995), which neither light nor contrast
 changes. One picture's best match may be a fold of the chin, so that the path over all pictures is chosen by dynamic
 programming (Viterbi), where each jump has its price.
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -58,6 +62,22 @@ _SHUT = 2
 """Percent of the pictures of speech, at the least, in which lips meet."""
 _ALIKE = 0.6
 """Likeness, in the usual picture, below which it is not the lip that is followed."""
+_MOUTH_HIGH = (0.08, 0.14)
+"""u of both lips together, above and below where they meet."""
+_MOUTH_SHAPES = ((1.0, 1.0), (0.85, 1.0), (0.7, 1.0), (1.0, 0.8), (0.85, 0.85))
+"""The shut mouth: as it is, rounded, pressed, and both."""
+_MOUTH_MOVES = 0.1
+"""u by which a shut mouth may be higher or lower."""
+_WIDE_OPEN = 0.1
+"""u by which lips are farther apart than ever from which on their mouth tells how unlike a shut one an open one is."""
+_AS_SHUT = 0.7
+"""Part of the way from an open mouth's likeness to a perfect one from which on a mouth looks shut: kinds of lips differ
+in how alike the two are, 0.5 under grey hair, 0.95 under dark."""
+_AGAIN = 5
+"""Pictures in which lips lie as in the first one, from which on these and not that one tell how far they are apart."""
+_KNOWN = 0.7
+"""Correlation of the mesh's opening with the followed one from which on a mouth is shut that it sees shut, and that
+looks shut, wherever the lower lip was found."""
 _TRUSTED = 0.95
 """Correlation of the mesh's opening with the followed one from which on the mesh knows this face."""
 _FOLD = 0.06
@@ -83,12 +103,18 @@ class _Lip:
         """Of the best shape at each place, float32 (places,)."""
         found = []
         for shape in self.shapes:
-            height, width = shape.shape
+            height = shape.shape[0]
             start = self.highest - (height if self.is_upper else 0)
-            left = (upright.shape[1] - width) // 2 - _ASIDE
-            part = upright[start : self.lowest + start - self.highest + height, left : left + width + 2 * _ASIDE]
-            found.append(cv2.matchTemplate(part, shape, cv2.TM_CCOEFF_NORMED).max(axis=1))
+            found.append(_found(upright[start : self.lowest + start - self.highest + height], shape))
         return np.asarray(np.max(found, axis=0), np.float32)
+
+
+class Followed(NamedTuple):
+    """`apart`: u between the lips, float64 (pictures,). `shut`: whether the mouth looks as in the first picture, and is
+    shut there, bool (pictures,)."""
+
+    apart: Floats
+    shut: NDArray[np.bool_]
 
 
 class Lips:
@@ -103,6 +129,8 @@ class Lips:
         self.apart = max(0.0, openings(face)[0])
         """u between the lips in that picture, by the mesh, which may take an open mouth for a shut one."""
         self._lips: list[_Lip] = []
+        self._mouth: list[Picture] = []
+        self._mouth_rows = slice(0)
         along = axes(face)
         if along is None:
             return
@@ -134,32 +162,50 @@ class Lips:
                 return
             shapes = [_reshaped(strip, *shape) for shape in _SHAPES[number]]
             self._lips.append(_Lip(shapes, not number, edge, highest[number] - top, lowest[number] - top))
+        rows = slice(upper - top - _pixels(_MOUTH_HIGH[0]), lower - top + _pixels(_MOUTH_HIGH[1]))
+        self._mouth = [_reshaped(upright[rows, _ASIDE:-_ASIDE], *shape) for shape in _MOUTH_SHAPES]
+        self._mouth_rows = slice(max(0, rows.start - _pixels(_MOUTH_MOVES)), rows.stop + _pixels(_MOUTH_MOVES))
 
     def likeness(self, luma: Picture, face: Landmarks) -> Likeness | None:
-        """How alike each lip is at each place, -1..1, float16 (places of the upper lip, then of the lower lip).
+        """How alike each lip is at each place, -1..1, float16 (places of the upper lip, then of the lower lip), and at
+        the end how alike both together are at their best place.
 
         None where these lips cannot be followed.
         """
         upright = self._upright(luma, face) if self._lips else None
         if upright is None:
             return None
-        return np.concatenate([lip.likeness(upright) for lip in self._lips]).astype(np.float16)
+        around = upright[self._mouth_rows]
+        mouth = max(float(_found(around, shape).max()) for shape in self._mouth)
+        return np.concatenate([*(lip.likeness(upright) for lip in self._lips), [mouth]]).astype(np.float16)
 
-    def followed(self, likenesses: Sequence[Likeness]) -> Floats | None:
-        """u between the lips in pictures in a row; None where what was followed are no lips, or there is no picture."""
+    def followed(self, likenesses: Sequence[Likeness], gaps: Floats) -> Followed | None:
+        """The lips in pictures in a row; None where what was followed are no lips, or there is no picture.
+
+        Args:
+            likenesses: of these pictures, in their order.
+            gaps: u between the lips as the mesh sees them, (pictures,).
+        """
         if not likenesses:
             return None
-        table = np.array(likenesses, np.float32)
+        *_, mouth = table = np.array(likenesses, np.float32).T
         lower = []
-        for lip, part in zip(self._lips, np.split(table, [self._lips[0].places], axis=1), strict=True):
+        for lip, part in zip(self._lips, np.split(table[:-1].T, [self._lips[0].places], axis=1), strict=True):
             path, alike = _path(part)
             if np.median(alike) < _ALIKE:
                 return None
             lower.append(path + lip.highest - lip.at_rest)
-        apart = self.apart + (lower[1] - lower[0]) / _FINE
+        moved = (lower[1] - lower[0]) / _FINE
+        # One picture may mislead the mesh where all those that show the same do not.
+        again = gaps[np.abs(moved) < 1 / _FINE]
+        apart = min(self.apart, max(0.0, float(np.median(again)))) if len(again) >= _AGAIN else self.apart
         # Lips do not overlap: where they seem to, they were farther apart to begin with than the mesh saw.
-        overlap = max(0.0, -float(np.percentile(apart, _SHUT)))
-        return np.asarray(np.maximum(apart + overlap, 0), np.float64)
+        overlap = max(0.0, -float(np.percentile(apart + moved, _SHUT)))
+        found = np.asarray(np.maximum(apart + moved + overlap, 0), np.float64)
+        open_ones = mouth[found - found.min() > _WIDE_OPEN]
+        begun_shut = len(open_ones) > 0 and apart + overlap < CLOSED
+        unlike = 1 - float(np.median(open_ones)) if begun_shut else 0.0
+        return Followed(found, (mouth >= 1 - (1 - _AS_SHUT) * unlike) & begun_shut)
 
     def _upright(self, luma: Picture, face: Landmarks) -> Picture | None:
         """What is around the lips, as many pixels for a u in width and height, the nose always above the same place."""
@@ -172,23 +218,32 @@ class Lips:
         return np.asarray(cv2.warpAffine(luma, move, self._size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def joined(gap: Floats, followed: Floats | None) -> Floats:
+def joined(gap: Floats, followed: Followed | None) -> Floats:
     """One opening of the mesh's and of the followed lips', u each, NaN where unknown.
 
     Two witnesses who agree are heard alike: each sees some sounds better than the other. Who is right where they do
-    not agree is told by the pictures: lips that were found again are where they were found. Only where the mesh, with
-    which they agree nearly always, sees a mouth shut that is found wide open, it is a fold of the skin that was found
-    there, and the mesh is believed.
+    not agree is told by the pictures: lips that were found again are where they were found. Only where the mesh sees a
+    mouth shut that is found wide open, it may be a fold of the skin that was found there: the mesh is believed where
+    the followed lips agree with it nearly always, and, where they agree by and large, if the whole mouth looks shut.
     """
     if followed is None:
         return gap
-    agreement = correlation(followed, gap) or 0.0
+    apart, looks_shut = followed
+    agreement = correlation(apart, gap) or 0.0
     share = trust(agreement)
-    if not share:
-        return followed
-    both = (1 - share) * followed + share * gap
-    at_a_fold = (agreement > _TRUSTED) & (gap < CLOSED) & (followed - gap > _FOLD)
-    return np.asarray(np.where(at_a_fold, gap, both), np.float64)
+    both = (1 - share) * apart + share * gap if share else apart
+    seen_shut = gap < CLOSED
+    at_a_fold = (agreement > _TRUSTED) & seen_shut & (apart - gap > _FOLD)
+    shut = (agreement > _KNOWN) & seen_shut & looks_shut & (gap < both)
+    return np.asarray(np.where(at_a_fold | shut, gap, both), np.float64)
+
+
+def _found(rows: Picture, shape: Picture) -> NDArray[np.float32]:
+    """How alike a shape is at each height, at its best place to either side; float32 (heights,)."""
+    width = shape.shape[1]
+    left = (rows.shape[1] - width) // 2 - _ASIDE
+    part = rows[:, left : left + width + 2 * _ASIDE]
+    return np.asarray(cv2.matchTemplate(part, shape, cv2.TM_CCOEFF_NORMED).max(axis=1), np.float32)
 
 
 def _pixels(u: float) -> int:

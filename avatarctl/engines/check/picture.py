@@ -25,7 +25,7 @@ from avatarctl.engines.check import lids
 from avatarctl.engines.check.background import Background
 from avatarctl.engines.check.face import UpperFace, light, openings
 from avatarctl.engines.check.film import Check, Film, pictures
-from avatarctl.engines.check.lips import Likeness, Lips, joined
+from avatarctl.engines.check.lips import Followed, Likeness, Lips, joined
 from avatarctl.engines.check.mouth import AWAKE
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
@@ -348,12 +348,13 @@ class _Eye:
     def _joined(self, gap: Floats) -> Floats:
         """The mesh's gap with that of the lips' own look."""
         looked = np.array([likeness is not None for likeness in self._likenesses])
-        found = self._lips.followed([one for one in self._likenesses if one is not None]) if self._lips else None
+        likenesses = [likeness for likeness in self._likenesses if likeness is not None]
+        found = self._lips.followed(likenesses, gap[looked]) if self._lips else None
         if found is None:
             return gap
-        followed = np.full_like(gap, np.nan)
-        followed[looked] = found
-        return joined(gap, followed)
+        apart, shut = np.full_like(gap, np.nan), np.zeros(len(gap), bool)
+        apart[looked], shut[looked] = found
+        return joined(gap, Followed(apart, shut))
 
 
 def _luma(i420: Picture) -> Picture:

@@ -34,6 +34,8 @@ OWN_SKIN = 0.22
 """Height above the margin of the skin that stretches behind it, u, if the brow leaves as much."""
 LEAST_LIGHT = 0.88
 """Of the lid against the skin below the eye."""
+BARE_LIGHT = 1.2
+"""Of the skin beyond the eye's outer corner, at most, in lights of the lid."""
 GRAIN = 0.07
 """What is finer than this is the skin's grain, sigma in u."""
 SHARP = 1.3
@@ -281,6 +283,8 @@ def _wing(
     dark = np.asarray(cv2.dilate(dark, np.ones((size, size), np.uint8)), np.uint8)
     skin_seen = ((below < -0.04 * unit) | (x > 1.05)) & (dark == 0)
     bare = fill(colour, skin_seen.astype(np.float32), 0.012 * unit * TEXTURE_SCALE)
+    # What is seen beside tinted glasses is not the skin behind them.
+    bare *= np.minimum(1, BARE_LIGHT * (skin.mean(-1) + 1) / (bare.mean(-1) + 1))[..., None]
     soft = cv2.GaussianBlur(dark.astype(np.float32), (0, 0), 0.025 * unit * TEXTURE_SCALE)
     # On the lid they go down with the margin; at the corner, where they would be left in a clump, they go.
     end = smoothstep(0.80, 0.95, x)

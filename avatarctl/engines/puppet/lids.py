@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.puppet.eyeball import look
-from avatarctl.engines.puppet.eyes import TRAVEL, Eye
+from avatarctl.engines.puppet.eyes import ABOVE_LASHES, TRAVEL, Eye
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
 from avatarctl.engines.puppet.sampling import read, remap, split
 from avatarctl.engines.puppet.smooth import Array, ramp, smoothstep
@@ -26,6 +26,8 @@ LASHES_FROM, LASHES_TO = 0.15, 0.6
 """Of the lid's way, within which its own line of lashes comes."""
 PAINTED_FROM, PAINTED_TO = 0.15, 0.65
 """Of the lid's way, within which the painted lid replaces the photo's moved skin."""
+LINE = 0.3
+"""Of the opening: the line over a drawn eye that is closed, at most."""
 HIGHEST, LOWEST = -0.35, 0.6
 """Of the upper lid beside blinks, in openings of the eye."""
 Picture = NDArray[np.uint8]
@@ -69,7 +71,7 @@ def draw(eye: Eye, under: Picture, place: Array, closed: float, gaze: tuple[floa
         # Above what moves and beside the eye the lid's colour is the photo's own. Of a head that is turned, the part of
         # the picture that shows the eye's box shows what is outside, too.
         weight = ramp(soft / 2, -soft / 2, margin) * (inside * np.float32(1 / 255))
-        if abs(closed) < ONSET:
+        if abs(closed) < ONSET and not eye.drawn:
             weight *= smoothstep(0, ONSET, abs(closed))
         picture = _mixed(colour, picture, weight)
         if width and closed > (0 if eye.drawn else LASHES_FROM):
@@ -87,8 +89,10 @@ def _skin(eye: Eye, place: Array, closed: float, lid: Picture, at: tuple[Array, 
     below, fall, opening, reach = at
     x, y = split(place)
     across, down = (float(v) * TEXTURE_SCALE for v in eye.down)
-    painted = float(closed > 0) if eye.drawn else float(smoothstep(PAINTED_FROM, PAINTED_TO, closed))
     unit = eye.unit
+    if eye.drawn:
+        return _drawn_skin(eye, (x, y), closed, lid, (below, below - fall, opening))
+    painted = float(smoothstep(PAINTED_FROM, PAINTED_TO, closed))
     band = np.minimum(np.float32(LASH_BAND * unit), np.float32(0.5) * reach)
     # The lashes' band moves as a whole; above it the skin stretches, or is pressed together.
     t = ramp(0, 1, (below + reach) / np.maximum(fall - band + reach, 1))
@@ -99,12 +103,27 @@ def _skin(eye: Eye, place: Array, closed: float, lid: Picture, at: tuple[Array, 
     shift = opening * np.float32(TRAVEL) - fall
     colour = read(eye.skin, x + shift * np.float32(across), y + shift * np.float32(down))
     weight = lid * np.float32(painted / 255)
-    if not eye.drawn:
-        # Some of the photo's lashes stay on the margin that they moved with.
-        lashes = ramp(-LASH_BAND * unit, -0.35 * LASH_BAND * unit, below - fall)
-        lashes *= ramp(0, 0.10 * unit, opening)
-        weight *= 1 - lashes * np.float32(1 - 0.6 * painted)
+    # Some of the photo's lashes stay on the margin that they moved with.
+    lashes = ramp(-LASH_BAND * unit, -0.35 * LASH_BAND * unit, below - fall)
+    lashes *= ramp(0, 0.10 * unit, opening)
+    weight *= 1 - lashes * np.float32(1 - 0.6 * painted)
     return _mixed(colour, own, weight)
+
+
+def _drawn_skin(
+    eye: Eye, place: tuple[Array, Array], closed: float, lid: Picture, at: tuple[Array, Array, Array]
+) -> Picture:
+    """The same of a line drawing: what the pen drew over the eye goes down with the margin and becomes thin. Behind it
+    is paper, and what was drawn above it stays. `at`: below the open margin, below the moved one, the opening."""
+    below, margin, opening = at
+    x, y = place
+    across, down = (float(v) * TEXTURE_SCALE for v in eye.down)
+    thick = np.float32(ABOVE_LASHES * eye.unit) / np.maximum(LINE * opening, np.float32(1))
+    shift = below - margin * (1 + np.float32(closed) * (np.clip(thick, 2, 6) - 1))
+    left, top = x - shift * np.float32(across), y - shift * np.float32(down)
+    paper = _mixed(read(eye.skin, x, y), read(eye.own, x, y), np.asarray(lid * np.float32(1 / 255), np.float32))
+    line = read(eye.masks, left, top)[..., 0] * np.float32(1 / 255)
+    return _mixed(read(eye.own, left, top), paper, np.asarray(line, np.float32))
 
 
 def _lashes(eye: Eye, closed: float, margin: Array, x: Array) -> Array:
