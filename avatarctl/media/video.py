@@ -30,7 +30,8 @@ def timescale(fps: int) -> int:
 CRF = 20
 """x264's quality where none is asked for."""
 EVEN_DETAIL = {
-    # Residues too small to be coded soften every frame after.
+    # Intra noise sharpens a smooth face, and residues too small to be coded soften every frame after.
+    "deadzone-intra": 12,
     "deadzone-inter": 14,
     # A block of a face that sways goes on from whichever of the last three pictures shows it best. The search is a
     # nearer one, which makes good most of the time that this takes.

@@ -10,7 +10,7 @@ SPECS = (
         stage="upscale",
         name="lanczos",
         summary="Lanczos interpolation; every frame and the sound are kept",
-        cache_version=5,
+        cache_version=6,
         factory="avatarctl.engines.lanczos.engine:LanczosEngine",
         params=UpscaleParams,
     ),
