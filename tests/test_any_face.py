@@ -11,6 +11,7 @@ What was measured on them, the limits in brackets (`judgement`, `mesh`):
 | the same, change along the eye [0.15] | 0.21 (tinted glasses), 0.27 (shadow)..3.7 | mirrors 0.02..0.10 |
 | lower lip, part that is no lip [0.25, 0.5] | 0, a poster of four colours 0.13 | a microphone before it 0.33..0.93 |
 | the chin below it [0.31] | 0..0.06, a poster of four colours 0.29 | a microphone before it 0.34..0.88 |
+| what the lips hold reaches, u [0.3] | moustaches 0..0.25, a poster 0.27 | a cigarette, a straw 0.33..0.6 |
 | detail along one direction, less than across it [0.55] | 0..0.39 | a camera that moved 0.6..0.75 |
 | skin without any change of light [0.2: drawn] | 0..0.03, the lowest JPEG 0.13 | posters and cartoons 0.26..0.8 |
 | score of what is beside a sure face [0.25] | other people 1.0 | badges, curls 0.01..0.04 |

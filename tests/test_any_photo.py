@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from avatarctl.engines.facemesh import quality, screen
+from avatarctl.engines.facemesh import covering, screen
 from avatarctl.engines.facemesh.landmarks import CHIN, FACE_OVAL, FOREHEAD, Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.facemesh.person import PersonNetwork
@@ -202,12 +202,12 @@ def test_only_what_is_no_lip_covers_the_lip(name: str, photos: dict[str, Picture
         prints.half_shadow(photo, face.points),
         prints.cast(photo, *LAMPS["green"]),
     )
-    assert [quality.covered_lip(picture, face) for picture in bare] == [0] * len(bare)
+    assert [covering.covered_lip(picture, face) for picture in bare] == [0] * len(bare)
     held = worn.microphone(photo, face.points, 0.55)
-    assert quality.covered_lip(held, face) > 0.5
-    assert quality.covered_lip(paint.grey(held), face) == 0
+    assert covering.covered_lip(held, face) > 0.5
+    assert covering.covered_lip(paint.grey(held), face) == 0
     beyond = Landmarks(face.points + np.float32(5000), face.score)
-    assert quality.covered_lip(photo, beyond) == 0
+    assert covering.covered_lip(photo, beyond) == 0
 
 
 @pytest.mark.parametrize("name", ["astronaut", "hopper"])

@@ -14,7 +14,7 @@ from avatarctl.engines.puppet.lips import positions
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
 from tests.mouth_support import SIZE, Picture, mouth_part, opening, rig_of, row, viseme
-from tests.quality import paint, worn
+from tests.quality import bones, paint, worn
 
 
 @pytest.mark.parametrize(("name", "smile"), [("open", 0.0), ("open", 1.0), ("mid front", 1.0), ("sibilant", 0.0)])
@@ -58,6 +58,19 @@ def test_skin_is_laid_over_the_corners_of_round_lips_alone(
     hairy = paint.strokes(photos["hopper"], points, paint.moustache_region(points), (40, 28, 20), 1.5)
     bearded = build_rig(hairy, points, SIZE, 0.42)
     assert rig.corners and not bearded.corners
+
+
+def test_what_shines_on_a_lip_is_no_colour_of_its_ends(photos: dict[str, Picture], mesh: FaceMesh) -> None:
+    """One face's wet lips in the light of another's: the ends of the lower lip were lavender, of the window in them."""
+    points = {name: mesh.landmarks(photo).points for name, photo in photos.items()}
+    photo = bones.mixed(photos["hopper"], points["hopper"], photos["astronaut"], points["astronaut"], 0.3, 0.9)
+    made = rig_of(photo, mesh)
+    for controls in (row(), viseme("open"), viseme("mid front")):
+        picture, unit, (x, y) = Renderer(made).render(controls), made.frame.unit, made.frame.origin
+        under = picture[round(y - 0.02 * unit) : round(y + 0.3 * unit), round(x - 0.48 * unit) : round(x - 0.22 * unit)]
+        light = under.mean(-1)
+        shown = under[light > 0.7 * np.median(light)].astype(int)
+        assert (shown[:, 2] > shown[:, 1]).mean() < 0.01
 
 
 def _lips(rig: Rig) -> float:

@@ -166,3 +166,43 @@ def test_a_round_lower_lip_keeps_its_width(rigs: dict[str, Rig]) -> None:
     (middle,) = at + made.mouth.lattice().sample(lower, at)
     width, mouth = float(np.linalg.norm(middle[1] - middle[0])), 2 * (half + motion.corner)
     assert width > 0.57 * mouth
+
+
+def test_teeth_are_not_of_all_lengths_under_a_wavy_lip(rigs: dict[str, Rig]) -> None:
+    """An upper lip is more even drawn up than where it rests on the other; its outer edge keeps its bow."""
+    rig = rigs["hopper"]
+    within, x = np.abs(lips.positions()) < 0.7, lips.positions()
+
+    def waves(edge: NDArray[np.float32]) -> float:
+        """Of a line between the corners, u."""
+        parabola = np.polynomial.Polynomial.fit(x[within], edge[within], 2)
+        return float(np.std(edge[within] - parabola(x[within]))) / rig.frame.unit
+
+    for name in ("close front", "mid front", "open"):
+        motion = lips.move(rig.lips, rig.frame.unit, shape_of(name))
+        assert waves(motion.upper_edge) < 0.65 * waves(rig.lips.meeting), name
+        assert waves(rig.lips.upper_outer + motion.curves[0]) > 0.6 * waves(rig.lips.upper_outer), name
+
+
+def test_the_lips_of_an_open_mouth_end_thin_when_they_close(rigs: dict[str, Rig], mesh: FaceMesh) -> None:
+    """Those of a photo that shows somebody speaking run steeply to their corners: laid level they were blunt."""
+    speaking = rig_of(Renderer(rigs["astronaut"]).render(viseme("open")), mesh)
+    shown, ends = speaking.lips, ends_of(speaking)
+    assert shown.is_open
+    for one, other in ((0, 1), (2, 3)):
+        photo = (shown.upper_outer, shown.upper_inner, shown.lower_inner, shown.lower_outer)
+        heights = {}
+        for name in ("rest", "open"):
+            curves = lips.move(shown, speaking.frame.unit, shape_of(name)).curves
+            height = photo[other] + curves[other] - photo[one] - curves[one]
+            heights[name] = float(height[ends].mean() / height[np.abs(lips.positions()) < 0.3].mean())
+        assert heights["rest"] < 0.45 and heights["open"] > heights["rest"]
+
+
+def ends_of(rig: Rig) -> NDArray[np.bool_]:
+    """Samples right beside the corners."""
+    return np.asarray((rig.lips.aside() > 0.85) & (rig.lips.aside() < 0.93))
+
+
+def shape_of(name: str) -> lips.MouthShape:
+    return lips.MouthShape(**dict(zip(POSE, CLASSES[name].pose, strict=True)))

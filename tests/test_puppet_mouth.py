@@ -82,6 +82,8 @@ def test_the_lower_teeth_are_lit_by_what_is_red_around_them() -> None:
     above, below = colour(True), colour(False)
     assert 0.7 < below.mean() / above.mean() < 0.95
     assert below[0] / below[1] > 1.04 * above[0] / above[1] and below[0] / below[2] > 1.05 * above[0] / above[2]
+    # Yellow that is dark is khaki: what is dark of them is rosier instead.
+    assert below[2] / below[1] > above[2] / above[1]
 
 
 shapes = st.fixed_dictionaries(

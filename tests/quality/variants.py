@@ -253,6 +253,10 @@ VARIANTS: dict[str, Variant] = {
     "old grey beard": _v(
         lambda s: paint.beard(paint.grey(bones.old(s.photo, s.points)), s.points, (190, 190, 190)), shape="other"
     ),
+    "dark skin, white beard": _v(
+        lambda s: paint.beard(paint.complexion(s.photo, s.points, 0.5, 0.85, 1.0), s.points, (215, 212, 208)),
+        lost="mouth_open",
+    ),
     "cartoon": _v(
         lambda s: paint.poster(bones.child(s.photo, s.points, 2.2), 12),
         "uncertain_mouth drawn",
@@ -278,6 +282,13 @@ VARIANTS: dict[str, Variant] = {
     "microphone at the lips": _v(_face(worn.microphone, 0.35), "covered_mouth", of=("astronaut",)),
     "microphone before the lip": _v(_face(worn.microphone, 0.35), refused="mouth is covered", of=("hopper",)),
     "microphone over the lips": _v(_face(worn.microphone, 0.55), refused="mouth is covered"),
+    "cigarette": _v(_face(worn.cigarette), "covered_mouth"),
+    "cigarette, freckles, dark": _v(
+        lambda s: paint.bright(worn.cigarette(worn.freckles(s.photo, s.points), s.points, -1), 0.4),
+        "covered_mouth",
+        allowed="underexposed",
+    ),
+    "straw": _v(_face(worn.straw), "covered_mouth"),
     "fist": _v(_face(worn.fist), of=("astronaut",)),
     "hat": _v(_face(worn.hat_brim), allowed="covered"),
     "mask": _v(_face(paint.face_mask), refused="mouth is covered"),

@@ -107,3 +107,35 @@ def fist(photo: Image, points: Floats) -> Image:
         inner = centre + 0.85 * (knuckle - centre)
         made = mix(made, np.broadcast_to(colour * 0.97, photo.shape), region(photo, inner, 0.03 * u))
     return made
+
+
+def cigarette(photo: Image, points: Floats, side: int = 1) -> Image:
+    """Between the lips, pointing down to the face's left (1) or right (-1)."""
+    return _stick(photo, points, (0.12 * side, 0.0), (0.87 * side, 0.22), 0.085, (238, 238, 234), (205, 140, 70))
+
+
+def straw(photo: Image, points: Floats) -> Image:
+    """Green, from between the lips down over the chin."""
+    return _stick(photo, points, (0.0, 0.0), (-0.1, 1.2), 0.06, (40, 160, 80), (40, 160, 80))
+
+
+def _stick(
+    photo: Image,
+    points: Floats,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    thick: float,
+    colour: tuple[int, int, int],
+    first: tuple[int, int, int],
+) -> Image:
+    """From `start` to `end`, u from the middle of the mouth; `first`: colour of its first third."""
+    u = unit(points)
+    eyes = [points[list(c), :2].mean(0) for c in ((33, 133), (263, 362))]
+    right = (eyes[1] - eyes[0]) / u
+    down = np.array([-right[1], right[0]])
+    a, b = (points[13, :2] + u * (x * right + y * down) for x, y in (start, end))
+    large = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
+    places = [np.rint(4 * (a + part * (b - a))).astype(int) for part in (0, 0.3, 1)]
+    for begin, stop, tint in ((places[1], places[2], colour), (places[0], places[1], first)):
+        cv2.line(large, begin, stop, tint, max(2, round(4 * thick * u)), cv2.LINE_AA)
+    return cv2.resize(large, photo.shape[1::-1], interpolation=cv2.INTER_AREA)

@@ -8,8 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from avatarctl.engines.facemesh import covering, quality
 from avatarctl.engines.facemesh import landmarks as mesh
-from avatarctl.engines.facemesh import quality
 from avatarctl.engines.facemesh.crop import Image
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
@@ -32,15 +32,18 @@ LIPS_SEEN = 0.2
 """`Features.lips`, see there. Measured on two faces and 120 variants (tests/quality/variants.py): 0.35 to 1.5; under
 a mask, a hand or a cloth 0 to 0.11."""
 COVERED_LIP = 0.25
-"""`quality.covered_lip`: 0 on the same variants, 0.13 on a poster of four colours; with a microphone before the mouth
+"""`covering.covered_lip`: 0 on the same variants, 0.13 on a poster of four colours; with a microphone before the mouth
 0.33 to 0.93, but with lips painted blue or greyish ones on dark skin, too: alone it is no reason to refuse anybody."""
 COVERED_CHIN = 0.31
-"""`quality.covered_chin`: 0 to 0.06 on the same variants, 0.29 on a poster of four colours; behind a microphone 0.34 to
-0.88."""
+"""`covering.covered_chin`: 0 to 0.06 on the same variants, 0.29 on a poster of four colours; behind a microphone
+0.34 to 0.88."""
 MOST_COVERED = 0.5
-"""`quality.covered_lip` above which the mouth is refused, if the chin below it is covered, too: a film would tear what
+"""`covering.covered_lip` above which the mouth is refused, if the chin below it is covered, too: a film would tear what
 lies before them. Microphones over the lips 0.67 to 0.93; one that only touches them 0.33. Lips that are painted blue
 have a bare chin below them."""
+MOST_HELD = 0.3
+"""`covering.held`: up to 0.27 on the same variants, beards, moustaches and drawings among them; a cigarette or a straw
+0.33 to 0.6."""
 MOST_FLAT = 0.2
 """`quality.flat_share` from which on the face is drawn, see there."""
 EYE_SEEN = 0.3
@@ -84,6 +87,7 @@ class Measurements:
     """How unsure the place of the lips is, u: see `FaceMesh.doubt`."""
     covered_lip: float
     covered_chin: float
+    held: float
     filled: float
     """Height of the face over the photo's shorter side."""
 
@@ -109,8 +113,9 @@ def measure(rgb: Image, landmarks: Landmarks, finder: FaceMesh | None = None) ->
         covered_share=quality.covered_share(rgb, landmarks),
         features=quality.features(rgb, landmarks, beyond),
         doubt=finder.doubt(rgb, landmarks) if finder else 0.0,
-        covered_lip=quality.covered_lip(rgb, landmarks),
-        covered_chin=quality.covered_chin(rgb, landmarks),
+        covered_lip=covering.covered_lip(rgb, landmarks),
+        covered_chin=covering.covered_chin(rgb, landmarks),
+        held=covering.held(rgb, landmarks),
         filled=filled,
     )
 
@@ -281,6 +286,12 @@ def warnings(
             f"something seems to lie before {measured.covered_lip:.0%} of the lower lip",
             "a microphone, hand or cup would be torn when the mouth opens; look at the preview",
         )
+    elif measured.held > MOST_HELD and not drawn:
+        warn(
+            "covered_mouth",
+            "something seems to be held between the lips",
+            "a cigarette or a straw would bend when the mouth moves; look at the preview",
+        )
     elif measured.covered_chin > COVERED_CHIN:
         warn(
             "covered_chin",
@@ -320,6 +331,7 @@ def as_report(measured: Measurements) -> dict[str, Any]:
         "doubt": measured.doubt,
         "covered_lip": measured.covered_lip,
         "covered_chin": measured.covered_chin,
+        "held": measured.held,
         "filled": measured.filled,
     }
     return {name: _rounded(value) for name, value in report.items()}

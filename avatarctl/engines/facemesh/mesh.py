@@ -26,6 +26,8 @@ DETECTOR_MODEL, MESH_MODEL = "face-detector", "face-mesh"
 
 _MARGIN = 1.5
 """Side of the region of interest over the longer side of the face's box."""
+_HEIGHT = 1.3
+"""Of a face, in its widths."""
 _LOOKS = 12
 """Crops whose points are averaged for a photo."""
 _SECOND_LOOKS = (1.0, 1.33, 2.0)
@@ -127,6 +129,30 @@ class FaceMesh:
         if not faces:
             raise NoFace("there is no face in the picture", hint="take a photo that shows one face from the front")
         return max(faces, key=lambda face: face.interocular)
+
+    def near(self, rgb: Image, place: tuple[float, float, float]) -> Landmarks:
+        """The points of the face that was found at a place: x, y of the middle of its box, and width, pixels.
+
+        It may have been seen in the photo as it was, with bars, dots or blank corners, and not be found in what is left
+        of that: then the mesh looks at the place itself.
+
+        Raises:
+            NoFace: there is none.
+        """
+        x, y, width = place
+
+        def far(face: Landmarks) -> float:
+            x0, y0, x1, y1 = face.box
+            return math.hypot((x0 + x1) / 2 - x, (y0 + y1) / 2 - y)
+
+        faces = self.faces(rgb)
+        within = 0 <= x < rgb.shape[1] and 0 <= y < rgb.shape[0] and 0 < width < 2 * max(rgb.shape[:2])
+        if within and not (faces and far(min(faces, key=far)) <= width / 2):
+            face = self._refined(rgb, TurnedSquare(x, y, _MARGIN * _HEIGHT * width, 0.0))
+            faces = [self._averaged(rgb, face)] if plausible(face) else []
+        if not faces or not far(min(faces, key=far)) <= width / 2:
+            raise NoFace("the chosen face is not in the portrait", hint="enrol the person again")
+        return min(faces, key=far)
 
     def start(self, rgb: Image) -> Landmarks:
         """The points of the largest face, from which `track` goes on: seen once, not averaged as those of a photo are.

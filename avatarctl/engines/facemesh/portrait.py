@@ -7,8 +7,8 @@ The report is JSON, schema `portrait/1`:
     face         number (from 1), box and score of the one that is taken
     landmarks    478 x [x, y, z], pixels of portrait.png, z negative towards the camera
     face_width, interocular (pixels), pose (degrees), sharpness, exposure, mouth, glasses, greyscale,
-    smeared, flat (share), covered_share, features, covered_lip, covered_chin: see `quality`; doubt: see
-    `FaceMesh.doubt`; filled: see `Measurements`
+    smeared, flat (share), covered_share, features: see `quality`; covered_lip, covered_chin, held: see `covering`;
+    doubt: see `FaceMesh.doubt`; filled: see `Measurements`
     dots         distance between the dots that the photo was printed in, pixels; 0 if it was not
     around       left, top, right, bottom: pixels of bars that were cut off, after turning; round: whether the photo
                  was, and has its corners filled

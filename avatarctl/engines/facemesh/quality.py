@@ -27,7 +27,6 @@ _DARK, _BRIGHT = 20, 250
 _OPEN_GAP = 0.03
 """Lips nearer than this, u, are closed: the mesh itself errs by 0.01."""
 _TEETH_SHARE = 0.25
-_CHEEKS = (205, 50, 207), (425, 280, 427)
 _GLASSES_EDGE = 0.15
 """As much of an edge as makes glasses as likely as not."""
 
@@ -267,61 +266,6 @@ def _beside_plane(place: NDArray[np.float64], values: NDArray[Any], spread: floa
         left = values - place @ np.linalg.lstsq(place * weights[:, None], values * weights, rcond=None)[0]
         weights = 1 / (1 + (left / spread) ** 2)
     return left
-
-
-def covered_lip(rgb: Image, landmarks: Landmarks) -> float:
-    """Share of the lower lip's length that looks like something before it, 0..1: a microphone, a cup.
-
-    Such a place is darker or lighter than the skin of either cheek, and less red than both, which neither red paint nor
-    shadow nor a drawing makes of a lip; blue paint does, and so may a greyish lip below dark cheeks. In a photo without
-    colours nothing can be said, and none is covered.
-    """
-    calm = _without_grain(rgb, landmarks)
-    inner, outer = (_along(landmarks.xy[list(path)]) for path in (mesh.LIPS_INNER_LOWER, mesh.LIPS_OUTER_LOWER))
-    lip = np.mean([_at(calm, inner + (outer - inner) * np.float32(part)) for part in (0.3, 0.5, 0.7)], axis=0)
-    return _unlike_skin(calm, landmarks, lip)
-
-
-def covered_chin(rgb: Image, landmarks: Landmarks) -> float:
-    """The same for the chin below the lip, which beards do not cover so: they are as red as skin, or as light as it.
-
-    A hand before it is of the skin's colour, and is not seen.
-    """
-    lip, chin = landmarks.xy[mesh.LIPS_OUTER_LOWER[5]], landmarks.xy[mesh.CHIN]
-    corners = landmarks.xy[[mesh.MOUTH_CORNER_RIGHT, mesh.MOUTH_CORNER_LEFT]]
-    along = (corners[1] - corners[0]) / max(float(np.hypot(*(corners[1] - corners[0]))), 1e-6) * landmarks.interocular
-    down, across = np.meshgrid(np.linspace(0.15, 0.95, 15), np.linspace(-0.33, 0.33, 21), indexing="ij")
-    places = lip + down.reshape(-1, 1) * (chin - lip) + across.reshape(-1, 1) * along
-    calm = _without_grain(rgb, landmarks)
-    return _unlike_skin(calm, landmarks, _at(calm, places.astype(np.float32)))
-
-
-def _without_grain(rgb: Image, landmarks: Landmarks) -> Floats:
-    calm = cv2.GaussianBlur(cv2.medianBlur(rgb, 3), (0, 0), max(0.5, 0.02 * landmarks.interocular))
-    return np.asarray(calm, np.float32)
-
-
-def _unlike_skin(picture: Floats, landmarks: Landmarks, colours: Floats) -> float:
-    """Share of some colours, (n, 3), that are darker or lighter than the skin of either cheek, and less red."""
-    cheeks = np.stack([np.median(_at(picture, landmarks.xy[list(side)]), axis=0) for side in _CHEEKS])
-    light, lights = (np.log(of.mean(axis=1) + 12) for of in (colours, cheeks))
-    red, reds = (np.log((of[:, 0] + 8) / (of[:, 1] + 8)) for of in (colours, cheeks))
-    beyond = np.maximum(lights.min() - light, light - lights.max())
-    return float(((beyond > 0.25) & (red < reds.min() - 0.12)).mean())
-
-
-def _along(path: Floats) -> Floats:
-    """Fifteen places on a lip's edge, evenly spaced, off its corners; float32 (15, 2)."""
-    steps = np.hypot(*np.diff(path, axis=0).T)
-    length = np.concatenate([[0], np.cumsum(steps)]) / max(float(steps.sum()), 1e-6)
-    where = np.linspace(0.12, 0.88, 15)
-    return np.stack([np.interp(where, length, path[:, axis]) for axis in (0, 1)], axis=-1).astype(np.float32)
-
-
-def _at(picture: Floats, places: Floats) -> Floats:
-    """Colours at some places, float32 (n, 3); beyond the border the border's."""
-    x, y = np.ascontiguousarray(places[None], np.float32).transpose(2, 0, 1)
-    return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0], np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.contract import Cancelled, Job
-from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.facemesh.person import MATTE_MODEL, PersonNetwork
 from avatarctl.engines.puppet import backdrop, drawing, timeline
@@ -29,7 +28,7 @@ from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
 from avatarctl.engines.puppet.scene import Scene
 from avatarctl.engines.puppet.spec import PuppetAnimateParams, PuppetRigParams
-from avatarctl.errors import BadConfig, BadInput, NoFace
+from avatarctl.errors import BadConfig, BadInput
 from avatarctl.media import image, loudness, video, wav
 from avatarctl.stages.catalog import picture_size
 from avatarctl.text import colours
@@ -82,18 +81,8 @@ class RigEngine:
         job.progress(1, 1, "rigs")
 
     def _landmarks(self, portrait: NDArray[np.uint8], chosen: tuple[float, float, float] | None) -> NDArray[np.float32]:
-        if chosen is None:
-            return self._mesh.landmarks(portrait).points
-        x, y, width = chosen
-
-        def distance(face: Landmarks) -> float:
-            x0, y0, x1, y1 = face.box
-            return math.hypot((x0 + x1) / 2 - x, (y0 + y1) / 2 - y)
-
-        faces = self._mesh.faces(portrait)
-        if not faces or distance(nearest := min(faces, key=distance)) > width / 2:
-            raise NoFace("the chosen face is not in the portrait", hint="enrol the person again")
-        return nearest.points
+        face = self._mesh.landmarks(portrait) if chosen is None else self._mesh.near(portrait, chosen)
+        return face.points
 
     def close(self) -> None:
         """Nothing outlives a rig."""

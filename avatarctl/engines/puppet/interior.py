@@ -52,7 +52,7 @@ ARCH, FURTHEST_BACK, TO_HINGE = 22.0, 22.0, 120.0
 is seen, and what the jaw turns about lies as far behind them as this: beyond its joint, which slides as it opens."""
 UNDER_TEETH, SHADOW = 0.7, 0.34
 """How far below their edges the upper teeth darken what lies behind them, mm, and how much."""
-GLOW = np.array([0.27, 0.05, -0.05], np.float32)
+GLOW = np.array([0.30, 0.02, -0.02], np.float32)
 """What light the red of the mouth throws back into its shadows."""
 BESIDE_LIPS = np.array([0.95, 0.85, 0.85], np.float32)
 """Of the tongue: redder and darker than the lips, for one of which it would be taken where it touches the lower one."""

@@ -26,6 +26,8 @@ from avatarctl.engines.puppet.smooth import Array, sigmoid, smoothstep
 
 BESIDE_NOSE = 0.20, 0.34
 """From the middle of the mouth outwards, u: where the nose's base ends, and where its wings do."""
+GLOSS = 1.2
+"""Light of what shines on a lip, in median lights of both of its sides, at least."""
 GRAIN, DRAWN_OUT = 0.011, 2.2
 """Of skin: sigma of its grain, u, and how much longer it becomes over the upper lip of a smile that is let go."""
 
@@ -216,9 +218,15 @@ class _Cleaner:
         sides = []
         for side in (-1, 1):
             x = (self._middle + side * aside * (1 - side * self._middle)).astype(np.float32)
-            lit = self._colour(x[None], self._limit(x[None], inner, outer, way))[0] / self._shade(x)
-            sides.append(np.median(lit, axis=0))
-        left, right = (np.asarray(colour, np.float32) for colour in sides)
+            sides.append(self._colour(x[None], self._limit(x[None], inner, outer, way))[0] / self._shade(x))
+        lit = np.asarray(sides, np.float32)
+        # What shines there is the light's colour and not the lip's.
+        light = lit.mean(-1)
+        matt = light <= np.float32(GLOSS) * np.median(light)
+        left, right = (
+            np.median(colours[own] if own.sum() > len(own) // 4 else lit[matt], axis=0)
+            for colours, own in zip(lit, matt, strict=True)
+        )
         lip = left + (right - left) * smoothstep(-0.3, 0.3, self._ahead)[..., None]
         return np.asarray(lip * self._shade(self._x), np.float32)
 

@@ -8,7 +8,7 @@ Because the edges of the opening are curves, the gap between them is never negat
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import cv2
 import numpy as np
@@ -34,6 +34,10 @@ MEETING = 0.5
 """Where the lips of an open mouth meet when they close, from the upper lip (0) to the lower (1)."""
 KEPT_SMILE = 0.38
 """How much of a smile with teeth is left when its lips close."""
+DRAWN_UP = 0.6
+"""How much of its waves the edge of an upper lip that is drawn up loses."""
+TAPER = 1.35, 0.08
+"""Most height of a closed lip, in mean heights of its middle: the first near the middle, the second at the corner."""
 FURTHEST_MIDDLE = 0.35
 """Of a face that looks aside: where the middle of its lips may lie, X."""
 
@@ -101,6 +105,17 @@ class PhotoLips:
     def aside(self) -> Array:
         """How far each sample lies from the middle of the lips (0) towards its corner (1, also beyond it)."""
         return np.minimum(np.abs(straightened(positions(), self.middle)), np.float32(1))
+
+    @cached_property
+    def closed(self) -> tuple[Array, Array]:
+        """Heights of the upper and the lower lip when they are level; float32 (SAMPLES,) each, pixels. Those of an open
+        mouth end steeply, which is high along Y: they would be blunt if they were only laid flat."""
+        aside = self.aside()
+        heights = []
+        for height in (self.upper_inner - self.upper_outer, self.lower_outer - self.lower_inner):
+            most = float(height[aside < 0.5].mean()) * (TAPER[0] * (1 - aside**2) + TAPER[1])
+            heights.append(np.minimum(height, most).astype(np.float32))
+        return heights[0], heights[1]
 
 
 def straightened(x: Array, middle: float) -> Array:
@@ -323,8 +338,10 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     profile = gaussian_smooth(profile, 1.2) * within
     # A lower lip that is drawn down is an even rim; its waves are those of lips that press on each other.
     evened = parted * (lips.even - lips.meeting) * np.sqrt(profile)
+    # An upper lip that is drawn up is more even too: under its waves the teeth would seem to be of all lengths.
+    drawn_up = np.float32(DRAWN_UP) * evened
     # Where they are drawn together they part further: as a ring, and not as a slit that is only shorter.
-    gap = np.maximum(opening * (1 + 0.3 * rounded) * unit * profile + evened, 0)
+    gap = np.maximum(opening * (1 + 0.3 * rounded) * unit * profile + evened - drawn_up, 0)
 
     # What the jaw takes down is an arch over the opening: a parabola would flatten the opening's floor.
     hanging = (0.2 if lips.is_open else 0.28) * (1 - 0.35 * happy)
@@ -334,20 +351,26 @@ def move(lips: PhotoLips, unit: float, shape: MouthShape) -> LipMotion:
     rise = shape.up + 0.025 * happy * parted + 0.012 * sad * (1 - parted) + rounded * -0.034 * parted
     # The opening is round at both of its ends: its upper edge arches over them too, most as a ring.
     arched = gap * np.float32((0.04 + 0.04 * lips.is_open) * (1 - rounded) + 0.29 * rounded)
-    upper_edge = lips.meeting - rise * unit * raised - arched
+    upper_edge = lips.meeting - rise * unit * raised - arched + drawn_up
     lower_edge = upper_edge + gap
 
     stretch = 2.4 * lips.smile_inset / NEUTRAL_WIDTH * (1 - happy)
     thin = 0.4 * max(0.0, opening - 0.1) + 0.12 * happy
     pressed = 0.42 * shape.press
-    upper = (lips.upper_inner - lips.upper_outer) * (1 + stretch + 0.34 * rounded - pressed - thin)
+    level = 1 - min(1.0, opening * unit / max(float((lips.lower_inner - lips.upper_inner).max()), 1.0)) ** 2
+    upper, lower = lips.upper_inner - lips.upper_outer, lips.lower_outer - lips.lower_inner
+    if lips.is_open and level > 0:
+        upper, lower = (
+            height + level * (flat - height) for height, flat in zip((upper, lower), lips.closed, strict=True)
+        )
+    upper = upper * (1 + stretch + 0.34 * rounded - pressed - thin)
     # Where the tucked lip is rolled in it is thinnest; its ends stay as they are.
     rolled = 0.70 * tucked * (1 - 0.5 * x**2)
-    lower = (lips.lower_outer - lips.lower_inner) * (
+    lower = lower * (
         np.maximum(1 + stretch * (1 - 0.8 * rounded) + 0.16 * rounded + 0.10 * sad - pressed - rolled - thin, 0.2)
     )
     bulge = 1 - x**2
-    upper_outer = upper_edge - np.maximum(upper, 0) + 0.014 * shape.press * unit * bulge
+    upper_outer = upper_edge - drawn_up - np.maximum(upper, 0) + 0.014 * shape.press * unit * bulge
     lower_outer = lower_edge - evened + lower - (0.012 * shape.tuck + 0.008 * shape.press) * unit * bulge
     curves = np.stack(
         [

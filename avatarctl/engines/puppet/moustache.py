@@ -19,6 +19,10 @@ DARK_HAIR = 0.66
 """Light of a moustache, in lights of the lower lip and of the cheeks, up to which it is told from skin."""
 HIDING = 0.45
 """The same in lights of the cheeks alone, where nothing is to be seen of the lip."""
+SMOOTH, DEEP = 0.05, 0.35
+"""Texture in lights of what is over the lip itself, up to which it is no hair but skin in the shade, unless it is
+darker than this part of the cheeks' light. Shadows of blinds and of lamps have 0.02 to 0.05, dark hair 0.053 (eyes 40
+pixels apart) to 0.18."""
 STRANDS = 0.11
 """Texture of skin over the lip, in lights of the cheeks, from which it is hair of any colour. Strokes of grey hair
 have 0.13, deep wrinkles and brushes 0.09, noise of 25 levels 0.06, skin 0.01 to 0.04."""
@@ -30,6 +34,9 @@ ROOT = 0.03
 """How far over and under the line of the lips the hair of a fringe is looked for, u."""
 LONGEST = 0.24
 """Of a fringe, from the line of the lips downwards, u."""
+JOINED, MOSTLY = 1.0, 0.5
+"""Hair that reaches further down than this, in thicknesses of the lower lip, is a beard's that begins there, unless
+this part of the lip is hair: then a long moustache hangs over it."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,8 @@ def hair_colour(seen: Region) -> Array:
     hair, lip = (np.asarray(np.median(part.reshape(-1, 3), 0), np.float32) for part in (over, seen.lip))
     skin = float(seen.skin.mean())
     if hair.mean() < DARK_HAIR * min(float(lip.mean()), skin):
-        return hair
+        shade = hair.mean() > DEEP * skin and seen.texture * skin < SMOOTH * float(hair.mean())
+        return np.zeros(0, np.float32) if shade else hair
     # It may hide the lower lip altogether.
     if max(float(hair.mean()), float(lip.mean())) < HIDING * skin:
         return hair
@@ -101,6 +109,9 @@ def take_fringe(picture: NDArray[np.uint8], colour: Array, aside: Array, below: 
     mixed = picture.astype(np.float32)
     like_hair = _share(mixed, colour, np.asarray(lip, np.float32))
     strands = _grown(here & (like_hair > STRAND), below < ROOT)
+    lip_itself = (below > 0.25 * thick) & (below < 0.85 * thick) & (aside < 0.6)
+    if (like_hair > STRAND)[lip_itself].sum() < MOSTLY * lip_itself.sum():
+        strands = _without_beard(strands, aside, below, thick)
     if not strands.any():
         return Fringe(np.zeros_like(aside), picture, picture)
     fringe = cv2.dilate(strands, np.ones((4 * pixel + 1, 4 * pixel + 1), np.uint8))
@@ -152,6 +163,15 @@ def _grown(dark: NDArray[np.bool_], roots: NDArray[np.bool_]) -> NDArray[np.uint
         above = cv2.dilate((held[row - 1] | held[row - 2])[None], np.ones((1, 3), np.uint8))[0]
         held[row] |= above & dark[row]
     return held
+
+
+def _without_beard(strands: NDArray[np.uint8], aside: Array, below: Array, thick: Array) -> NDArray[np.uint8]:
+    """The strands, but no further down than usual where they meet a beard that grows up to the lip: uint8."""
+    mouth = ((aside < 0.95) & (below > 0) & (below < ROOT)).any(axis=0)
+    reach = np.where(strands > 0, below, np.float32(-1)).max(axis=0)
+    joined = (np.where(strands > 0, below - np.float32(JOINED) * thick, np.float32(-1)) > 0).any(axis=0) & mouth
+    usual = float(np.median(reach[mouth & ~joined])) if (mouth & ~joined).any() else 0.0
+    return _grown((strands > 0) & ~(joined & (below > usual)), below < ROOT)
 
 
 def _share(mixed: Array, hair: Array, lip: Array) -> Array:

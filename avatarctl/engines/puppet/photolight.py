@@ -71,7 +71,7 @@ def photo_light(canvas: NDArray[np.uint8], landmarks: Array) -> PhotoLight:
     skin = _colours(white, landmarks, anatomy.SKIN, 2)
     tone = np.median(skin, 0)
     # A warm light tints teeth as it tints skin, but teeth vary less than skins do.
-    tint = np.clip(tone / max(float(tone.mean()), 1.0) / (np.array([205, 160, 138]) / 167.7), 0.75, 1.3) ** 0.7
+    tint = np.clip(tone / max(float(tone.mean()), 1.0) / (np.array([205, 160, 138]) / 167.7), 0.75, 1.3) ** 0.5
     tint[1] = min(tint[1], (tint[0] + tint[2]) / 2)  # no light makes teeth green
     brightest = float(np.percentile(skin.mean(1), 80))
     burnt, dark = float(smoothstep(*BURNT_OUT, brightest)), _darkest_at_mouth(canvas, landmarks)

@@ -33,6 +33,8 @@ LOWER_LIGHT = 0.87
 lower lip and of the tongue, too. Grey, they would be seen as a rim of the lip."""
 REDDENING = np.array([0.75, 1.1, 1.25], np.float32)
 """Exponents of a shadow in the mouth: what light is left there came from its red walls."""
+ROSY = np.array([0.65, 1.25, 1.12], np.float32)
+"""The same on teeth, which are yellow: they would look khaki where they are dark."""
 SHOWN_TEETH = 2.2
 """How far the upper incisors reach below the line of the closed lips, mm."""
 SHOWN_BY_SMILERS = 3.0
@@ -88,9 +90,9 @@ def drawn_teeth(enamel: Array, gum: Array, arch: Arch, middle: float, *, upper: 
     shade += 0.045 * np.exp(-(((place + 0.25) / 0.3) ** 2) - ((to_gum - 0.42) / 0.25) ** 2)
     shade *= np.array(UNEVEN, np.float32)[number][None] * (1 - 0.0008 * aside**2)
     warm = smoothstep(0.4, 1.0, to_gum)[..., None] * np.array([0.02, 0.06, 0.12], np.float32)
-    dim = ((0.40 + 0.60 * (1 - smoothstep(13, 29, aside))) * (1.0 if upper else 0.95))[..., None] ** REDDENING
+    dim = ((0.40 + 0.60 * (1 - smoothstep(13, 29, aside))) * (1.0 if upper else 0.95))[..., None] ** ROSY
     if not upper:
-        dim = dim * LOWER_LIGHT**REDDENING
+        dim = dim * LOWER_LIGHT**ROSY
     colour = enamel * shade[..., None] * (1 - warm) * dim
     gums = gum * (0.85 + 0.15 * np.cos(np.clip(place, -1, 1) * np.pi))[..., None] * np.ones_like(colour)
     gums *= dim

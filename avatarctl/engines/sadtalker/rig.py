@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +17,7 @@ from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.sadtalker import alignment
 from avatarctl.engines.sadtalker.face import Face
 from avatarctl.engines.sadtalker.spec import NETWORKS, PROGRAM, SadTalkerRigParams
-from avatarctl.errors import BadConfig, BadInput, NoFace
+from avatarctl.errors import BadConfig, BadInput
 from avatarctl.media import image
 from avatarctl.stages.catalog import picture_size
 
@@ -130,15 +129,7 @@ class RigEngine:
             x, y, width = (float(number) for number in chosen.split(","))
         except ValueError:
             raise BadConfig(f"rig.face = {chosen!r} is not a face", hint='write it as "x,y,width" in pixels') from None
-
-        def distance(face: Landmarks) -> float:
-            x0, y0, x1, y1 = face.box
-            return math.hypot((x0 + x1) / 2 - x, (y0 + y1) / 2 - y)
-
-        faces = self._mesh.faces(portrait)
-        if not faces or not distance(nearest := min(faces, key=distance)) <= width / 2:
-            raise NoFace("the chosen face is not in the portrait", hint="enrol the person again")
-        return nearest
+        return self._mesh.near(portrait, (x, y, width))
 
     def close(self) -> None:
         """Give back the networks' memory."""
