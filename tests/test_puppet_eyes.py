@@ -316,12 +316,14 @@ def test_nothing_wraps_around_in_the_brightest_and_the_darkest_picture(
     part = around_eyes(bright)
     renderer = Renderer(bright)
     lowest, highest = (int(f(bright.canvas[part].astype(int).sum(-1))) for f in (np.min, np.max))
+    # The glint in a dark iris stands out, too, and goes with it.
+    glint = np.abs(bright.canvas[part].astype(int) - cv2.medianBlur(np.ascontiguousarray(bright.canvas[part]), 5)).max()
     for controls in (*MOVED, {"blink": 0.25}, {"blink": 0.75}, {"blink": 0.9, "gaze_x": -12.0}):
         drawn = renderer.render(row(**controls))[part]
         light_of = drawn.astype(int).sum(-1)
         assert lowest - 30 <= light_of.min() and light_of.max() <= highest + 30, controls
         calm = cv2.medianBlur(drawn, 5).astype(int)
-        assert np.abs(drawn.astype(int) - calm).max() < 160, controls
+        assert np.abs(drawn.astype(int) - calm).max() < max(160, 1.1 * glint), controls
     lid = renderer.render(row(blink=1))
     for eye in bright.eyes:
         below, opening, x = (eye.places[::2, ::2, i] for i in range(3))

@@ -352,7 +352,7 @@ class _Eye:
         found = self._lips.followed(likenesses, gap[looked]) if self._lips else None
         if found is None:
             return gap
-        apart, shut = np.full_like(gap, np.nan), np.zeros(len(gap), bool)
+        apart, shut = np.full_like(gap, np.nan), np.zeros_like(gap)
         apart[looked], shut[looked] = found
         return joined(gap, Followed(apart, shut))
 
