@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.check.face import LOWER_LIP, UPPER_LIP, axes, openings
-from avatarctl.engines.check.mouth import CLOSED, correlation, trust
+from avatarctl.engines.check.mouth import CLOSED, closed_within, correlation, trust
 from avatarctl.engines.facemesh.landmarks import Landmarks
 
 Picture = NDArray[np.uint8]
@@ -128,6 +128,8 @@ class Lips:
     def __init__(self, luma: Picture, face: Landmarks) -> None:
         self.apart = max(0.0, openings(face)[0])
         """u between the lips in that picture, by the mesh, which may take an open mouth for a shut one."""
+        self.closed = closed_within(face.interocular)
+        """u within which lips count as closed in pictures of this size."""
         self._lips: list[_Lip] = []
         self._mouth: list[Picture] = []
         self._mouth_rows = slice(0)
@@ -203,7 +205,7 @@ class Lips:
         overlap = max(0.0, -float(np.percentile(apart + moved, _SHUT)))
         found = np.asarray(np.maximum(apart + moved + overlap, 0), np.float64)
         open_ones = mouth[found - found.min() > _WIDE_OPEN]
-        begun_shut = len(open_ones) > 0 and apart + overlap < CLOSED
+        begun_shut = len(open_ones) > 0 and apart + overlap < self.closed
         unlike = max(1 - float(np.median(open_ones)), 1e-3) if begun_shut else 1.0
         return Followed(found, np.asarray(begun_shut * np.maximum(1 - (1 - mouth) / unlike, 0), np.float64))
 
@@ -218,14 +220,14 @@ class Lips:
         return np.asarray(cv2.warpAffine(luma, move, self._size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def joined(gap: Floats, followed: Followed | None) -> Floats:
+def joined(gap: Floats, followed: Followed | None, closed: float = CLOSED) -> Floats:
     """One opening of the mesh's and of the followed lips', u each, NaN where unknown.
 
     Two witnesses who agree are heard alike: each sees some sounds better than the other. Who is right where they do
     not agree is told by the pictures: lips that were found again are where they were found. Only where the mesh sees a
     mouth shut that is found wide open, it may be a fold of the skin that was found there: the mesh is believed where
     the followed lips agree with it nearly always, and if the whole mouth looks shut, where they agree by and large, or
-    certainly does.
+    certainly does. `closed`: see `Lips.closed`.
     """
     if followed is None:
         return gap
@@ -233,7 +235,7 @@ def joined(gap: Floats, followed: Followed | None) -> Floats:
     agreement = correlation(apart, gap) or 0.0
     share = trust(agreement)
     both = (1 - share) * apart + share * gap if share else apart
-    seen_shut = gap < CLOSED
+    seen_shut = gap < closed
     at_a_fold = (agreement > _TRUSTED) & seen_shut & (apart - gap > _FOLD)
     shut = seen_shut & (gap < both) & ((looks >= _SURELY_SHUT) | ((looks >= _AS_SHUT) & (agreement > _KNOWN)))
     return np.asarray(np.where(at_a_fold | shut, gap, both), np.float64)
