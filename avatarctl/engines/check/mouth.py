@@ -33,7 +33,7 @@ NEAR_BLINK = 0.4
 AWAKE = 0.85
 """The same share from which on no lid is on its way."""
 
-_DISAGREE, _AGREE = 0.75, 0.9
+_DISAGREE, _AGREE = 0.8, 0.9
 """Correlation of what the mesh sees with what is followed by its look below which the mesh is not believed, and from
 which on both are worth the same."""
 _SETTLE_IN, _SETTLE_OUT = 0.15, 0.1
