@@ -20,8 +20,9 @@ from avatarctl.media import loudness, wav
 from avatarctl.text import articulation
 from avatarctl.text.articulation import INDEX, LEAD
 from avatarctl.text.loudness import HOP, Loudness
+from avatarctl.text.phonemes import segments
 from avatarctl.text.timings import Phoneme, Timings
-from avatarctl.text.visemes import CLASSES, POSE, parts, viseme
+from avatarctl.text.visemes import CLASSES, POSE, class_of, parts, viseme
 
 SAID = {
     "ru": "Сегодня мама сшила шубу, а папа купил молоко.",
@@ -346,3 +347,9 @@ def test_every_language_is_alive(voices: dict[str, tuple[Timings, Loudness]], la
         made = viseme(phoneme.ipa)
         velar = phoneme.ipa[0] in "kɡgxɣŋɰɠqɢɴχʛɧ"
         assert velar or made.pose != CLASSES["velar"].pose, phoneme
+
+
+@pytest.mark.parametrize(("written", "meant"), [("fεst", "mid front"), ("sɯN", "velar"), ("Apə", "open")])
+def test_symbols_that_espeak_miswrites_are_known(written: str, meant: str) -> None:
+    """Of Danish, Kyrgyz and Irish; the Greek letter of a Danish e was taken for a velar consonant."""
+    assert meant in [class_of(sound.ipa) for sound in segments(written)]

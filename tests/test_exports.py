@@ -199,6 +199,15 @@ def test_a_recording_can_be_exported(made: Made) -> None:
     assert video is not None and len(shapes["frames"]) == video.frames
 
 
+def test_somebody_who_waits_can_be_exported(enrolled: Studio) -> None:
+    options = ("--set", "animate.size=128", "--export", "visemes", "--export", "blendshapes", "--json")
+    outputs = enrolled.ok("render", "--idle", "2", *options).json["outputs"]
+    document = json.loads((enrolled.work / outputs["blendshapes"]).read_text(encoding="utf-8"))
+    assert len(document["frames"]) == 50
+    rows = (enrolled.work / outputs["visemes_tsv"]).read_text(encoding="utf-8").splitlines()
+    assert [row.split("\t") for row in rows] == [["0.00", "X"], ["2.00", "X"]]
+
+
 def test_other_formats_are_refused(made: Made) -> None:
     refused(made.studio.run("render", TEXT, "--export", "viseme"), 2, "did you mean 'visemes'")
     refused(made.studio.run("replay", "last", "--export", "fbx"), 2, "blendshapes")

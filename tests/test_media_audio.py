@@ -163,6 +163,25 @@ def test_loud_stereo_does_not_clip_when_mixed(tmp_path: Path) -> None:
     assert float(np.abs(samples).max()) == pytest.approx(0.9, abs=0.02)
 
 
+def test_channels_that_cancel_each_other_are_heard(tmp_path: Path) -> None:
+    """One of them upside down, as from a microphone that is wired wrongly: their mean is silence."""
+    samples = tone(1.0, 16_000, level=0.4)
+    wav.write(tmp_path / "a.wav", samples, 16_000)
+    call_ffmpeg("-i", tmp_path / "a.wav", "-af", "pan=stereo|c0=c0|c1=-1*c0", tmp_path / "b.wav")
+    audio.decode_to_wav(tmp_path / "b.wav", tmp_path / "out.wav", 60.0)
+    assert np.abs(read_wav(tmp_path / "out.wav")[0] - samples).max() < 3e-4
+
+
+def test_a_recording_that_has_lost_its_end_is_refused(tmp_path: Path) -> None:
+    wav.write(tmp_path / "a.wav", tone(4.0, 16_000), 16_000)
+    call_ffmpeg("-i", tmp_path / "a.wav", tmp_path / "a.mp3")
+    whole = (tmp_path / "a.mp3").read_bytes()
+    (tmp_path / "cut.mp3").write_bytes(whole[: len(whole) // 3])
+    with pytest.raises(BadInput, match="damaged") as caught:
+        audio.decode_to_wav(tmp_path / "cut.mp3", tmp_path / "out.wav", 60.0)
+    assert "lasts 4.0 s" in str(caught.value.why)
+
+
 @pytest.mark.parametrize(("value", "why"), [(np.nan, "no numbers"), (np.inf, "no numbers"), (20_000.0, "up to 20000")])
 def test_floats_that_are_no_sound_are_refused(tmp_path: Path, value: float, why: str) -> None:
     values = tone(1.0, 16_000)

@@ -29,6 +29,21 @@ def test_the_opening_has_no_dark_wedges_at_its_ends(name: str, smile: float, rig
         assert 0.37 < float(np.median(there.mean(1))) / _lips(rig) < 0.8
 
 
+def test_the_dark_of_a_wide_mouth_has_no_edge_beside_it(rig: Rig) -> None:
+    """Light falls off into a mouth from its corners; where it fell at once, the dark looked cut out of the flesh."""
+    controls = viseme("open")
+    inside = opening(rig, controls)
+    grey = cv2.cvtColor(Renderer(rig).render(controls), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    wide = np.flatnonzero(inside.sum(1) > 0.85 * inside.sum(1).max())
+    darkest = min(wide, key=lambda level: float(np.median(grey[level][inside[level]])))
+    light = grey[darkest][inside[darkest]]
+    half = len(light) // 2
+    for side in (light[:half], light[::-1][:half]):
+        dark, flesh = float(np.median(side[half // 2 :])), float(side[1:4].max())
+        steepest = np.abs(np.diff(side)).max() * half / (flesh - dark)
+        assert steepest < 7  # 1: even from the corner to the middle
+
+
 @pytest.mark.parametrize("name", ["mid round", "close round", "hushing"])
 def test_nothing_dark_is_left_beside_round_lips(name: str, rig: Rig) -> None:
     """The ends of the photo's lips, the line between them and the dark of its corners stood there like whiskers."""

@@ -19,6 +19,8 @@ MOST_CHANNELS = 8
 """ffmpeg knows where the speakers of up to so many channels stand, and how to mix them."""
 LOUDEST_FLOAT = 32.0
 """Where 1 is full scale: real recordings in floating point stay within a few decibels of it."""
+_WHOLE = 0.8
+"""The least share of what a file says it lasts; lengths in headers are not always exact."""
 SILENCE = 1e-3
 """Peak below which a recording counts as silent; full scale is 1."""
 
@@ -79,19 +81,28 @@ def decode_to_wav(
     """Decode sound of any common format and length into a mono 16-bit WAV at its own rate, in flat memory.
 
     Raises:
-        BadInput: not sound, longer than `max_seconds`, shorter than `min_seconds`, or silent.
+        BadInput: not sound, longer than `max_seconds`, shorter than `min_seconds`, silent, or broken off.
     """
     header = survey(path, max_seconds, what)
     rate = _own_rate(header)
-    frames, peak = 0, 0
-    with wav.writer(out, rate) as stream:
-        for block in _blocks(path, header, rate, what, check):
-            frames += block.size
-            peak = max(peak, int(np.abs(block.astype(np.int32)).max(initial=0)))
-            if frames > max_seconds * rate:
-                raise _too_long(what, None, max_seconds)
-            stream.writeframesraw(block.tobytes())
-    _judge(frames / rate, peak / 32768, what, min_seconds)
+
+    def written(blocks: Iterator[NDArray[np.int16]]) -> tuple[int, float]:
+        frames, peak = 0, 0
+        with wav.writer(out, rate) as stream:
+            for block in blocks:
+                frames += block.size
+                peak = max(peak, int(np.abs(block.astype(np.int32)).max(initial=0)))
+                if frames > max_seconds * rate:
+                    raise _too_long(what, None, max_seconds)
+                stream.writeframesraw(block.tobytes())
+        return frames, peak / 32768
+
+    frames, peak = written(_blocks(path, header, rate, what, check))
+    if peak < SILENCE and frames:
+        # Of a microphone wired wrongly one channel is the other upside down, and their mean is nothing.
+        frames, peak = written(_blocks(path, header, rate, what, check, one_channel=True))
+    _judge(frames / rate, peak, what, min_seconds)
+    _judge_whole(frames / rate, header, what)
     return wav.WavInfo(frames / rate, rate, frames, 1)
 
 
@@ -128,12 +139,20 @@ def _own_rate(header: probe.Header) -> int:
 
 
 def _blocks(
-    path: Path, header: probe.Header, rate: int, what: str, check: Callable[[], None] | None
+    path: Path,
+    header: probe.Header,
+    rate: int,
+    what: str,
+    check: Callable[[], None] | None,
+    *,
+    one_channel: bool = False,
 ) -> Iterator[NDArray[np.int16]]:
-    """All of a file's sound, mixed to one channel of `rate` hertz, in blocks of int16 (samples,)."""
+    """All of a file's sound, mixed to one channel of `rate` hertz, or the first one, in blocks of int16 (samples,)."""
     if (header.sound_codec or "").startswith("pcm_f"):
         _refuse_strange_floats(path, what, check)
     sound = ffmpeg.source(path, ffmpeg.SOUND_FORMATS)["a:0"]
+    if one_channel:
+        sound = sound.filter("channelmap", map="0", channel_layout="mono")
     mono = ffmpeg.to_pipe(sound, format="s16le", ac=1, ar=rate)
     for data in _samples_of(mono, 2, what, check):
         yield np.frombuffer(data, "<i2")
@@ -176,6 +195,17 @@ def _cannot(what: str) -> str:
 def _too_long(what: str, duration: float | None, limit: float) -> BadInput:
     found = f"{duration / 60:.0f} min" if duration else f"more than {limit / 60:.0f} min"
     return BadInput(f"the {what} is too long", why=found, hint=f"cut it to at most {limit / 60:.0f} min")
+
+
+def _judge_whole(duration: float, header: probe.Header, what: str) -> None:
+    """A film's sound may be shorter than the film; a recording that is much shorter than it says has lost its end."""
+    if header.duration is None or header.estimated or header.has_video or duration >= _WHOLE * header.duration:
+        return
+    raise BadInput(
+        f"the {what} is damaged",
+        why=f"it says that it lasts {header.duration:.1f} s, and {duration:.1f} s of it can be read",
+        hint="copy or download it again, or export what is left of it anew",
+    )
 
 
 def _judge(duration: float, peak: float, what: str, min_seconds: float) -> None:

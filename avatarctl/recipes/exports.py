@@ -1,10 +1,10 @@
 """A film's movements for other programs: the step beside `finish`.
 
-    speak (or align) -+-> timings --+
-                      `-> animate --+-> export -> visemes, blendshapes
+    speech, timings -+-------------+
+                     `-> animate --+-> export -> visemes, blendshapes
 
-A run makes one film. Its speech and its clips are the steps of those stages, in the order in which they were asked
-for.
+A run makes one film. Its clips are the steps of the stage `animate`, in the order in which they were asked for, and
+each has been given its speech and timings, wherever they come from.
 """
 
 from __future__ import annotations
@@ -39,12 +39,9 @@ def beside(run: Run, wanted: Collection[str]) -> Handle | None:
     """Ask for the movements of the film that `run` has just been asked for; None when none are wanted."""
     if not wanted:
         return None
-    spoken = [handle for handle in run.handles if handle.stage in ("speak", "align")]
-    clips = [handle for handle in run.handles if handle.stage == "animate"]
     inputs: dict[str, Ref] = {}
-    for i, (speech, clip) in enumerate(zip(spoken, clips, strict=True)):
-        inputs[f"speech.{i:03d}"] = speech["speech"]
-        inputs[f"timings.{i:03d}"] = speech["timings"]
+    for i, clip in enumerate(handle for handle in run.handles if handle.stage == "animate"):
+        inputs |= {f"{role}.{i:03d}": clip.inputs[role] for role in ("speech", "timings")}
         if "blendshapes" in wanted:
             inputs[f"curves.{i:03d}"] = clip["curves"]
     fps = run.settings.choice("animate").params.fps  # type: ignore[attr-defined]

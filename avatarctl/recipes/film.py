@@ -183,21 +183,24 @@ def _facts(made: Future[Manifest]) -> Mapping[str, Any]:
 
 
 def _tell_doubts(run: Run, made: Future[Manifest]) -> None:
-    """What the recording says otherwise than its text: there the lips follow the sound alone."""
+    """What the recording says otherwise than its text, and where the lips therefore follow the sound."""
     facts = _facts(made)
     doubtful, by_sound = facts.get("doubtful", ()), facts.get("by_sound", ())
+    told = []
     if doubtful:
         first, count = doubtful[0], len(facts["confidence"])
-        told = (
+        told.append(
             f"{len(doubtful)} of {count} sentences are hardly what the recording says, the first at "
             f"{first['start']:.1f} s, {shorten(first['text'], 50)!r}"
         )
-    elif by_sound:
+    if by_sound:
         total = sum(end - start for start, end in by_sound)
-        told = f"{total:.1f} s of the recording are not in the text, the first at {by_sound[0][0]:.1f} s"
-    else:
-        return
-    run.note(f"warning: {told}: there the lips follow the sound alone, and better if the text is corrected")
+        told.append(
+            f"for {total:.1f} s, the first at {by_sound[0][0]:.1f} s, the recording says what the text does not, and "
+            "the lips follow the sound alone"
+        )
+    if told:
+        run.note(f"warning: {'; '.join(told)}: correct the text for better lips")
 
 
 def _tell_warnings(run: Run, made: Future[Manifest]) -> None:

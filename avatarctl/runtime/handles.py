@@ -38,10 +38,12 @@ Ref = Artefact | OutputOf | Unknown
 class Handle:
     """A step of this run: a future manifest, and the text that streams out of it meanwhile."""
 
-    def __init__(self, index: int, stage: str, label: str) -> None:
+    def __init__(self, index: int, stage: str, label: str, inputs: Mapping[str, Ref] | None = None) -> None:
         self.index = index
         self.stage = stage
         self.label = label
+        self.inputs: Mapping[str, Ref] = inputs or {}
+        """What the recipe gave it, by role."""
         self.future: Future[Manifest] = Future()
         self.waits_for = ""
         self.began: float | None = None

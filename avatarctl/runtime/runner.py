@@ -113,7 +113,7 @@ class Run:
             BadConfig: no such engine, or wrong params. Everything else comes from the handle.
         """
         order = self.plan.order(stage(stage_name), inputs, label, changes)
-        handle = Handle(len(self.handles), stage_name, label)
+        handle = Handle(len(self.handles), stage_name, label, inputs)
         self.handles.append(handle)
         self._turns.enter(handle)
         self.listener(events.Planned(handle.index, stage_name, order.spec.name, label))

@@ -31,11 +31,11 @@ _MOUTH = [MOUTH_CORNER_RIGHT, MOUTH_CORNER_LEFT]
 _UPPER_FACE = np.array(
     [
         *(234, 127, 162, 21, 54, 103, 67, 109, 10, 338, 297, 332, 284, 251, 389, 356, 454),
-        *(CHEEK_LEFT, 426, NOSE_TIP, 206, CHEEK_RIGHT),
+        *(CHEEK_LEFT, 266, NOSE_TIP, 36, CHEEK_RIGHT),
     ]
 )
-"""From ear to ear over the forehead, and back over cheeks and the tip of the nose: what a speaking mouth leaves alone.
-Below the nose the mesh goes down with the jaw, and a moustache would come into it with every open vowel."""
+"""From ear to ear over the forehead, and back below the eyes and over the tip of the nose: what a speaking mouth leaves
+alone. The folds beside the nose, further down, are drawn out by every vowel, and what lies on them with them."""
 _INWARDS = 0.88
 """The upper face's outline over its middle, so that hair and background stay out of it."""
 _EYES_OUTER_INNER = ((RIGHT_EYE_OUTER, RIGHT_EYE_INNER), (LEFT_EYE_OUTER, LEFT_EYE_INNER))

@@ -6,6 +6,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 
 from avatarctl.engines.espeak.library import Spoken
 from avatarctl.text import phonemes, sentences
@@ -14,6 +15,10 @@ from avatarctl.text.tracked import Tracked
 
 _SHORTEST_PAUSE = 0.06
 """Seconds. espeak-ng marks the joints inside consonant groups as pauses; shorter ones are not heard."""
+_OPENING, _OPENING_SOFT = frozenset("mnɲŋɴɳlɭɫʎrɾɹɻjwɥb"), frozenset("pbfvkɡ")
+_TRANSITION, _LONGEST_TRANSITION = 0.25, 0.025
+"""Of these sounds, and of those when palatalised, the last part, and at most so many seconds, is heard as the vowel
+behind it: espeak-ng counts the way into the vowel as theirs. Of other sounds it does not."""
 _CORRECTIONS = str.maketrans("yø", "ɨɨ")
 _WITH_CENTRAL_I = frozenset({"ru", "be", "uk"})
 """espeak-ng writes the unrounded ы of these languages as rounded vowels, which would round the lips."""
@@ -47,7 +52,22 @@ def heard(spoken: Spoken, language: str) -> list[Phoneme]:
             found[-1] = replace(found[-1], end=end)
         elif found and end - start < _SHORTEST_PAUSE and found[-1].end >= start:
             found[-1] = replace(found[-1], end=end)
-    return [p for p in found if p.end > p.start]
+    return _released([p for p in found if p.end > p.start], [sample / spoken.rate for sample, _, _ in spoken.words])
+
+
+def _released(found: list[Phoneme], words: list[float]) -> list[Phoneme]:
+    """The phonemes, with vowels that begin when they are heard; without this some stressed ones had 20 ms left.
+
+    `words`: when each begins, seconds; the first sounds of words stay there.
+    """
+    fixed = {round(second, 3) for second in words}
+    for index, (before, vowel) in enumerate(pairwise(found)):
+        if not phonemes.is_vowel(vowel.ipa) or vowel.start != before.end or round(vowel.start, 3) in fixed:
+            continue
+        if before.ipa[0] in _OPENING or ("ʲ" in before.ipa and before.ipa[0] in _OPENING_SOFT):
+            border = vowel.start - min(_TRANSITION * (before.end - before.start), _LONGEST_TRANSITION)
+            found[index], found[index + 1] = replace(before, end=border), replace(vowel, start=border)
+    return found
 
 
 def words(spoken: Spoken, sounds: list[Phoneme], normalised: Tracked, written: str) -> list[Span]:

@@ -122,7 +122,7 @@ class Espeak:
         """
         language, _, variant = voice.partition("+")
         place = _places().get(language, language)
-        if language in _mute() or self._library.espeak_SetVoiceByName(place.encode()) != 0:
+        if not _speaks(place) or self._library.espeak_SetVoiceByName(place.encode()) != 0:
             raise BadInput(f"espeak-ng does not speak {language!r}", hint="name another with --set speak.language=en")
         if variant and not variants().get(variant, True):
             raise BadConfig(
@@ -198,16 +198,13 @@ _LANGUAGE = re.compile(r"^language\s+([^\s-]+)", re.MULTILINE)
 
 
 @cache
-def _mute() -> frozenset[str]:
-    """Languages whose dictionaries espeak-ng's package lacks: their voices can be chosen, and say nothing."""
+def _speaks(place: str) -> bool:
+    """Whether espeak-ng's package has the dictionary of the voice at that place; without one it says nothing."""
     data = Path(espeakng_loader.get_data_path())
-
-    def speaks(file: Path) -> bool:
-        text = file.read_text(encoding="utf-8", errors="replace")
-        named = _NAMED_DICTIONARY.search(text) or _LANGUAGE.search(text)
-        return named is None or (data / f"{named[1]}_dict").is_file()
-
-    return frozenset(name for name, place in _places().items() if not speaks(data / "lang" / place))
+    file = data / "lang" / place
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    named = _NAMED_DICTIONARY.search(text) or _LANGUAGE.search(text)
+    return named is None or (data / f"{named[1]}_dict").is_file()
 
 
 _BREATH = re.compile(rb"^breath\b.*[1-9]", re.MULTILINE)

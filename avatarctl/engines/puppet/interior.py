@@ -58,7 +58,7 @@ BESIDE_LIPS = np.array([0.95, 0.85, 0.85], np.float32)
 """Of the tongue: redder and darker than the lips, for one of which it would be taken where it touches the lower one."""
 WALL = 0.52
 """Light of the flesh in which the lips meet at the corners, in lights of the lips."""
-ENDS = 0.72, 1.02
+ENDS = 0.64, 1.04
 """From where to where, in halves of the opening, that flesh takes the place of what lies deeper."""
 ROLLED, RIM = (0.85, 0.35), 0.03
 """How much of that flesh is seen inside of round lips, which turn it outwards, at the lower and at the upper one, and
