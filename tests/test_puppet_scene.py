@@ -18,6 +18,7 @@ from avatarctl.engines.puppet import backdrop, timeline
 from avatarctl.engines.puppet.engine import AnimateEngine
 from avatarctl.engines.puppet.framing import EYE_LEVEL, LOWEST_EYES, UPRIGHT_EYE_LEVEL, Outline, view
 from avatarctl.engines.puppet.matte import Matte, find_matte
+from avatarctl.engines.puppet.pushpull import push_pull
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import Rig, build_rig
 from avatarctl.engines.puppet.spec import PuppetAnimateParams
@@ -334,10 +335,10 @@ def test_push_pull_keeps_what_is_known() -> None:
     colour = np.random.default_rng(1).uniform(0, 255, (37, 53, 3)).astype(np.float32)
     known = np.ones((37, 53), np.float32)
     known[10:30, 20:40] = 0
-    filled = backdrop.push_pull(colour, known)
+    filled = push_pull(colour, known)
     np.testing.assert_allclose(filled[known > 0], colour[known > 0], atol=1e-3)
     assert filled.min() >= -1e-3 and filled.max() <= 255.001
-    flat = backdrop.push_pull(np.full((64, 64, 3), 77, np.float32), np.eye(64, dtype=np.float32))
+    flat = push_pull(np.full((64, 64, 3), 77, np.float32), np.eye(64, dtype=np.float32))
     np.testing.assert_allclose(flat, 77, atol=1e-2)
 
 

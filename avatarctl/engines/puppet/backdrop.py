@@ -1,8 +1,9 @@
 """What lies behind the person, and the person's own colours without it.
 
-Behind the outline the photo is mirrored at it, which keeps grain and texture, and deeper in blurred colours take
-over (push-pull: Gortler et al. 1996); only a narrow rim is ever uncovered. The person's colours at soft edges are
-estimated by fusing blurred neighbours (Forte 2021), so that another background shows no rim of the old one.
+Behind the outline the photo is mirrored at it, or along its lines where it has some (`lines`), which keeps grain and
+texture, and deeper in blurred colours take over (push-pull: Gortler et al. 1996); only a narrow rim is ever uncovered.
+The person's colours at soft edges are estimated by fusing blurred neighbours (Forte 2021), so that another background
+shows no rim of the old one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avatarctl.engines.puppet import lines
 from avatarctl.engines.puppet.framing import TEXTURE_SCALE
+from avatarctl.engines.puppet.pushpull import push_pull
 from avatarctl.engines.puppet.sampling import remap
 from avatarctl.engines.puppet.smooth import Array, smoothstep
 
@@ -90,6 +93,8 @@ def plate(
     nearer, calm = (_filled(one, still, known, unit) for one in (whole, _without_cords(whole, unit)))
     # What is seen at rest, too, ends as it does in the photo.
     nearer += (calm - nearer) * smoothstep(0.5, 0.95, share)[..., None]
+    line, sure = lines.continued(whole, still, unit)
+    nearer += (line - nearer) * sure[..., None]
     nearer += (seen - nearer) * (1 - still)[..., None]
     found = np.clip(nearer + (filled - nearer) * plain[..., None] + np.float32(0.5), 0, 255).astype(np.uint8)
     plainness = np.zeros(alpha.shape, np.float32)
@@ -216,22 +221,6 @@ def _continued(picture: Picture, shape: tuple[int, ...], inside: tuple[int, int,
         whole = cv2.blendLinear(blurred, whole, weight, 1 - weight)
     whole[y0:y1, x0:x1] = picture
     return np.asarray(whole, np.uint8)
-
-
-def push_pull(colour: Array, weight: Array) -> Array:
-    """Colours where `weight` is 0, from the nearest where it is 1, the smoother the further; float32 (h, w, 3)."""
-    height, width = weight.shape
-    if min(height, width) <= 2 or weight.min() >= 1:
-        total = max(float(weight.sum()), 1e-6)
-        mean = (colour * weight[..., None]).sum((0, 1)) / total
-        return np.asarray(colour * weight[..., None] + mean * (1 - weight[..., None]), np.float32)
-    half = (width + 1) // 2, (height + 1) // 2
-    share = np.asarray(cv2.resize(weight, half, interpolation=cv2.INTER_AREA), np.float32)
-    less = np.asarray(cv2.resize(colour * weight[..., None], half, interpolation=cv2.INTER_AREA), np.float32)
-    less /= np.maximum(share, np.float32(1e-6))[..., None]
-    coarse = push_pull(less, np.minimum(share * 4, np.float32(1)))
-    wide = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(wide + (colour - wide) * weight[..., None], np.float32)
 
 
 def person_colours(texture: Picture, alpha: Mask, unit: float) -> Picture:
