@@ -236,6 +236,8 @@ def warnings(
         )
     if around is not None and around.round:
         warn("round_photo", "the photo is round; its corners are filled in", "the whole photo looks better")
+    elif around is not None and around.sheet:
+        warn("bars", "the paper around the photo is cut off", "see in the preview that nothing else is gone")
     elif around is not None and around.bars:
         warn("bars", "plain bars around the photo are cut off", "see in the preview that nothing else is gone")
     if printed:
