@@ -260,6 +260,7 @@ VARIANTS: dict[str, Variant] = {
     "old grey beard": _v(
         lambda s: paint.beard(paint.grey(bones.old(s.photo, s.points)), s.points, (190, 190, 190)), shape="other"
     ),
+    "dark skin, oil": _v(lambda s: paint.oil(paint.complexion(s.photo, s.points, 0.47, 0.85, 1.0)), of=("hopper",)),
     "dark skin, white beard": _v(
         lambda s: paint.beard(paint.complexion(s.photo, s.points, 0.5, 0.85, 1.0), s.points, (215, 212, 208)),
         lost="mouth_open",

@@ -50,8 +50,10 @@ _STAYS = 0.03
 depends a little on the crop that it is shown, so that each new crop would shake the lips."""
 _USUAL_FROM = 10
 """Pictures after which the usual opening of the eyes is known."""
-_LOOK_AGAIN = 12
-"""Pictures between two searches for a face that is not there."""
+_LOOK_AGAIN, _LOOK_SOON = 12, 2
+"""Pictures between two searches for a face that is not there, and from the first one, in vain, to the second: a drawn
+face may be found in a picture and not in the next, and films begin with the lips together, as they are followed best.
+"""
 _EYES_EVERY = 3
 """Of so many groups of `_AT_ONCE`, the last picture of one tells whether eyes are to be seen."""
 
@@ -320,7 +322,7 @@ class _Eye:
             return self._face
         self._search -= 1
         if self._search <= 0:
-            self._search = _LOOK_AGAIN
+            self._search = _LOOK_AGAIN if self.count else _LOOK_SOON
             self._face = _face(self._meshes[0], _rgb(i420))
             if self._face is not None and self._lips is None:
                 self._lips = Lips(_luma(i420), self._face)
