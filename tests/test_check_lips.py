@@ -151,7 +151,7 @@ def test_lips_without_any_drawing_are_not_followed(photos: dict[str, Picture], m
     assert Lips(even, face).likeness(even, face) is None
 
 
-NEVER = np.zeros(40, bool)
+NEVER = np.zeros(40)
 
 
 def test_two_witnesses_who_agree_are_heard_alike() -> None:
@@ -174,18 +174,19 @@ def test_a_fold_is_told_from_a_mouth_that_the_mesh_sees_too_wide_open() -> None:
 
 
 def test_that_a_mouth_looks_shut_counts_with_a_mesh_that_sees_it_shut_alone() -> None:
-    apart, looks_shut = np.tile(MEANT, 4), np.zeros(160, bool)
+    apart, looks = np.tile(MEANT, 4), np.zeros(160)
     mesh = apart + 0.06 * np.sin(np.arange(160))
-    shut = int(MEANT.argmin())
-    mesh[shut], apart[shut], looks_shut[shut] = 0.0, 0.1, True
-    wide = int(MEANT.argmax())
-    looks_shut[wide] = True
-    found = joined(mesh, Followed(apart, looks_shut))
+    shut, wide = int(MEANT.argmin()), int(MEANT.argmax())
+    mesh[shut], apart[shut] = 0.0, 0.1
+    looks[[shut, wide]] = 0.7
+    found = joined(mesh, Followed(apart, looks))
     assert found[shut] == 0.0
-    assert found[wide] > 0.15
-    assert joined(mesh, Followed(apart, np.zeros(160, bool)))[shut] > 0.08, "a fold of the chin, as far as it knows"
+    assert found[wide] > 0.15, "the mesh sees that it is open"
+    assert joined(mesh, Followed(apart, np.tile(NEVER, 4)))[shut] > 0.08
     unknown = np.where(np.arange(160) % 3, mesh, 0.0)
-    assert joined(unknown, Followed(apart, looks_shut))[shut] > 0.08, "a mesh that does not know these lips"
+    assert joined(unknown, Followed(apart, looks))[shut] > 0.08, "a mesh that does not know these lips"
+    looks[shut] = 0.95
+    assert joined(unknown, Followed(apart, looks))[shut] == unknown[shut]
 
 
 SNAPPED = np.where(np.arange(48) % 6 == 5, 0.0, np.where(np.arange(48) < 4, 0.0, 0.13))

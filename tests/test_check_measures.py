@@ -31,6 +31,18 @@ def test_lips_that_stay_apart_are_no_closure() -> None:
     assert mouth.closed(gap, moments, 25.0, rest=0.2) == (2, 4), "a mouth that rests open has to close all the same"
 
 
+def test_lips_a_pixel_apart_are_closed_in_a_small_film() -> None:
+    """Nobody sees more there. In a larger one they are not."""
+    assert mouth.closed_within(90) == mouth.CLOSED
+    small = mouth.closed_within(20)
+    assert small == pytest.approx(0.05)
+    gap = np.full(100, 0.2)
+    gap[20], gap[60] = 0.048, 0.09
+    moments = np.array([20, 60]) / 25
+    assert mouth.closed(gap, moments, 25.0, 0.0, small) == (1, 2)
+    assert mouth.closed(gap, moments, 25.0, 0.0) == (0, 2)
+
+
 def test_blinks_are_counted_and_long_shutting_is_none() -> None:
     eyes = np.full(250, 0.3)
     for start, length in ((20, 4), (100, 5), (150, 40)):

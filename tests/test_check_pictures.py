@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import wave
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,8 +16,8 @@ from avatarctl.engines.check import mouth, steadiness
 from avatarctl.engines.check.background import Background
 from avatarctl.engines.check.expected import Clip, expect
 from avatarctl.engines.check.face import UpperFace
-from avatarctl.engines.check.film import Film
-from avatarctl.engines.check.picture import Beginnings
+from avatarctl.engines.check.film import Film, survey
+from avatarctl.engines.check.picture import Beginnings, look
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.facemesh.person import PersonNetwork
@@ -25,6 +26,7 @@ from avatarctl.engines.puppet.controls import INDEX, Timeline
 from avatarctl.engines.puppet.render import Renderer
 from avatarctl.engines.puppet.rig import build_rig
 from avatarctl.engines.puppet.spec import PuppetAnimateParams
+from avatarctl.media import ffmpeg
 from avatarctl.text.timings import Timings
 from tests.mouth_support import Picture, row
 from tests.quality import bones, paint
@@ -76,6 +78,20 @@ def test_films_that_begin_alike_are_looked_at_closely_once(
         again = beginnings.of(one.copy())
     assert again is seen and again.background.anew().compare(one[:512] // 2)[0] == 0
     assert beginnings.of(other) is not seen
+
+
+def test_a_face_that_the_first_picture_does_not_show_is_soon_found(
+    photos: dict[str, Picture], mesh: FaceMesh, network: PersonNetwork, tmp_path: Path
+) -> None:
+    """The first dozen pictures were lost, and lips were followed from whatever they said by then."""
+    shown = photos["astronaut"][:512, :512]
+    command = [ffmpeg.binary(), "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "512x512", "-r", "25"]
+    pictures = np.stack([np.zeros_like(shown), *[shown] * 8])
+    subprocess.run([*command, "-i", "-", str(tmp_path / "film.mp4")], input=pictures.tobytes(), check=True)
+    film = survey(tmp_path / "film.mp4", lambda: None)
+    every = np.ones(film.frames, bool)
+    seen, _ = look(film, [mesh], Beginnings(mesh, network), 1, lambda: every, lambda: None, lambda done, of: None)
+    assert film.frames == 9 and not seen.face[0] and seen.face[3:].all()
 
 
 def test_what_moves_beside_the_person_is_seen(

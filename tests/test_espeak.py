@@ -127,6 +127,23 @@ def test_phonemes_agree_with_the_sound(tmp_path: Path) -> None:
     assert abs(0.005 * (np.flatnonzero(loud)[-1] + 1) - timings.phonemes[-1].end) < 0.06
 
 
+@pytest.mark.parametrize(
+    ("text", "firsts"),
+    [
+        ("Он ушёл, а Иван и Оля ели у озера.", "ушёл,:u Иван:ɪ и:ɪ Оля:o ели:j у:u озера.:ʌ"),
+        ("An old man in Ohio won one iron again.", "old:o man:m in:ɪ Ohio:o won:w one:w iron:a again.:ɐ"),
+    ],
+)
+def test_a_word_begins_with_its_own_sound(tmp_path: Path, text: str, firsts: str) -> None:
+    """Also behind a word that ends in n or l, which espeak-ng draws over to it."""
+    _, timings = speak(tmp_path, text)
+    for pair in firsts.split():
+        word, _, sound = pair.partition(":")
+        start = next(w.start for w in timings.words if w.text == word)
+        first = next(p for p in timings.phonemes if abs(p.start - start) < 1e-3)
+        assert first.ipa[0] == sound, word
+
+
 def test_vowels_begin_where_they_are_heard(tmp_path: Path) -> None:
     """Behind a nasal, too: there the sound grows brighter before espeak-ng says so, and short vowels had 15 ms left."""
     samples, timings = speak(tmp_path, "Мама мыла раму. Нина и няня, именно мне минуту!", pitch=40)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from avatarctl.engines.facemesh import portrait, surround
+from avatarctl.engines.facemesh import portrait, quality, surround
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.facemesh.surround import Surround
@@ -41,8 +41,29 @@ def test_a_frame_is_cut_off_on_all_sides(name: str, photos: dict[str, Image], fa
         assert there <= found <= there + 8
     alone = surround.without(framed, around)
     assert np.array_equal(alone, photo[around.top - 52 :, around.left - 52 :][: len(alone), : alone.shape[1]])
-    moved = surround.moved(placed(faces[name], 52, 52), around)
+    moved = surround.moved(placed(faces[name], 52, 52), around, framed.shape)
     assert np.allclose(moved.xy, faces[name].xy - (around.left - 52, around.top - 52), atol=1e-3)
+
+
+@pytest.mark.parametrize("degrees", [-12.0, 0.0, 2.5])
+@pytest.mark.parametrize("name", SITTERS)
+def test_a_print_on_a_table_is_turned_upright_and_cut_out(
+    name: str, degrees: float, photos: dict[str, Image], faces: dict[str, Landmarks], mesh: FaceMesh
+) -> None:
+    """A photo of a polaroid kept its paper, which bent with the head."""
+    photo = prints.polaroid(photos[name], degrees)
+    lying = mesh.landmarks(photo)
+    around = surround.find(photo, lying)
+    assert around.tilt == pytest.approx(-degrees, abs=0.15)
+    alone = surround.without(photo, around)
+    height, width = photos[name].shape[:2]
+    assert 0.94 * height < alone.shape[0] <= height
+    assert 0.94 * width < alone.shape[1] <= width
+    paper = np.abs(alone.astype(int) - (242, 240, 232)).max(-1) < 6
+    assert max(paper[0].mean(), paper[-1].mean(), paper[:, 0].mean(), paper[:, -1].mean()) < 0.3
+    there = surround.moved(lying, around, photo.shape)
+    assert abs(quality.pose(there).roll - quality.pose(faces[name]).roll) < 1
+    assert np.hypot(*(mesh.landmarks(alone).xy - there.xy).mean(0)) < 0.02 * there.interocular
 
 
 def test_bars_that_jpeg_has_blurred(photos: dict[str, Image], faces: dict[str, Landmarks]) -> None:

@@ -156,6 +156,19 @@ def captioned(photo: Image) -> Image:
     return cv2.putText(made, "ANNA 1987", (60, made.shape[0] - 30), 0, 1.3, (250, 240, 220), 3, cv2.LINE_AA)
 
 
+def polaroid(photo: Image, degrees: float) -> Image:
+    """On white paper, broader below, that lies on a wooden table, turned clockwise."""
+    side = round(0.06 * min(photo.shape[:2]))
+    made = cv2.copyMakeBorder(photo, side, 4 * side, side, side, cv2.BORDER_CONSTANT, value=(242, 240, 232))
+    made = cv2.copyMakeBorder(made, *[6 * side] * 4, cv2.BORDER_CONSTANT, value=(96, 70, 46))
+    height, width = made.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1)
+    made = cv2.warpAffine(made, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    grain = np.random.default_rng(9).normal(0, 4, (height // 8 + 1, width)).repeat(8, 0)[:height, :, None]
+    wood = np.abs(made.astype(np.int16) - (96, 70, 46)).max(-1, keepdims=True) < 10
+    return to_bytes(made + grain * wood)
+
+
 def screenshot(photo: Image) -> Image:
     """Of a telephone: clock, the name of an album, the photo, keys."""
     width, top = 720, 300

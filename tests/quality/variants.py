@@ -192,8 +192,15 @@ VARIANTS: dict[str, Variant] = {
     "passport": _v(_face(prints.framed, 0.6, 0.6, 0.6, 0.5)),
     "round photo": _v(_face(prints.round_photo), "round_photo"),
     "round black photo": _v(_face(prints.round_photo, 1.4, 0.0), "round_photo", allowed="close_up"),
+    "round black photo, dark": _v(
+        lambda s: prints.round_photo(paint.bright(s.photo, 0.3), s.points, 1.75, 0.0),
+        "round_photo underexposed",
+        allowed="close_up",
+    ),
     "letterbox": _v(_photo(prints.letterbox), "bars"),
     "captioned": _v(_photo(prints.captioned), "bars"),
+    "polaroid": _v(_photo(prints.polaroid, -9.0), "bars", of=("astronaut",)),
+    "grey polaroid": _v(lambda s: prints.polaroid(paint.grey(s.photo), 4.4), "bars", of=("hopper",)),
     "screenshot": _v(_photo(prints.screenshot), "bars"),
     "far off": _v(_face(prints.in_a_scene, 120, (2400, 1600), (0.9, 0.9)), "small_face", of=("astronaut",)),
     "in a corner": _v(_face(prints.in_a_scene, 170, (1600, 900), (0.0, 0.0)), lost="small_face", of=("hopper",)),
@@ -253,6 +260,7 @@ VARIANTS: dict[str, Variant] = {
     "old grey beard": _v(
         lambda s: paint.beard(paint.grey(bones.old(s.photo, s.points)), s.points, (190, 190, 190)), shape="other"
     ),
+    "dark skin, oil": _v(lambda s: paint.oil(paint.complexion(s.photo, s.points, 0.47, 0.85, 1.0)), of=("hopper",)),
     "dark skin, white beard": _v(
         lambda s: paint.beard(paint.complexion(s.photo, s.points, 0.5, 0.85, 1.0), s.points, (215, 212, 208)),
         lost="mouth_open",

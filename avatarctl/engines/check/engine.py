@@ -14,7 +14,8 @@ width, height and frames, the size at which was measured, and where the knowledg
                                     waveforms; below 0: it is early
     as_intended          r          the animator's curve `open` against the opening that is seen, frame by frame
     closures             0..1       share of p, b and m at which lips are seen to meet (within 0.03 u of the film's gap
-                                    at rest, u being the distance of the eyes) within a frame of their time
+                                    at rest, u being the distance of the eyes, or within a pixel where that is more)
+                                    within a frame of their time
     closures_counted     count      how many p, b and m that is out of
     closures_guessed     count      how many of these stand where the sound alone seemed to have them, since its words
                                     were not known: that the lips meet there says nothing of where they should
@@ -175,7 +176,9 @@ def _mouth(film: Film, clips: list[Clip], seen: picture.Seen, shift: float | Non
     still = mouth.still_frames(silent, film.fps, frames)
     rest = mouth.rest_gap(seen.gap, still)
     met, counted = (
-        (0, 0) if rest is None else mouth.closed(seen.gap, expected.closures(clips) + late_sound, film.fps, rest)
+        (0, 0)
+        if rest is None
+        else mouth.closed(seen.gap, expected.closures(clips) + late_sound, film.fps, rest, seen.closed)
     )
     eyes = seen.eyes if (seen.eyes_shown or 0.0) >= mouth.EYES_SHOWN else np.full(frames, np.nan)
     blinks = mouth.blinks(eyes, film.fps)

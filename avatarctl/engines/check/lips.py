@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avatarctl.engines.check.face import LOWER_LIP, UPPER_LIP, axes, openings
-from avatarctl.engines.check.mouth import CLOSED, correlation, trust
+from avatarctl.engines.check.mouth import CLOSED, closed_within, correlation, trust
 from avatarctl.engines.facemesh.landmarks import Landmarks
 
 Picture = NDArray[np.uint8]
@@ -70,14 +70,14 @@ _MOUTH_MOVES = 0.1
 """u by which a shut mouth may be higher or lower."""
 _WIDE_OPEN = 0.1
 """u by which lips are farther apart than ever from which on their mouth tells how unlike a shut one an open one is."""
-_AS_SHUT = 0.7
-"""Part of the way from an open mouth's likeness to a perfect one from which on a mouth looks shut: kinds of lips differ
-in how alike the two are, 0.5 under grey hair, 0.95 under dark."""
+_AS_SHUT, _SURELY_SHUT = 0.6, 0.9
+"""Part of the way from an open mouth's likeness to a perfect one from which on a mouth looks shut, and certainly does:
+kinds of lips differ in how alike the two are, 0.5 under grey hair, 0.95 under dark."""
 _AGAIN = 5
 """Pictures in which lips lie as in the first one, from which on these and not that one tell how far they are apart."""
 _KNOWN = 0.7
-"""Correlation of the mesh's opening with the followed one from which on a mouth is shut that it sees shut, and that
-looks shut, wherever the lower lip was found."""
+"""Correlation of the mesh's opening with the followed one from which on a mouth that looks shut, and that the mesh sees
+shut, is shut, wherever the lower lip was found."""
 _TRUSTED = 0.95
 """Correlation of the mesh's opening with the followed one from which on the mesh knows this face."""
 _FOLD = 0.06
@@ -110,11 +110,11 @@ class _Lip:
 
 
 class Followed(NamedTuple):
-    """`apart`: u between the lips, float64 (pictures,). `shut`: whether the mouth looks as in the first picture, and is
-    shut there, bool (pictures,)."""
+    """`apart`: u between the lips, float64 (pictures,). `shut`: how shut the mouth looks, 0 like an open one .. 1 as it
+    is in the first picture, float64 (pictures,); 0 everywhere where it is open in that one."""
 
     apart: Floats
-    shut: NDArray[np.bool_]
+    shut: Floats
 
 
 class Lips:
@@ -128,6 +128,8 @@ class Lips:
     def __init__(self, luma: Picture, face: Landmarks) -> None:
         self.apart = max(0.0, openings(face)[0])
         """u between the lips in that picture, by the mesh, which may take an open mouth for a shut one."""
+        self.closed = closed_within(face.interocular)
+        """u within which lips count as closed in pictures of this size."""
         self._lips: list[_Lip] = []
         self._mouth: list[Picture] = []
         self._mouth_rows = slice(0)
@@ -203,9 +205,9 @@ class Lips:
         overlap = max(0.0, -float(np.percentile(apart + moved, _SHUT)))
         found = np.asarray(np.maximum(apart + moved + overlap, 0), np.float64)
         open_ones = mouth[found - found.min() > _WIDE_OPEN]
-        begun_shut = len(open_ones) > 0 and apart + overlap < CLOSED
-        unlike = 1 - float(np.median(open_ones)) if begun_shut else 0.0
-        return Followed(found, (mouth >= 1 - (1 - _AS_SHUT) * unlike) & begun_shut)
+        begun_shut = len(open_ones) > 0 and apart + overlap < self.closed
+        unlike = max(1 - float(np.median(open_ones)), 1e-3) if begun_shut else 1.0
+        return Followed(found, np.asarray(begun_shut * np.maximum(1 - (1 - mouth) / unlike, 0), np.float64))
 
     def _upright(self, luma: Picture, face: Landmarks) -> Picture | None:
         """What is around the lips, as many pixels for a u in width and height, the nose always above the same place."""
@@ -218,23 +220,24 @@ class Lips:
         return np.asarray(cv2.warpAffine(luma, move, self._size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def joined(gap: Floats, followed: Followed | None) -> Floats:
+def joined(gap: Floats, followed: Followed | None, closed: float = CLOSED) -> Floats:
     """One opening of the mesh's and of the followed lips', u each, NaN where unknown.
 
     Two witnesses who agree are heard alike: each sees some sounds better than the other. Who is right where they do
     not agree is told by the pictures: lips that were found again are where they were found. Only where the mesh sees a
     mouth shut that is found wide open, it may be a fold of the skin that was found there: the mesh is believed where
-    the followed lips agree with it nearly always, and, where they agree by and large, if the whole mouth looks shut.
+    the followed lips agree with it nearly always, and if the whole mouth looks shut, where they agree by and large, or
+    certainly does. `closed`: see `Lips.closed`.
     """
     if followed is None:
         return gap
-    apart, looks_shut = followed
+    apart, looks = followed
     agreement = correlation(apart, gap) or 0.0
     share = trust(agreement)
     both = (1 - share) * apart + share * gap if share else apart
-    seen_shut = gap < CLOSED
+    seen_shut = gap < closed
     at_a_fold = (agreement > _TRUSTED) & seen_shut & (apart - gap > _FOLD)
-    shut = (agreement > _KNOWN) & seen_shut & looks_shut & (gap < both)
+    shut = seen_shut & (gap < both) & ((looks >= _SURELY_SHUT) | ((looks >= _AS_SHUT) & (agreement > _KNOWN)))
     return np.asarray(np.where(at_a_fold | shut, gap, both), np.float64)
 
 

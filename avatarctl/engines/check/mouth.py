@@ -86,6 +86,12 @@ def best_lag(expected: Floats, seen: Floats, fps: float) -> tuple[float | None, 
     return min(1.0, float(highest)), (best + offset - reach) / fps
 
 
+def closed_within(unit: float) -> float:
+    """u above the gap at rest within which lips count as closed: in a small picture no less than a pixel, since nobody
+    sees more. `unit`: pixels for a u."""
+    return max(CLOSED, 1 / max(unit, 1.0))
+
+
 def rest_gap(gap: Floats, still: NDArray[np.bool_]) -> float | None:
     """The gap of the lips at rest, u: the median over pauses, or where there are none the lowest tenth of all."""
     seen = gap[np.isfinite(gap)]
@@ -95,9 +101,17 @@ def rest_gap(gap: Floats, still: NDArray[np.bool_]) -> float | None:
     return float(np.median(rested)) if rested.size >= 5 else float(np.percentile(seen, 10))
 
 
-def closed(gap: Floats, moments: Floats, fps: float, rest: float) -> tuple[int, int]:
-    """How many of the closures were seen closed within a frame on either side, and how many were to be seen."""
-    threshold = min(rest, HIGHEST_REST) + CLOSED
+def closed(gap: Floats, moments: Floats, fps: float, rest: float, above_rest: float = CLOSED) -> tuple[int, int]:
+    """How many of the closures were seen closed within a frame on either side, and how many were to be seen.
+
+    Args:
+        gap: of the lips, u, (pictures,).
+        moments: of the closures, seconds.
+        fps: pictures a second.
+        rest: see `rest_gap`.
+        above_rest: u within which lips count as closed; see `closed_within`.
+    """
+    threshold = min(rest, HIGHEST_REST) + above_rest
     met, counted = 0, 0
     for moment in moments:
         near = gap[around(moment, fps)]

@@ -26,7 +26,7 @@ from avatarctl.engines.check.background import Background
 from avatarctl.engines.check.face import UpperFace, light, openings
 from avatarctl.engines.check.film import Check, Film, pictures
 from avatarctl.engines.check.lips import Followed, Likeness, Lips, joined
-from avatarctl.engines.check.mouth import AWAKE
+from avatarctl.engines.check.mouth import AWAKE, CLOSED
 from avatarctl.engines.facemesh.landmarks import Landmarks
 from avatarctl.engines.facemesh.mesh import FaceMesh
 from avatarctl.engines.facemesh.person import PersonNetwork
@@ -50,8 +50,10 @@ _STAYS = 0.03
 depends a little on the crop that it is shown, so that each new crop would shake the lips."""
 _USUAL_FROM = 10
 """Pictures after which the usual opening of the eyes is known."""
-_LOOK_AGAIN = 12
-"""Pictures between two searches for a face that is not there."""
+_LOOK_AGAIN, _LOOK_SOON = 12, 2
+"""Pictures between two searches for a face that is not there, and from the first one, in vain, to the second: a drawn
+face may be found in a picture and not in the next, and films begin with the lips together, as they are followed best.
+"""
 _EYES_EVERY = 3
 """Of so many groups of `_AT_ONCE`, the last picture of one tells whether eyes are to be seen."""
 
@@ -66,7 +68,8 @@ class Seen:
     forehead, nose and cheeks, 0..255; `detail`: root mean square of the Laplacian of the upper face's luma without its
     eyes, NaN where passed over; `background_error`: mean square of the background luma's difference from the first
     picture; `background_light`: its mean luma. `background_share`: of the picture that counts as background, 0..1.
-    `eyes_shown`: share of the pictures of the face that show an open eye, 0..1, None without any.
+    `closed`: u within which lips count as closed in pictures of this size. `eyes_shown`: share of the pictures of the
+    face that show an open eye, 0..1, None without any.
     `every`: of so many pictures in a row, from the film's first on, the first is never passed over.
     """
 
@@ -79,6 +82,7 @@ class Seen:
     background_error: Floats
     background_light: Floats
     background_share: float
+    closed: float
     eyes_shown: float | None
     every: int
 
@@ -318,7 +322,7 @@ class _Eye:
             return self._face
         self._search -= 1
         if self._search <= 0:
-            self._search = _LOOK_AGAIN
+            self._search = _LOOK_AGAIN if self.count else _LOOK_SOON
             self._face = _face(self._meshes[0], _rgb(i420))
             if self._face is not None and self._lips is None:
                 self._lips = Lips(_luma(i420), self._face)
@@ -343,18 +347,19 @@ class _Eye:
         gap, eyes, light, detail, error, background = figures
         looks = np.frombuffer(bytes(self._looks), np.uint8).reshape(-1, lids.LOOK)
         seen = face > 0, self._joined(gap), eyes, looks, light, detail, error, background
-        return Seen(*seen, self._background.share, float(np.mean(self._shown)) if self._shown else None, every)
+        shown = float(np.mean(self._shown)) if self._shown else None
+        return Seen(*seen, self._background.share, self._lips.closed if self._lips else CLOSED, shown, every)
 
     def _joined(self, gap: Floats) -> Floats:
         """The mesh's gap with that of the lips' own look."""
         looked = np.array([likeness is not None for likeness in self._likenesses])
         likenesses = [likeness for likeness in self._likenesses if likeness is not None]
         found = self._lips.followed(likenesses, gap[looked]) if self._lips else None
-        if found is None:
+        if self._lips is None or found is None:
             return gap
-        apart, shut = np.full_like(gap, np.nan), np.zeros(len(gap), bool)
+        apart, shut = np.full_like(gap, np.nan), np.zeros_like(gap)
         apart[looked], shut[looked] = found
-        return joined(gap, Followed(apart, shut))
+        return joined(gap, Followed(apart, shut), self._lips.closed)
 
 
 def _luma(i420: Picture) -> Picture:

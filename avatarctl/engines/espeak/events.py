@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import replace
@@ -19,6 +20,9 @@ _OPENING, _OPENING_SOFT = frozenset("mnɲŋɴɳlɭɫʎrɾɹɻjwɥb"), frozenset(
 _TRANSITION, _LONGEST_TRANSITION = 0.25, 0.025
 """Of these sounds, and of those when palatalised, the last part, and at most so many seconds, is heard as the vowel
 behind it: espeak-ng counts the way into the vowel as theirs. Of other sounds it does not."""
+_SONORANTS = frozenset("mnɲŋlɭɫrɾɹ")
+_VOWEL_LETTERS = frozenset("aeiouyаэоуыиіў")
+"""Letters with which a word begins that is spoken with a vowel first; not е, ё, ю, я, which have a glide before it."""
 _CORRECTIONS = str.maketrans("yø", "ɨɨ")
 _WITH_CENTRAL_I = frozenset({"ru", "be", "uk"})
 """espeak-ng writes the unrounded ы of these languages as rounded vowels, which would round the lips."""
@@ -82,7 +86,10 @@ def words(spoken: Spoken, sounds: list[Phoneme], normalised: Tracked, written: s
     members: list[tuple[int, int]] = []
     begins, ends = [t.start() for t in tokens], [t.end() for t in tokens]
     starts = [p.start + 1e-3 for p in sounds]
-    borders = [bisect_left(starts, sample / spoken.rate) for sample, _, _ in spoken.words] + [len(sounds)]
+    borders = [
+        _first_own(sounds, bisect_left(starts, sample / spoken.rate), normalised.text[position : position + 1])
+        for sample, position, _ in spoken.words
+    ] + [len(sounds)]
     for own, following, (_, position, length) in zip(borders, borders[1:], spoken.words, strict=False):
         origin, behind = normalised.origin(position, position + max(length, 1))
         first, last = bisect_right(ends, origin), bisect_left(begins, max(behind, origin + 1)) - 1
@@ -100,6 +107,18 @@ def words(spoken: Spoken, sounds: list[Phoneme], normalised: Tracked, written: s
     for (start, end), first, following in zip(groups, firsts, firsts[1:], strict=False):
         found += _share(start, end, [token.group() for token in tokens[first:following]])
     return found
+
+
+def _first_own(sounds: list[Phoneme], index: int, letter: str) -> int:
+    """The number of a word's first sound. Where a word ends in a sonorant and the next begins with a vowel
+    (`он ушёл`), espeak-ng says that the next one begins with the sonorant."""
+    plain = unicodedata.normalize("NFD", letter.lower())[:1]
+    if plain in _VOWEL_LETTERS and index + 1 < len(sounds) and index > 0:
+        before, own, following = sounds[index - 1 : index + 2]
+        touching = own.start - before.end < _SHORTEST_PAUSE
+        if touching and own.ipa[0] in _SONORANTS and phonemes.is_vowel(following.ipa):
+            return index + 1
+    return index
 
 
 def _share(start: float, end: float, texts: list[str]) -> Iterable[Span]:

@@ -23,8 +23,9 @@ TURN_ROLL, GOOD_ROLL = 60, 20
 GOOD_SHARPNESS = 0.16
 MOST_SMEARED, SHARP_ENOUGH = 0.55, 0.32
 """`quality.smeared` from which on a photo is blurred along one direction; not if its sharpness is above the other."""
-DARK_P95 = 100
-"""Even dark skin has lights above this luminance in a well-lit photo."""
+DARK_P95 = 90
+"""Even dark skin has lights above this luminance in a well-lit photo: 91 to 108 on four made dark (the darkest 80, 85).
+Light skin at three tenths of its light has 62 to 77."""
 WHITE_SHARE = 0.1
 COVERED_SHARE = 0.3
 GLASSES_PROBABILITY = 0.5
@@ -236,6 +237,8 @@ def warnings(
         )
     if around is not None and around.round:
         warn("round_photo", "the photo is round; its corners are filled in", "the whole photo looks better")
+    elif around is not None and around.sheet:
+        warn("bars", "the paper around the photo is cut off", "see in the preview that nothing else is gone")
     elif around is not None and around.bars:
         warn("bars", "plain bars around the photo are cut off", "see in the preview that nothing else is gone")
     if printed:

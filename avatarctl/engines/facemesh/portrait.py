@@ -11,7 +11,8 @@ The report is JSON, schema `portrait/1`:
     doubt: see `FaceMesh.doubt`; filled: see `Measurements`
     dots         distance between the dots that the photo was printed in, pixels; 0 if it was not
     around       left, top, right, bottom: pixels of bars that were cut off, after turning; round: whether the photo
-                 was, and has its corners filled
+                 was, and has its corners filled; sheet: whether it was a print on paper; tilt: degrees by which that
+                 was turned clockwise before
     turned       degrees by which portrait.png is turned clockwise against the photo: 0, 90, 180 or 270
     warnings     [{code, message, advice}]
 """
@@ -115,7 +116,7 @@ def alone(rgb: Image, faces: list[Landmarks], wanted: int = 0) -> tuple[Image, l
     around = surround.find(rgb, faces[judgement.choose(faces, wanted)])
     if not (around.bars or around.round):
         return rgb, faces, around
-    return surround.without(rgb, around), [surround.moved(face, around) for face in faces], around
+    return surround.without(rgb, around), [surround.moved(face, around, rgb.shape) for face in faces], around
 
 
 def unscreened(

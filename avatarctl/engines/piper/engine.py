@@ -113,7 +113,7 @@ def _aligned(job: Job, language: str) -> Timings:
     aligner.load({})
     with tempfile.TemporaryDirectory() as folder:
         inputs = {**job.inputs, "audio": job.out / "speech.wav"}
-        params = WarpingParams(lead=0.0, pause=0.0, language=language)
+        params = WarpingParams(lead=0.0, pause=0.0, language=language, sure=True)
         aligner.run(replace(job, inputs=inputs, out=Path(folder), params=params))
         return Timings.read(Path(folder) / "timings.json")
 

@@ -70,7 +70,7 @@ def build_ball(photo: NDArray[np.uint8], places: Array, points: Array, unit: flo
     light = colour.mean(-1)
     below, opening, x = places[..., 0] * TEXTURE_SCALE, places[..., 1] * TEXTURE_SCALE, places[..., 2]
     above = opening - below
-    centre, radius = _find_iris(light, below, above, points, unit)
+    centre, radius = find_iris(light, below, above, points, unit)
     rows, columns = light.shape
     across, down = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
     rho = np.asarray(np.hypot(across - centre[0], down - centre[1]) / radius, np.float32)
@@ -118,8 +118,9 @@ def _bytes(values: NDArray[np.floating]) -> NDArray[np.uint8]:
     return np.asarray(np.clip(values + 0.5, 0, 255), np.uint8)
 
 
-def _find_iris(light: Array, below: Array, above: Array, points: Array, unit: float) -> tuple[Array, float]:
-    """Centre and radius: near the mesh's, where the step from dark to light is largest (Daugman 1993)."""
+def find_iris(light: Array, below: Array, above: Array, points: Array, unit: float) -> tuple[Array, float]:
+    """Centre and radius: near the mesh's, where the step from dark to light is largest (Daugman 1993). A circle that
+    reaches into the white, where lids leave little to be seen of it, would take some of that along as a bright ring."""
     guess = points[0]
     size = float(np.linalg.norm(points[1:] - guess, axis=1).mean())
     usable = (below > -0.01 * unit) & (above > 0.0)
@@ -143,7 +144,7 @@ def _find_iris(light: Array, below: Array, above: Array, points: Array, unit: fl
         return np.asarray(guess, np.float32), size
     step = np.nanmedian(np.where(seen | ~enough[:, None], levels[1] - levels[0], np.nan), 1)
     contrast = max(float(np.percentile(light, 95) - np.percentile(light, 5)), 1.0)
-    score = step / contrast - 0.2 * (dx**2 + dy**2) - 0.5 * (scale - 0.95) ** 2
+    score = step / contrast - 0.4 * (dx**2 + dy**2) - 1.0 * (scale - 0.95) ** 2
     best = int(np.where(enough, score, -math.inf).argmax())
     return np.asarray(centres[best], np.float32), float(radii[best])
 
