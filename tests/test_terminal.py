@@ -106,8 +106,8 @@ def test_a_terminal_that_is_closed(studio: Studio, disowned: bool) -> None:
 
     def prepare() -> None:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        if disowned:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        # The tests themselves may have been started with `nohup`.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if disowned else signal.SIG_DFL)
 
     ours, theirs = pty.openpty()
     streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
