@@ -173,7 +173,7 @@ def test_a_fold_is_told_from_a_mouth_that_the_mesh_sees_too_wide_open() -> None:
     assert found[wide] == pytest.approx((mesh[wide] + apart[wide]) / 2)
 
 
-def test_that_a_mouth_looks_shut_counts_with_a_mesh_that_sees_it_shut_alone() -> None:
+def test_that_a_mouth_looks_shut_counts_with_whoever_sees_it_shut_alone() -> None:
     apart, looks = np.tile(MEANT, 4), np.zeros(160)
     mesh = apart + 0.06 * np.sin(np.arange(160))
     shut, wide = int(MEANT.argmin()), int(MEANT.argmax())
@@ -187,6 +187,10 @@ def test_that_a_mouth_looks_shut_counts_with_a_mesh_that_sees_it_shut_alone() ->
     assert joined(unknown, Followed(apart, looks))[shut] > 0.08, "a mesh that does not know these lips"
     looks[shut] = 0.95
     assert joined(unknown, Followed(apart, looks))[shut] == unknown[shut]
+    apart[shut] = 0.0
+    agreeing = np.where(np.arange(160) == shut, 0.1, apart)
+    assert joined(agreeing, Followed(apart, looks))[shut] == 0.0
+    assert joined(agreeing, Followed(apart, np.tile(NEVER, 4)))[shut] > CLOSED
 
 
 SNAPPED = np.where(np.arange(48) % 6 == 5, 0.0, np.where(np.arange(48) < 4, 0.0, 0.13))

@@ -76,8 +76,8 @@ kinds of lips differ in how alike the two are, 0.5 under grey hair, 0.95 under d
 _AGAIN = 5
 """Pictures in which lips lie as in the first one, from which on these and not that one tell how far they are apart."""
 _KNOWN = 0.7
-"""Correlation of the mesh's opening with the followed one from which on a mouth that looks shut, and that the mesh sees
-shut, is shut, wherever the lower lip was found."""
+"""Correlation of the mesh's opening with the followed one from which on a mouth that looks shut, and that one of them
+sees shut, is shut."""
 _TRUSTED = 0.95
 """Correlation of the mesh's opening with the followed one from which on the mesh knows this face."""
 _FOLD = 0.06
@@ -226,8 +226,9 @@ def joined(gap: Floats, followed: Followed | None, closed: float = CLOSED) -> Fl
     Two witnesses who agree are heard alike: each sees some sounds better than the other. Who is right where they do
     not agree is told by the pictures: lips that were found again are where they were found. Only where the mesh sees a
     mouth shut that is found wide open, it may be a fold of the skin that was found there: the mesh is believed where
-    the followed lips agree with it nearly always, and if the whole mouth looks shut, where they agree by and large, or
-    certainly does. `closed`: see `Lips.closed`.
+    the followed lips agree with it nearly always. The third witness is how shut the whole mouth looks: where it does,
+    and the two agree by and large, or where it certainly does, the one of them that sees it shut is believed.
+    `closed`: see `Lips.closed`.
     """
     if followed is None:
         return gap
@@ -235,10 +236,10 @@ def joined(gap: Floats, followed: Followed | None, closed: float = CLOSED) -> Fl
     agreement = correlation(apart, gap) or 0.0
     share = trust(agreement)
     both = (1 - share) * apart + share * gap if share else apart
-    seen_shut = gap < closed
-    at_a_fold = (agreement > _TRUSTED) & seen_shut & (apart - gap > _FOLD)
-    shut = seen_shut & (gap < both) & ((looks >= _SURELY_SHUT) | ((looks >= _AS_SHUT) & (agreement > _KNOWN)))
-    return np.asarray(np.where(at_a_fold | shut, gap, both), np.float64)
+    at_a_fold = (agreement > _TRUSTED) & (gap < closed) & (apart - gap > _FOLD)
+    least = np.minimum(gap, apart)
+    shut = (least < closed) & ((looks >= _SURELY_SHUT) | ((looks >= _AS_SHUT) & (agreement > _KNOWN)))
+    return np.asarray(np.where(at_a_fold | shut, least, both), np.float64)
 
 
 def _found(rows: Picture, shape: Picture) -> NDArray[np.float32]:
